@@ -1,0 +1,1 @@
+//! Plans and runs the migration to encrypted storage.

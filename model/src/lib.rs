@@ -1,0 +1,1 @@
+//! Plain types of atrest: no I/O, no async, no AWS.

@@ -1,0 +1,1 @@
+//! Policies of atrest: what is flagged, and why.

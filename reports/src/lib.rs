@@ -1,0 +1,1 @@
+//! Renders what the other crates found: tables, JSON, unified diffs.

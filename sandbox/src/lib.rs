@@ -1,0 +1,1 @@
+//! An RDS of your own on loopback: real protocol, real MySQL servers, virtual time.

@@ -1,0 +1,1 @@
+//! Reads RDS, KMS, STS and MySQL: inventory, pair diff, accounts; never writes.

@@ -1,0 +1,3 @@
+//! `atrest`: the command line.
+
+fn main() {}
