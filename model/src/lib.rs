@@ -3,7 +3,9 @@
 //! Everything that one crate hands to another lives here, so that `reports` and `policies` never compile the
 //! AWS SDK. Documents keep AWS's own member names; see [`document`].
 
+pub mod account;
 pub mod attribute;
+pub mod data;
 pub mod diff;
 pub mod document;
 pub mod event;
