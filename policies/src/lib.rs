@@ -20,11 +20,22 @@ pub fn evaluate<'a>(
     clusters: impl IntoIterator<Item = &'a DbCluster>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for instance in instances.into_iter().filter(|instance| instance.cluster().is_none()) {
-        findings.extend(registry().iter().filter_map(|policy| policy.instance(instance)));
+    for instance in instances
+        .into_iter()
+        .filter(|instance| instance.cluster().is_none())
+    {
+        findings.extend(
+            registry()
+                .iter()
+                .filter_map(|policy| policy.instance(instance)),
+        );
     }
     for cluster in clusters {
-        findings.extend(registry().iter().filter_map(|policy| policy.cluster(cluster)));
+        findings.extend(
+            registry()
+                .iter()
+                .filter_map(|policy| policy.cluster(cluster)),
+        );
     }
     findings.sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
     findings

@@ -44,7 +44,10 @@ impl PolicyMeta {
             resource: resource.to_owned(),
             controls: controls
                 .iter()
-                .map(|(publisher, id)| Control { publisher: (*publisher).to_owned(), id: (*id).to_owned() })
+                .map(|(publisher, id)| Control {
+                    publisher: (*publisher).to_owned(),
+                    id: (*id).to_owned(),
+                })
                 .collect(),
         }
     }

@@ -26,10 +26,18 @@ impl From<AccessError> for Fault {
 
 impl From<accounts::ApplyError> for Fault {
     fn from(error: accounts::ApplyError) -> Self {
-        let hint = error.hint().unwrap_or("the message above is the server's own");
+        let hint = error
+            .hint()
+            .unwrap_or("the message above is the server's own");
         match error {
-            accounts::ApplyError::Server { source, .. } | accounts::ApplyError::Read(source) => source.into(),
-            refused => Self::Mysql { message: refused.to_string(), transient: false, hint },
+            accounts::ApplyError::Server { source, .. } | accounts::ApplyError::Read(source) => {
+                source.into()
+            }
+            refused => Self::Mysql {
+                message: refused.to_string(),
+                transient: false,
+                hint,
+            },
         }
     }
 }
@@ -283,7 +291,13 @@ pub(super) async fn clone_accounts(
         let found = rendering(&mut sides).await?;
         // Where the server lets us: an account of one replica does not belong into its binlog.
         accounts::keep_out_of_binlog(&mut sides.new).await?;
-        accounts::apply(&mut sides.new, &found.statements, accounts::OnGrantError::Report).await.map_err(Fault::from)
+        accounts::apply(
+            &mut sides.new,
+            &found.statements,
+            accounts::OnGrantError::Report,
+        )
+        .await
+        .map_err(Fault::from)
     }
     .await;
     sides.close().await;
@@ -299,7 +313,9 @@ pub(super) async fn clone_accounts(
                 first.message
             ),
             transient: false,
-            hint: first.hint.unwrap_or("give the account what it lacks on the new replica by hand, then resume"),
+            hint: first.hint.unwrap_or(
+                "give the account what it lacks on the new replica by hand, then resume",
+            ),
         }),
     }
 }

@@ -46,8 +46,14 @@ const CLUSTER: &[(&str, &str)] = &[
 ];
 
 /// Neptune and DocumentDB answer from the same API and have controls of their own.
-const NEPTUNE: &[(&str, &str)] = &[("security-hub", "Neptune.1"), ("aws-config", "neptune-cluster-encrypted")];
-const DOCDB: &[(&str, &str)] = &[("security-hub", "DocumentDB.1"), ("aws-config", "docdb-cluster-encrypted")];
+const NEPTUNE: &[(&str, &str)] = &[
+    ("security-hub", "Neptune.1"),
+    ("aws-config", "neptune-cluster-encrypted"),
+];
+const DOCDB: &[(&str, &str)] = &[
+    ("security-hub", "DocumentDB.1"),
+    ("aws-config", "docdb-cluster-encrypted"),
+];
 
 impl Policy for StorageUnencrypted {
     fn meta(&self) -> &'static PolicyMeta {
@@ -55,7 +61,12 @@ impl Policy for StorageUnencrypted {
     }
 
     fn instance(&self, instance: &DbInstance) -> Option<Finding> {
-        judge(instance.arn(), instance.encryption(), &instance.document, INSTANCE)
+        judge(
+            instance.arn(),
+            instance.encryption(),
+            &instance.document,
+            INSTANCE,
+        )
     }
 
     fn cluster(&self, cluster: &DbCluster) -> Option<Finding> {
@@ -64,18 +75,35 @@ impl Policy for StorageUnencrypted {
             "docdb" => DOCDB,
             _ => CLUSTER,
         };
-        judge(cluster.arn(), cluster.encryption(), &cluster.document, controls)
+        judge(
+            cluster.arn(),
+            cluster.encryption(),
+            &cluster.document,
+            controls,
+        )
     }
 }
 
-fn judge(arn: &str, encryption: Encryption, document: &Value, controls: &[(&str, &str)]) -> Option<Finding> {
+fn judge(
+    arn: &str,
+    encryption: Encryption,
+    document: &Value,
+    controls: &[(&str, &str)],
+) -> Option<Finding> {
     let (status, reason) = match encryption {
         Encryption::SseRds | Encryption::SseKms => return None,
-        Encryption::None => (FindingStatus::Fail, "its storage is not encrypted at rest".to_owned()),
+        Encryption::None => (
+            FindingStatus::Fail,
+            "its storage is not encrypted at rest".to_owned(),
+        ),
         Encryption::Unknown => {
             let reason = match str_of(document, "StorageEncryptionType") {
-                Some(value) => format!("StorageEncryptionType is {value:?}, which this version does not know"),
-                None => "the answer holds neither StorageEncryptionType nor StorageEncrypted".to_owned(),
+                Some(value) => {
+                    format!("StorageEncryptionType is {value:?}, which this version does not know")
+                }
+                None => {
+                    "the answer holds neither StorageEncryptionType nor StorageEncrypted".to_owned()
+                }
             };
             (FindingStatus::NotEvaluated, reason)
         }
@@ -90,24 +118,45 @@ mod tests {
     use super::*;
 
     fn instance(document: Value) -> DbInstance {
-        DbInstance { region: "eu-central-1".to_owned(), document }
+        DbInstance {
+            region: "eu-central-1".to_owned(),
+            document,
+        }
     }
 
     #[test]
     fn an_unencrypted_instance_is_flagged_with_controls_by_publisher() {
-        let finding = StorageUnencrypted.instance(&instance(json!({"DBInstanceArn": "arn:x", "StorageEncrypted": false}))).unwrap();
-        assert_eq!((finding.status, finding.resource.as_str()), (FindingStatus::Fail, "arn:x"));
-        assert!(finding.controls.iter().any(|c| c.publisher == "security-hub" && c.id == "RDS.3"));
+        let finding = StorageUnencrypted
+            .instance(&instance(
+                json!({"DBInstanceArn": "arn:x", "StorageEncrypted": false}),
+            ))
+            .unwrap();
+        assert_eq!(
+            (finding.status, finding.resource.as_str()),
+            (FindingStatus::Fail, "arn:x")
+        );
+        assert!(
+            finding
+                .controls
+                .iter()
+                .any(|c| c.publisher == "security-hub" && c.id == "RDS.3")
+        );
     }
 
     #[test]
     fn an_encrypted_instance_passes() {
-        assert_eq!(StorageUnencrypted.instance(&instance(json!({"StorageEncrypted": true}))), None);
+        assert_eq!(
+            StorageUnencrypted.instance(&instance(json!({"StorageEncrypted": true}))),
+            None
+        );
     }
 
     #[test]
     fn what_cannot_be_read_is_not_evaluated_and_never_a_pass() {
-        for document in [json!({}), json!({"StorageEncryptionType": "sse-future", "StorageEncrypted": true})] {
+        for document in [
+            json!({}),
+            json!({"StorageEncryptionType": "sse-future", "StorageEncrypted": true}),
+        ] {
             let finding = StorageUnencrypted.instance(&instance(document)).unwrap();
             assert_eq!(finding.status, FindingStatus::NotEvaluated);
         }
@@ -115,8 +164,15 @@ mod tests {
 
     #[test]
     fn clusters_of_other_services_have_their_own_controls() {
-        for (engine, id) in [("neptune", "Neptune.1"), ("docdb", "DocumentDB.1"), ("aurora-mysql", "RDS.27")] {
-            let cluster = DbCluster { region: String::new(), document: json!({"Engine": engine, "StorageEncrypted": false}) };
+        for (engine, id) in [
+            ("neptune", "Neptune.1"),
+            ("docdb", "DocumentDB.1"),
+            ("aurora-mysql", "RDS.27"),
+        ] {
+            let cluster = DbCluster {
+                region: String::new(),
+                document: json!({"Engine": engine, "StorageEncrypted": false}),
+            };
             let finding = StorageUnencrypted.cluster(&cluster).unwrap();
             assert!(finding.controls.iter().any(|c| c.id == id), "{engine}");
         }
@@ -125,6 +181,12 @@ mod tests {
     #[test]
     fn a_cluster_under_an_aws_owned_key_passes() {
         let document = json!({"Engine": "aurora-mysql", "StorageEncryptionType": "sse-rds", "StorageEncrypted": false});
-        assert_eq!(StorageUnencrypted.cluster(&DbCluster { region: String::new(), document }), None);
+        assert_eq!(
+            StorageUnencrypted.cluster(&DbCluster {
+                region: String::new(),
+                document
+            }),
+            None
+        );
     }
 }
