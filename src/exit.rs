@@ -27,8 +27,6 @@ pub(crate) enum Exit {
     StalePlan = 22,
     /// A person must look.
     NeedsOperator = 24,
-    /// Interrupted.
-    Interrupted = 130,
 }
 
 impl Exit {
@@ -37,7 +35,7 @@ impl Exit {
         match self {
             Self::Ok => 0,
             Self::Incomplete => 1,
-            Self::Stopped | Self::Interrupted => 2,
+            Self::Stopped => 2,
             Self::Drift => 3,
             Self::Findings => 4,
             Self::ValidationFailed => 5,

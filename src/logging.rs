@@ -8,9 +8,9 @@ use crate::cli::{LogFormat, OutputArgs};
 pub(crate) fn init(output: &OutputArgs) {
     let level = match (output.quiet, output.verbose) {
         (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "atrest=info,warn",
-        (false, 2) => "atrest=debug,info",
+        (false, 0) => "atrest=warn,error",
+        (false, 1) => "atrest=info,error",
+        (false, 2) => "atrest=debug,warn",
         (false, _) => "atrest=trace,debug",
     };
     let filter =

@@ -1,11 +1,16 @@
 //! From a DB instance to a connection to its MySQL server.
 
+use std::time::Duration;
+
 use atrest_model::instance::DbInstance;
 use secrecy::SecretString;
 
 use crate::mysql::{self, Connection, MysqlError, Target};
 
 pub use crate::mysql::Tls;
+
+/// Longest wait for one statement that counts or checksums a table.
+const DATA_STATEMENT: Duration = Duration::from_secs(4 * 3600);
 
 /// How to log in to the servers of a fleet.
 #[derive(Debug, Clone)]
@@ -70,6 +75,24 @@ fn with_cause(error: &MysqlError) -> String {
 ///
 /// No endpoint, or any error of [`mysql::connect`].
 pub async fn open(instance: &DbInstance, auth: &MysqlAuth) -> Result<Connection, AccessError> {
+    Ok(mysql::connect(&target(instance, auth)?).await?)
+}
+
+/// As [`open`], with hours for one statement: counting a large table is one.
+///
+/// # Errors
+///
+/// As [`open`].
+pub async fn open_for_data(
+    instance: &DbInstance,
+    auth: &MysqlAuth,
+) -> Result<Connection, AccessError> {
+    let mut target = target(instance, auth)?;
+    target.statement_timeout = DATA_STATEMENT;
+    Ok(mysql::connect(&target).await?)
+}
+
+fn target(instance: &DbInstance, auth: &MysqlAuth) -> Result<Target, AccessError> {
     let (host, port) = instance
         .endpoint()
         .ok_or_else(|| AccessError::NoEndpoint(instance.identifier().to_owned()))?;
@@ -79,7 +102,7 @@ pub async fn open(instance: &DbInstance, auth: &MysqlAuth) -> Result<Connection,
         .unwrap_or_else(|| instance.master_username().to_owned());
     let mut target = Target::new(host, port, user, auth.password.clone());
     target.tls = auth.tls.clone();
-    Ok(mysql::connect(&target).await?)
+    Ok(target)
 }
 
 /// Connects and leaves again.

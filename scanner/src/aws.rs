@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_rds::config::{Credentials, SharedCredentialsProvider};
 
 use crate::error::{AwsError, AwsErrorKind};
 use crate::rds::Rds;
@@ -77,6 +78,20 @@ impl KeyFacts {
     }
 }
 
+/// Reads are repeated by the SDK; mutations are not, see the fixer.
+fn retries() -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(6)
+        .with_initial_backoff(Duration::from_millis(200))
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .operation_attempt_timeout(Duration::from_secs(60))
+        .build()
+}
+
 impl Aws {
     /// Loads environment, profile and config files. Credentials are fetched at the first call.
     pub async fn load(options: &AwsOptions) -> Self {
@@ -104,6 +119,26 @@ impl Aws {
         Self {
             config: loader.load().await,
         }
+    }
+
+    /// A fixed endpoint with fixed credentials: nothing of the environment is read.
+    #[must_use]
+    pub fn fixed(
+        endpoint_url: &str,
+        region: &str,
+        access_key_id: &str,
+        secret_access_key: &str,
+    ) -> Self {
+        let credentials = Credentials::new(access_key_id, secret_access_key, None, None, "fixed");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .endpoint_url(endpoint_url)
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .retry_config(retries())
+            .timeout_config(timeouts())
+            .build();
+        Self { config }
     }
 
     /// The configured region, if there is one.

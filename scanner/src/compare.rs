@@ -188,7 +188,10 @@ async fn servers(
         }
         return;
     };
-    match futures::try_join!(access::open(pair.old, auth), access::open(pair.new, auth)) {
+    match futures::try_join!(
+        access::open_for_data(pair.old, auth),
+        access::open_for_data(pair.new, auth)
+    ) {
         Ok((mut old, mut new)) => {
             accounts(pair, &mut old, &mut new, diff).await;
             configuration(&mut old, &mut new, diff).await;
@@ -325,8 +328,42 @@ async fn configuration(old: &mut Connection, new: &mut Connection, diff: &mut Pa
 }
 
 async fn rows(old: &mut Connection, new: &mut Connection, check: DataCheck, diff: &mut PairDiff) {
-    if check == DataCheck::None {
-        return not_compared(diff, Area::Data, "not asked for");
-    }
-    let _ = (old, new);
+    let checksums = match check {
+        DataCheck::None => return not_compared(diff, Area::Data, "not asked for"),
+        DataCheck::Counts => false,
+        DataCheck::Checksums => true,
+    };
+    let (old, new) = match futures::try_join!(
+        mysql::read_data(old, checksums),
+        mysql::read_data(new, checksums)
+    ) {
+        Ok(sides) => sides,
+        Err(error) => return not_compared(diff, Area::Data, AccessError::from(error).to_string()),
+    };
+    diff.compared.checksums = checksums;
+    diff.compared.tables = old.tables.len().max(new.tables.len()) as u64;
+    let shared = old
+        .tables
+        .iter()
+        .filter_map(|(name, facts)| Some(facts.rows.min(new.tables.get(name)?.rows)));
+    diff.compared.rows = shared.sum();
+    let values = |facts: &mysql::DataFacts| -> BTreeMap<String, Value> {
+        let tables = facts.tables.iter().flat_map(|(name, table)| {
+            let checksum = table
+                .checksum
+                .as_ref()
+                .map(|sum| (format!("{name} checksum"), json!(sum)));
+            std::iter::once((format!("{name} rows"), json!(table.rows))).chain(checksum)
+        });
+        tables
+            .chain(
+                facts
+                    .objects
+                    .iter()
+                    .map(|(name, text)| (name.clone(), json!(text))),
+            )
+            .collect()
+    };
+    diff.differences
+        .extend(settings(Area::Data, &values(&old), &values(&new)));
 }

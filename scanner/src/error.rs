@@ -120,6 +120,12 @@ impl AwsError {
             }
             _ => (AwsErrorKind::Unreachable, None, chain(error)),
         };
+        // The SDK lists every place it has looked in; the hint says where credentials come from.
+        let message = if kind == AwsErrorKind::Credentials && code.is_none() {
+            "no usable AWS credentials were found".to_owned()
+        } else {
+            message
+        };
         Self {
             operation,
             region: region.to_owned(),

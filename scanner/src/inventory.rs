@@ -2,7 +2,7 @@
 //!
 //! A region that fails is data, not an end: the others are read on, and the report says what is missing.
 
-use atrest_model::document::{str_of, strings_of};
+use atrest_model::document::str_of;
 use atrest_model::instance::{DbCluster, DbInstance};
 use atrest_model::scan::{RegionScan, Resource, ResourceKind};
 use futures::stream::{self, StreamExt as _};
@@ -160,17 +160,13 @@ impl Inventory {
         }
     }
 
-    /// The instance of that name, in any region: `(region index, instance)` of every match.
-    pub fn named<'a>(&'a self, identifier: &'a str) -> impl Iterator<Item = &'a DbInstance> {
+    /// The instances of that name, at most one a region.
+    #[must_use]
+    pub fn named(&self, identifier: &str) -> Vec<&DbInstance> {
         self.regions
             .iter()
             .flat_map(|region| &region.instances)
-            .filter(move |instance| instance.identifier().eq_ignore_ascii_case(identifier))
+            .filter(|instance| instance.identifier().eq_ignore_ascii_case(identifier))
+            .collect()
     }
-}
-
-/// Names of the DB instances a document lists as replicas, cross-region ARNs left out.
-pub fn same_region_replicas(instance: &DbInstance) -> impl Iterator<Item = &str> {
-    strings_of(&instance.document, "ReadReplicaDBInstanceIdentifiers")
-        .filter(|name| !name.starts_with("arn:"))
 }

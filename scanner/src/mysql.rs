@@ -5,12 +5,14 @@
 
 mod accounts;
 mod connection;
+mod data;
 mod error;
 mod state;
 mod target;
 
 pub use accounts::read_accounts;
 pub use connection::{Connection, NamedRow, Warning, connect};
+pub use data::{DataFacts, TableFacts, read_data};
 pub use error::MysqlError;
 pub use state::{
     BinlogPosition, ClientConnection, ConnectionKind, ReplicationStatus, binlog_position,

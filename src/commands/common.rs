@@ -18,13 +18,14 @@ use crate::terminal;
 pub(crate) const PASSWORD_VARIABLE: &str = "ATREST_MYSQL_PASSWORD";
 
 /// Loads AWS configuration; the first `--region` is the default one.
-pub(crate) async fn aws(args: &AwsArgs) -> Aws {
+pub(crate) async fn aws(args: &AwsArgs) -> anyhow::Result<Aws> {
+    check_region_names(args)?;
     let options = AwsOptions {
         profile: args.profile.clone(),
         region: args.region.first().cloned(),
         endpoint_url: args.endpoint_url.clone(),
     };
-    Aws::load(&options).await
+    Ok(Aws::load(&options).await)
 }
 
 /// Who we are.
@@ -34,18 +35,23 @@ pub(crate) async fn identity(aws: &Aws) -> anyhow::Result<Identity> {
         .map_err(|error| ExpectedError::aws(&error))
 }
 
+/// Region names as given must look like regions: a typo would be asked for in DNS.
+fn check_region_names(args: &AwsArgs) -> anyhow::Result<()> {
+    match args.region.iter().find(|region| !looks_like_region(region)) {
+        None => Ok(()),
+        Some(bad) => Err(ExpectedError::usage(
+            format!("{bad:?} is not the name of a region"),
+            "regions look like eu-central-1; `aws account list-regions` lists yours",
+        )),
+    }
+}
+
 /// The regions asked for, or all that are enabled for the account.
 pub(crate) async fn regions(aws: &Aws, args: &AwsArgs) -> anyhow::Result<Vec<String>> {
     if !args.region.is_empty() {
         let mut regions = args.region.clone();
         regions.sort();
         regions.dedup();
-        if let Some(bad) = regions.iter().find(|region| !looks_like_region(region)) {
-            return Err(ExpectedError::usage(
-                format!("{bad:?} is not the name of a region"),
-                "regions look like eu-central-1; `aws account list-regions` lists yours",
-            ));
-        }
         return Ok(regions);
     }
     aws.enabled_regions().await.map_err(|error| {
@@ -103,6 +109,7 @@ pub(crate) fn mysql_auth(args: &MysqlArgs) -> anyhow::Result<Option<MysqlAuth>> 
             TlsMode::Off => Tls::Off,
             TlsMode::Verify => Tls::Verify {
                 ca_file: args.ca_file.clone(),
+                server_name: None,
             },
         },
     }))

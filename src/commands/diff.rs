@@ -3,6 +3,7 @@
 use atrest_fixer::store::RunStore;
 use atrest_model::Tool;
 use atrest_model::diff::{DiffReport, PairDiff, SCHEMA_VERSION};
+use atrest_model::instance::DbInstance;
 use atrest_model::plan::{DataCheck, MysqlAccess};
 use atrest_reports::{DiffFormat, Output};
 use atrest_scanner::access::MysqlAuth;
@@ -23,7 +24,7 @@ pub(crate) async fn run(args: DiffArgs) -> anyhow::Result<Exit> {
             Output::<DiffFormat>::parse(text).map_err(|e| ExpectedError::usage(e.to_string(), ""))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let aws = common::aws(&args.aws).await;
+    let aws = common::aws(&args.aws).await?;
     let data = common::data_check(args.data);
     let report = match &args.run {
         Some(run) => of_run(run, &args, &aws, data).await?,
@@ -110,7 +111,7 @@ pub(crate) async fn of_store(
                 ));
             };
             let pair = Pair {
-                name: member.identifier.to_string(),
+                name: member.identifier.as_str(),
                 old: by_id(&member.dbi_resource_id)?,
                 new: by_id(made)?,
                 old_names: &old_names,
@@ -123,10 +124,6 @@ pub(crate) async fn of_store(
 }
 
 async fn of_pairs(args: &DiffArgs, aws: &Aws, data: DataCheck) -> anyhow::Result<DiffReport> {
-    let auth = common::mysql_auth(&args.mysql)?;
-    let identity = common::identity(aws).await?;
-    let regions = common::regions(aws, &args.aws).await?;
-    let inventory = read(aws, &identity.account, &regions).await?;
     let mut names = Vec::new();
     for pair in &args.pairs {
         let Some((old, new)) = pair
@@ -140,36 +137,28 @@ async fn of_pairs(args: &DiffArgs, aws: &Aws, data: DataCheck) -> anyhow::Result
         };
         names.push((old, new));
     }
+    let auth = common::mysql_auth(&args.mysql)?;
+    let identity = common::identity(aws).await?;
+    let regions = common::regions(aws, &args.aws).await?;
+    let inventory = read(aws, &identity.account, &regions).await?;
     // What clients call the pair: the new side's name without the prefix of an unfinished migration.
-    let real = |new: &str| new.strip_prefix("new-").unwrap_or(new).to_owned();
+    fn real(new: &str) -> &str {
+        new.strip_prefix("new-").unwrap_or(new)
+    }
     let old_names: NameMap = names
         .iter()
-        .map(|(old, new)| ((*old).to_owned(), real(new)))
+        .map(|(old, new)| ((*old).to_owned(), real(new).to_owned()))
         .collect();
     let new_names: NameMap = names
         .iter()
-        .map(|(_, new)| ((*new).to_owned(), real(new)))
+        .map(|(_, new)| ((*new).to_owned(), real(new).to_owned()))
         .collect();
-    let one = |name: &str| {
-        let mut found = inventory.named(name);
-        match (found.next(), found.next()) {
-            (Some(instance), None) => Ok(instance),
-            (None, _) => Err(ExpectedError::usage(
-                format!("no DB instance {name:?}"),
-                "check the name and --region",
-            )),
-            (Some(_), Some(_)) => Err(ExpectedError::usage(
-                format!("{name} is in more than one region"),
-                "name the region with --region",
-            )),
-        }
-    };
     let mut pairs = Vec::new();
     for (old, new) in &names {
         pairs.push(Pair {
             name: real(new),
-            old: one(old)?,
-            new: one(new)?,
+            old: one(&inventory, old)?,
+            new: one(&inventory, new)?,
             old_names: &old_names,
             new_names: &new_names,
         });
@@ -181,6 +170,21 @@ async fn of_pairs(args: &DiffArgs, aws: &Aws, data: DataCheck) -> anyhow::Result
         },
     };
     Ok(compared(aws, &pairs, auth.as_ref(), &access, data).await)
+}
+
+/// The only instance of that name.
+fn one<'a>(inventory: &'a Inventory, name: &str) -> anyhow::Result<&'a DbInstance> {
+    match inventory.named(name).as_slice() {
+        [instance] => Ok(instance),
+        [] => Err(ExpectedError::usage(
+            format!("no DB instance {name:?}"),
+            "check the name and --region",
+        )),
+        _ => Err(ExpectedError::usage(
+            format!("{name} is in more than one region"),
+            "name the region with --region",
+        )),
+    }
 }
 
 async fn read(aws: &Aws, account: &str, regions: &[String]) -> anyhow::Result<Inventory> {

@@ -32,7 +32,7 @@ pub(crate) async fn run(args: FixArgs, output: &OutputArgs) -> anyhow::Result<Ex
 async fn begin(path: &Path, args: &FixArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
     let plan = read_plan(path).map_err(|e| ExpectedError::store(&e))?;
     check_stop_before(args, &plan)?;
-    let aws = common::aws(&args.aws).await;
+    let aws = common::aws(&args.aws).await?;
     let auth = check(&aws, &plan, &args.mysql, true).await?;
     if !args.execute {
         let mut bytes = Vec::new();
@@ -52,7 +52,7 @@ async fn begin(path: &Path, args: &FixArgs, output: &OutputArgs) -> anyhow::Resu
 async fn resume(run: &str, args: &FixArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
     let store = RunStore::open(&args.state.state_dir, run).map_err(|e| ExpectedError::store(&e))?;
     check_stop_before(args, store.plan())?;
-    let aws = common::aws(&args.aws).await;
+    let aws = common::aws(&args.aws).await?;
     let auth = check(&aws, &store.plan().clone(), &args.mysql, false).await?;
     drive(&aws, store, args, auth, output).await
 }

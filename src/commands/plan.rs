@@ -20,7 +20,7 @@ use crate::exit::{Exit, ExpectedError};
 
 pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
     let auth = common::mysql_auth(&args.mysql)?;
-    let aws = common::aws(&args.aws).await;
+    let aws = common::aws(&args.aws).await?;
     let identity = common::identity(&aws).await?;
     let saved = args.from.as_deref().map(read_scan).transpose()?;
     if let Some(report) = &saved
@@ -248,8 +248,7 @@ fn wanted(
     }
     let mut wanted = BTreeSet::new();
     for name in &args.instance {
-        let found: Vec<&DbInstance> = inventory.named(name).collect();
-        match found.as_slice() {
+        match inventory.named(name).as_slice() {
             [] => {
                 return Err(ExpectedError::usage(
                     format!("no DB instance {name:?} in {}", region_names(inventory)),

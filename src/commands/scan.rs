@@ -20,7 +20,7 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<Exit> {
                 .map_err(|e| ExpectedError::usage(e.to_string(), ""))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let aws = common::aws(&args.aws).await;
+    let aws = common::aws(&args.aws).await?;
     let identity = common::identity(&aws).await?;
     let regions = common::regions(&aws, &args.aws).await?;
     let (report, _inventory) = scan(&aws, &identity.account, &regions).await;

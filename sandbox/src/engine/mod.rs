@@ -116,7 +116,11 @@ impl Engines {
     /// earlier sandbox left behind in `work_dir`, and claims a loopback block for endpoints.
     ///
     /// `Ok(None)` when `mode` is `None`, or `Auto` and nothing is installed.
-    pub async fn open(_mode: EngineMode, _install_dir: PathBuf, _work_dir: PathBuf) -> Result<Option<Self>, EngineError> {
+    pub async fn open(
+        _mode: EngineMode,
+        _install_dir: PathBuf,
+        _work_dir: PathBuf,
+    ) -> Result<Option<Self>, EngineError> {
         Ok(None)
     }
 
