@@ -112,10 +112,10 @@ from_apt() { # VERSION SUITE PKG [EXTRA]
   if [[ $(candidate "$package") =~ ^([0-9]+:)?$version ]]; then
     apt_unpack "$dest" yes "$package" || cannot "$package could not be downloaded"
   else
-    say "$package $version is not in this machine's own suites; looking in Debian's $suite"
+    say "$package ${version//\\/} is not in this machine's own suites; looking in Debian's $suite"
     apt_update "$suite" "$suite"
     [[ $(candidate "$package") =~ ^([0-9]+:)?$version ]] ||
-      cannot "Debian's suite $suite offers $package $(candidate "$package"), not $version"
+      cannot "Debian's suite $suite offers $package $(candidate "$package"), not ${version//\\/}"
     apt_unpack "$dest" yes "$package" || cannot "$package could not be downloaded from Debian's suite $suite"
   fi
   [ -z "$extra" ] || apt_unpack "$dest" no "$extra" || cannot "$extra could not be downloaded"
