@@ -415,7 +415,7 @@ pub async fn set_configuration(
     call.extend_from_slice(b", ");
     match value {
         Some(value) => {
-            call.extend_from_slice(&atrest_model::account::quote_literal(value.as_bytes()))
+            call.extend_from_slice(&atrest_model::account::quote_literal(value.as_bytes()));
         }
         None => call.extend_from_slice(b"NULL"),
     }

@@ -417,10 +417,25 @@ impl<'a> Runner<'a> {
             Err(fault) => return self.end(step, &fault.to_string(), fault.hint()),
         };
         let timing: Timing = self.options.timing;
-        let window = match step.action {
-            // SQL is read-your-writes.
-            Action::Accounts { .. } | Action::Configuration { .. } => Duration::ZERO,
-            _ => timing.consistency,
+        // SQL is read-your-writes: what is not there after it was accepted does not come by waiting.
+        let sql = matches!(
+            step.action,
+            Action::Accounts { .. } | Action::Configuration { .. }
+        );
+        if let (true, StepStatus::Accepted, Seen::Absent { state }) =
+            (sql, self.status(&step.id), &seen)
+        {
+            let reason = format!("not there although the server took every statement: {state}");
+            return self.end(
+                step,
+                &reason,
+                "compare the accounts of both sides, mend the rest by hand, then resume",
+            );
+        }
+        let window = if sql {
+            Duration::ZERO
+        } else {
+            timing.consistency
         };
         let decision = decide(
             self.status(&step.id),

@@ -126,6 +126,12 @@ pub struct Entry {
     pub detail: Value,
 }
 
+/// `step, status, intended_at, changed_at, result`.
+type StepRow = (String, String, Option<String>, String, String);
+
+/// `seq, at, migration, step, status, detail`.
+type EntryRow = (i64, String, String, String, String, String);
+
 /// An open run folder. Holds the lock unless it was opened to read.
 #[derive(Debug)]
 pub struct RunStore {
@@ -265,7 +271,7 @@ impl RunStore {
 
     /// State of every step of a migration that has one.
     pub fn steps(&self, migration: &str) -> Result<BTreeMap<String, StepRecord>, StoreError> {
-        let read = || -> rusqlite::Result<Vec<(String, String, Option<String>, String, String)>> {
+        let read = || -> rusqlite::Result<Vec<StepRow>> {
             let mut query = self.db.prepare_cached(
                 "SELECT step, status, intended_at, changed_at, result FROM step WHERE migration = ?1",
             )?;
@@ -357,7 +363,7 @@ impl RunStore {
     /// The whole journal in order.
     pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         let journal = self.dir.join(JOURNAL);
-        let read = || -> rusqlite::Result<Vec<(i64, String, String, String, String, String)>> {
+        let read = || -> rusqlite::Result<Vec<EntryRow>> {
             let mut query = self.db.prepare(
                 "SELECT seq, at, migration, step, status, detail FROM entry ORDER BY seq",
             )?;

@@ -5,6 +5,7 @@ use atrest_model::scan::{SCHEMA_VERSION, ScanReport};
 use atrest_model::{Tool, finding::Finding};
 use atrest_reports::ScanFormat;
 use atrest_scanner::aws::Aws;
+use atrest_scanner::error::AwsErrorKind;
 use atrest_scanner::inventory::{self, Inventory};
 
 use super::common;
@@ -21,7 +22,10 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<Exit> {
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let aws = common::aws(&args.aws).await?;
-    let identity = common::identity(&aws).await?;
+    let identity = aws.identity().await.map_err(|error| match error.kind {
+        AwsErrorKind::Credentials => ExpectedError::aws(&error),
+        _ => ExpectedError::new(Exit::NothingScanned, error.to_string(), error.hint()),
+    })?;
     let regions = common::regions(&aws, &args.aws).await?;
     let (report, _inventory) = scan(&aws, &identity.account, &regions).await;
     for output in outputs {

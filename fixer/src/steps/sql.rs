@@ -138,6 +138,15 @@ impl Sides {
     }
 }
 
+/// What was ready a moment ago is not any more; nothing was done.
+fn not_ready() -> Fault {
+    Fault::Mysql {
+        message: "a server is not ready any more".to_owned(),
+        transient: true,
+        hint: "wait until the instance is available",
+    }
+}
+
 /// Connects to both sides; `Err(Seen)` when that has to wait or there is nothing to ask.
 async fn sides(
     cx: &Cx<'_>,
@@ -283,17 +292,21 @@ pub(super) async fn clone_accounts(
     old: &Target,
     new: &Target,
 ) -> Result<(), Fault> {
-    let mut sides = match sides(cx, view, old, new).await? {
-        Ok(sides) => sides,
-        Err(_) => return Ok(()),
-    };
-    let applied = async {
-        let found = rendering(&mut sides).await?;
+    let mut sides = sides(cx, view, old, new)
+        .await?
+        .map_err(|_seen| not_ready())?;
+    let brought = async {
+        let theirs = mysql::read_accounts(&mut sides.old).await?;
         // Where the server lets us: an account of one replica does not belong into its binlog.
         accounts::keep_out_of_binlog(&mut sides.new).await?;
-        accounts::apply(
+        let options = DiffOptions {
+            master_username: Some(Name::from(sides.master_username.as_str())),
+        };
+        accounts::bring_over(
             &mut sides.new,
-            &found.statements,
+            &theirs,
+            Scope::Missing,
+            &options,
             accounts::OnGrantError::Report,
         )
         .await
@@ -301,7 +314,7 @@ pub(super) async fn clone_accounts(
     }
     .await;
     sides.close().await;
-    let report = applied?;
+    let report = brought?.report;
     match report.failed.first() {
         None => Ok(()),
         Some(first) => Err(Fault::Mysql {
@@ -373,10 +386,9 @@ pub(super) async fn set_configuration(
     old: &Target,
     new: &Target,
 ) -> Result<(), Fault> {
-    let mut sides = match sides(cx, view, old, new).await? {
-        Ok(sides) => sides,
-        Err(_) => return Ok(()),
-    };
+    let mut sides = sides(cx, view, old, new)
+        .await?
+        .map_err(|_seen| not_ready())?;
     let done = async {
         for (name, value) in wanted(&mut sides).await?.unwrap_or_default() {
             accounts::set_configuration(&mut sides.new, &name, Some(&value))

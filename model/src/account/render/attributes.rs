@@ -14,7 +14,7 @@ impl Renderer<'_> {
     pub(super) fn create(&mut self, key: &AccountKey, account: &Account) {
         if account.is_role {
             self.write(StatementStep::CreateRole, key, "CREATE ROLE ", |w| {
-                w.account(key)
+                w.account(key);
             });
             return;
         }

@@ -19,7 +19,7 @@ impl Renderer<'_> {
         let missing = self.supported(key, wanted.global.difference(present.global));
         self.grant(key, missing, &|w| w.sql("*.*"));
         self.revoke(key, present.global.difference(wanted.global), &|w| {
-            w.sql("*.*")
+            w.sql("*.*");
         });
         self.dynamic_grants(key, wanted, present);
         if self.parts.has(Part::DatabaseGrants) {
@@ -256,11 +256,11 @@ impl Renderer<'_> {
                     continue;
                 }
                 self.write(StatementStep::Revoke, key, "REVOKE ", |w| {
-                    membership(w, role, " FROM ", key)
+                    membership(w, role, " FROM ", key);
                 });
                 if option_too_much {
                     self.write(StatementStep::Revoke, key, "GRANT ", |w| {
-                        membership(w, role, " TO ", key)
+                        membership(w, role, " TO ", key);
                     });
                 }
             }
