@@ -156,6 +156,7 @@ pub(crate) fn decide(
 struct Active {
     began: Instant,
     confirmed: u32,
+    confirmed_by: Option<Instant>,
     last_state: String,
     last_heartbeat: Instant,
 }
@@ -396,6 +397,7 @@ impl<'a> Runner<'a> {
             .or_insert_with(|| Active {
                 began: clock::instant(),
                 confirmed: 0,
+                confirmed_by: None,
                 last_state: String::new(),
                 last_heartbeat: clock::instant(),
             })
@@ -445,11 +447,15 @@ impl<'a> Runner<'a> {
         );
         let confirmed = {
             let active = self.active(step);
-            active.confirmed = if matches!(seen, Seen::Done { .. }) {
-                active.confirmed + 1
-            } else {
-                0
-            };
+            match seen {
+                // One view counts once, however often it is looked at.
+                Seen::Done { .. } if active.confirmed_by == Some(view.began) => {}
+                Seen::Done { .. } => {
+                    active.confirmed += 1;
+                    active.confirmed_by = Some(view.began);
+                }
+                _ => active.confirmed = 0,
+            }
             active.confirmed
         };
         match (decision, seen) {

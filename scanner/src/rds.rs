@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use atrest_model::document::{list_of, str_of};
+use atrest_model::document::str_of;
 use atrest_model::instance::{DbCluster, DbInstance};
 use aws_sdk_rds::Client;
-use aws_sdk_rds::types::Filter;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
@@ -117,11 +116,6 @@ macro_rules! pages {
     }};
 }
 
-/// A filter with one value.
-fn filter(name: &str, value: &str) -> Filter {
-    Filter::builder().name(name).values(value).build()
-}
-
 impl Rds {
     pub(crate) fn new(client: Client, region: &str) -> Self {
         Self {
@@ -160,43 +154,6 @@ impl Rds {
             })
             .collect();
         Ok((instances, listing.calls))
-    }
-
-    /// `DescribeDBInstances` of one resource id: found whatever its name is.
-    pub async fn db_instance_by_resource_id(
-        &self,
-        id: &str,
-    ) -> Result<Option<DbInstance>, AwsError> {
-        let listing: Result<Listing, AwsError> = pages!(
-            self,
-            "DescribeDBInstances",
-            "DBInstances",
-            self.client
-                .describe_db_instances()
-                .filters(filter("dbi-resource-id", id))
-        );
-        let document = listing?.items.into_iter().next();
-        Ok(document.map(|document| DbInstance {
-            region: self.region.clone(),
-            document,
-        }))
-    }
-
-    /// `DescribeDBInstances` of one name; `None` when there is no such instance.
-    pub async fn db_instance(&self, identifier: &str) -> Result<Option<DbInstance>, AwsError> {
-        let listing: Result<Listing, AwsError> = pages!(
-            self,
-            "DescribeDBInstances",
-            "DBInstances",
-            self.client
-                .describe_db_instances()
-                .filters(filter("db-instance-id", identifier))
-        );
-        let document = listing?.items.into_iter().next();
-        Ok(document.map(|document| DbInstance {
-            region: self.region.clone(),
-            document,
-        }))
     }
 
     /// `DescribeDBClusters`.
@@ -272,19 +229,5 @@ impl Rds {
                 .engine_version(version)
                 .db_instance_class(class)
         )
-    }
-
-    /// `DescribeAccountAttributes`: used and maximum of one quota.
-    pub async fn account_quota(&self, name: &str) -> Result<Option<(i64, i64)>, AwsError> {
-        let document: Result<Value, AwsError> = call!(
-            self,
-            "DescribeAccountAttributes",
-            self.client.describe_account_attributes()
-        );
-        let document = document?;
-        Ok(list_of(&document, "AccountQuotas")
-            .iter()
-            .find(|quota| str_of(quota, "AccountQuotaName") == Some(name))
-            .and_then(|quota| Some((quota.get("Used")?.as_i64()?, quota.get("Max")?.as_i64()?))))
     }
 }
