@@ -129,6 +129,90 @@ impl Engines {
     pub fn can_run(&self, _engine: &str, _engine_version: &str) -> bool {
         false
     }
+
+    /// Not here yet.
+    pub async fn create(&self, _spec: ServerSpec) -> Result<ServerId, EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn run_sql(&self, _server: &ServerId, _script: &str) -> Result<(), EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn snapshot(&self, _server: &ServerId) -> Result<CopyId, EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn restore(&self, _copy: &CopyId, _spec: ServerSpec) -> Result<ServerId, EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn replica(&self, _source: &ServerId, _spec: ServerSpec) -> Result<ServerId, EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn replication(&self, _replica: &ServerId) -> Result<ReplicationState, EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn promote(&self, _replica: &ServerId, _spec: ServerSpec) -> Result<(), EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn reconfigure(&self, _server: &ServerId, _spec: ServerSpec) -> Result<(), EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn restart(&self, _server: &ServerId) -> Result<(), EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn stop(&self, _server: &ServerId) -> Result<(), EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn start(&self, _server: &ServerId) -> Result<(), EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn delete(&self, _server: &ServerId) -> Result<(), EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn delete_copy(&self, _copy: &CopyId) -> Result<(), EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn open_endpoint(&self, _server: &ServerId, _name: &str, _port: u16) -> Result<IpAddr, EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn close_endpoint(&self, _server: &ServerId) -> Result<(), EngineError> {
+        Err(not_here())
+    }
+
+    /// Not here yet.
+    pub async fn shutdown(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+}
+
+fn not_here() -> EngineError {
+    EngineError::Unknown { kind: "engine", name: "none".to_owned() }
 }
 
 #[expect(dead_code, reason = "replaced by the real module")]
