@@ -1,3 +1,291 @@
 //! An RDS of your own on loopback: real protocol, real MySQL servers, virtual time.
+//!
+//! [`Sandbox::start`] opens an HTTP server that speaks the protocols of RDS, KMS, STS and Account
+//! Management so that SDKs and the AWS CLI work against it unchanged, with only an endpoint URL. Behind
+//! it stands a state machine per resource on a virtual clock, and, where server binaries are found, a real
+//! MySQL or MariaDB process per DB instance. The sandbox binds loopback addresses only.
 
+mod account;
+mod auth;
+mod clock;
+mod dice;
 pub mod engine;
+mod fault;
+mod http;
+mod kms;
+mod log;
+mod rds;
+mod scenario;
+mod sts;
+mod world;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+pub use crate::engine::EngineMode;
+use crate::engine::{EngineError, Engines};
+use crate::fault::Faults;
+use crate::http::Service;
+use crate::log::RequestLog;
+pub use crate::scenario::{Access, Scenario, ScenarioError};
+use crate::world::Core;
+
+/// How a sandbox is to be.
+#[derive(Debug, Clone)]
+pub struct SandboxOptions {
+    /// The fleet.
+    pub scenario: Scenario,
+    /// TCP port on 127.0.0.1; 0 takes a free one.
+    pub port: u16,
+    /// Virtual seconds per real second; more than 0.
+    pub speed: f64,
+    /// Whether real servers are wanted.
+    pub engines: EngineMode,
+    /// Where server binaries are installed.
+    pub install_dir: PathBuf,
+    /// Where data folders go.
+    pub work_dir: PathBuf,
+    /// Appends a JSON line per call.
+    pub request_log: Option<PathBuf>,
+    /// Decides every chance: durations, lags, the pending-reboot lottery, resource ids.
+    pub seed: u64,
+}
+
+/// A sandbox that could not be started or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The port cannot be had.
+    #[error("could not listen on 127.0.0.1:{port}")]
+    Listen {
+        /// The port asked for.
+        port: u16,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The request log cannot be opened.
+    #[error("could not open the request log {path}")]
+    RequestLog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The speed is not a positive number.
+    #[error("speed must be a positive number, not {0}")]
+    Speed(f64),
+    /// A real server did not do what it was asked.
+    #[error("a database server of the sandbox failed")]
+    Engine(#[from] EngineError),
+}
+
+/// An account of a running sandbox.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReadyAccount {
+    /// Twelve digits.
+    pub id: String,
+    /// Access key that belongs to it; the secret is any, unless the scenario gives one.
+    pub access_key_id: String,
+}
+
+/// What a running sandbox offers.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ready {
+    /// URL for `AWS_ENDPOINT_URL`.
+    pub endpoint: String,
+    /// Name of the scenario.
+    pub scenario: String,
+    /// Accounts and their access keys.
+    pub accounts: Vec<ReadyAccount>,
+    /// Regions in which the scenario has instances.
+    pub regions: Vec<String>,
+    /// How many DB instances there are.
+    pub instances: usize,
+    /// How many of them have a real server behind them.
+    pub servers: usize,
+    /// Server programs found, such as `mariadb 10.11.19`.
+    pub engines: Vec<String>,
+    /// Why instances have no server behind them, where they could have one.
+    pub missing: Option<String>,
+}
+
+/// A running sandbox. Dropping it stops the HTTP server; [`Sandbox::shutdown`] also stops the servers.
+#[derive(Debug)]
+pub struct Sandbox {
+    ready: Ready,
+    core: Arc<Core>,
+    clock: Arc<Clock>,
+    engines: Option<Engines>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Sandbox {
+    /// Starts a sandbox whose clock runs at `speed`.
+    ///
+    /// # Errors
+    /// The port is taken, the log cannot be written, or a database server fails to start.
+    pub async fn start(options: SandboxOptions) -> Result<Self, SandboxError> {
+        if !(options.speed.is_finite() && options.speed > 0.0) {
+            return Err(SandboxError::Speed(options.speed));
+        }
+        let clock = Clock::running(options.speed);
+        Self::start_with(options, clock).await
+    }
+
+    /// Starts a sandbox whose clock stands still until [`Sandbox::advance`]: for tests.
+    ///
+    /// # Errors
+    /// As for [`Sandbox::start`].
+    pub async fn start_paused(options: SandboxOptions) -> Result<Self, SandboxError> {
+        Self::start_with(options, Clock::manual()).await
+    }
+
+    async fn start_with(options: SandboxOptions, clock: Clock) -> Result<Self, SandboxError> {
+        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)))
+            .await
+            .map_err(|source| SandboxError::Listen { port: options.port, source })?;
+        let address = listener.local_addr().map_err(|source| SandboxError::Listen { port: options.port, source })?;
+        let log = options
+            .request_log
+            .map(|path| RequestLog::open(&path).map_err(|source| SandboxError::RequestLog { path, source }))
+            .transpose()?;
+        let engines = Engines::open(options.engines, options.install_dir, options.work_dir).await?;
+        let spec = options.scenario.spec();
+        let clock = Arc::new(clock);
+        let core = Core::new(Arc::clone(&clock), options.seed, spec.knobs.settle(), spec.quotas.settle(), engines.clone());
+        spec.populate(&mut core.lock());
+        let servers = match &engines {
+            Some(engines) => match scenario::start_servers(&core, engines, spec).await {
+                Ok(count) => count,
+                Err(error) => {
+                    if let Err(second) = engines.shutdown().await {
+                        tracing::error!(error = %second, "The database servers could not be stopped.");
+                    }
+                    return Err(error.into());
+                }
+            },
+            None => 0,
+        };
+        let ready = ready(&core, format!("http://{address}"), &options.scenario, engines.as_ref(), options.engines, servers);
+
+        let service = Arc::new(Service { core: Arc::clone(&core), faults: Mutex::new(Faults::new(spec.faults.clone())), log });
+        let mut tasks = vec![tokio::spawn(accept(listener, service))];
+        if let Some(rest) = clock.tick() {
+            tasks.push(tokio::spawn(tick(Arc::clone(&core), rest)));
+        }
+        Ok(Self { ready, core, clock, engines, tasks })
+    }
+
+    /// URL of the HTTP server.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        self.ready.endpoint.clone()
+    }
+
+    /// What it offers.
+    #[must_use]
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Moves a paused sandbox's clock on by virtual time, a second at a time, and waits for the engine jobs
+    /// that this sets off. Does nothing to a running clock.
+    pub async fn advance(&self, by: Duration) {
+        for _ in 0..by.as_secs() {
+            self.clock.advance(Duration::from_secs(1));
+            // Taking the lock applies what is due.
+            while self.core.lock().jobs_running() {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Stops the HTTP server and every database server.
+    ///
+    /// # Errors
+    /// A database server could not be stopped.
+    pub async fn shutdown(mut self) -> Result<(), SandboxError> {
+        for task in std::mem::take(&mut self.tasks) {
+            task.abort();
+        }
+        if let Some(engines) = self.engines.take() {
+            engines.shutdown().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+fn ready(core: &Core, endpoint: String, scenario: &Scenario, engines: Option<&Engines>, mode: EngineMode, servers: usize) -> Ready {
+    let world = core.lock();
+    let in_use: Vec<_> = world.regions.iter().filter(|(_, region)| !region.instances.is_empty()).collect();
+    let mut regions: Vec<String> = in_use.iter().map(|(scope, _)| scope.region.clone()).collect();
+    regions.sort();
+    regions.dedup();
+    let mut without: Vec<String> = in_use
+        .iter()
+        .flat_map(|(_, region)| &region.instances)
+        .filter(|instance| rds::catalog::is_mysql_family(&instance.engine))
+        .filter(|instance| !engines.is_some_and(|engines| engines.can_run(&instance.engine, &instance.engine_version)))
+        .map(|instance| format!("{} {}", instance.engine, instance.engine_version))
+        .collect();
+    without.sort();
+    without.dedup();
+    let missing = match (mode, engines) {
+        (EngineMode::None, _) => Some("control plane only, as asked for".to_owned()),
+        (EngineMode::Auto | EngineMode::Required, None) => Some(format!("control plane only: no server program found for {}", without.join(", "))),
+        (EngineMode::Auto | EngineMode::Required, Some(_)) if without.is_empty() => None,
+        (EngineMode::Auto | EngineMode::Required, Some(_)) => Some(format!("no server program found for {}", without.join(", "))),
+    };
+    Ready {
+        endpoint,
+        scenario: scenario.name().to_owned(),
+        accounts: world.accounts.iter().map(|account| ReadyAccount { id: account.id.clone(), access_key_id: account.access_key_id.clone() }).collect(),
+        regions,
+        instances: in_use.iter().map(|(_, region)| region.instances.len()).sum(),
+        servers,
+        engines: engines.map(Engines::found).unwrap_or_default(),
+        missing,
+    }
+}
+
+async fn accept(listener: TcpListener, service: Arc<Service>) {
+    // Connections end with the sandbox.
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(http::serve(Arc::clone(&service), stream));
+                }
+                Err(error) => tracing::warn!(%error, "A connection could not be accepted."),
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+}
+
+/// Looks at the clock now and then, so that engine jobs start without a request.
+async fn tick(core: Arc<Core>, rest: Duration) {
+    let mut interval = tokio::time::interval(rest);
+    loop {
+        interval.tick().await;
+        // Taking the lock applies what is due.
+        drop(core.lock());
+    }
+}

@@ -16,6 +16,7 @@
 //! | `copy` | copies of data folders |
 //! | `server` | one server: its process, port, administrator |
 //! | `fleet` | all servers and copies of a sandbox, and what is done between them |
+//! | `origin` | how servers and copies come to be |
 //! | `endpoint` | loopback addresses and forwarding |
 //! | `privileges`, `procedures`, `replication`, `sql` | what is said to a server, by version |
 
@@ -24,6 +25,7 @@ mod endpoint;
 mod fleet;
 mod install;
 mod options;
+mod origin;
 mod privileges;
 mod procedures;
 mod process;
@@ -95,6 +97,15 @@ pub enum ReplicationState {
     Stopped,
     /// Stopped by this error.
     Error(String),
+}
+
+/// A place in a binary log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinlogPosition {
+    /// Such as `mysql-bin-changelog.000007`.
+    pub file: String,
+    /// In bytes.
+    pub offset: u64,
 }
 
 /// An engine that could not do what was asked.
@@ -184,6 +195,21 @@ impl EngineError {
             message: message.to_owned(),
         }
     }
+}
+
+/// Where `install-engines.sh` puts servers unless told otherwise: `ATREST_ENGINES`, else `atrest/engines` in the
+/// user's cache folder. `None` when neither that nor `XDG_CACHE_HOME` nor `HOME` is set.
+#[must_use]
+pub fn default_install_dir() -> Option<PathBuf> {
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    set("ATREST_ENGINES").or_else(|| {
+        let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
+        Some(cache.join("atrest/engines"))
+    })
 }
 
 /// A password nobody has to type.
@@ -284,6 +310,19 @@ impl Engines {
     /// [`EngineError::Unknown`], [`EngineError::DidNotStart`], [`EngineError::Io`].
     pub async fn restore(&self, copy: &CopyId, spec: ServerSpec) -> Result<ServerId, EngineError> {
         Box::pin(self.fleet.restore(copy, spec)).await
+    }
+
+    /// The place in its source's binary log at which a restored server's data stands, as crash recovery found it: what
+    /// RDS tells in the event "Binlog position from crash recovery is …". `None` for a server that was not
+    /// restored from a copy of a running one with a binary log.
+    ///
+    /// # Errors
+    /// [`EngineError::Unknown`].
+    pub async fn recovered_position(
+        &self,
+        server: &ServerId,
+    ) -> Result<Option<BinlogPosition>, EngineError> {
+        self.fleet.recovered_position(server).await
     }
 
     /// A new server that replicates from `source`, which stays writable but for a moment under
@@ -407,4 +446,36 @@ impl Engines {
     pub async fn shutdown(&self) -> Result<(), EngineError> {
         self.fleet.shutdown().await
     }
+}
+
+/// The control plane spawns these; each must be able to move between threads. Checked by compiling.
+#[cfg(test)]
+fn _every_operation_is_send(
+    engines: &'static Engines,
+    spec: ServerSpec,
+    server: &'static ServerId,
+    copy: &'static CopyId,
+) {
+    fn is_send(_: impl Send + 'static) {}
+    is_send(Engines::open(
+        EngineMode::Auto,
+        PathBuf::new(),
+        PathBuf::new(),
+    ));
+    is_send(engines.create(spec.clone()));
+    is_send(engines.run_sql(server, ""));
+    is_send(engines.snapshot(server));
+    is_send(engines.restore(copy, spec.clone()));
+    is_send(engines.replica(server, spec.clone()));
+    is_send(engines.replication(server));
+    is_send(engines.promote(server, spec.clone()));
+    is_send(engines.reconfigure(server, spec));
+    is_send(engines.restart(server));
+    is_send(engines.stop(server));
+    is_send(engines.start(server));
+    is_send(engines.delete(server));
+    is_send(engines.delete_copy(copy));
+    is_send(engines.open_endpoint(server, "", 0));
+    is_send(engines.close_endpoint(server));
+    is_send(engines.shutdown());
 }

@@ -1,0 +1,398 @@
+//! The state behind one mutex, and the timelines that move it on.
+//!
+//! A call changes state at once and leaves a [`Timeline`]: effects at virtual moments. Due effects are
+//! applied lazily before each request, by a light ticker, and whenever an engine job ends, always in the
+//! order of their due moments. An effect that waits for an engine job happens when both its moment has
+//! come and the job has ended: a resource is never `available` before its data is.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use jiff::Timestamp;
+
+use crate::clock::{Clock, plus};
+use crate::dice::Dice;
+use crate::engine::{CopyId, EngineError, Engines, ServerId};
+use crate::rds::catalog;
+use crate::rds::state::{DbInstance, Event, Quotas, Region, Scope, Stale, SubnetGroup};
+
+/// Knobs of the simulation, from the scenario.
+#[derive(Debug, Clone)]
+pub(crate) struct Knobs {
+    /// Virtual seconds for which Describe may show the past after a write.
+    pub(crate) describe_lag: (u64, u64),
+    /// Virtual seconds of a rename in which neither name is found.
+    pub(crate) rename_gap: (u64, u64),
+    /// Virtual seconds from the end of a rename until the new endpoint shows.
+    pub(crate) endpoint_lag: (u64, u64),
+    /// Probability that a restore with a custom parameter group ends in `pending-reboot`.
+    pub(crate) pending_reboot_chance: f64,
+    /// Factor on all other virtual durations.
+    pub(crate) pace: f64,
+    /// Records per page at most; RDS may always give fewer than asked.
+    pub(crate) page_limit: usize,
+}
+
+/// What an engine job gave.
+#[derive(Debug, Clone)]
+pub(crate) enum JobOutput {
+    /// Nothing but its end.
+    Done,
+    /// A server.
+    Server(ServerId),
+    /// A copy of a data folder.
+    Copy(CopyId),
+    /// The address of an endpoint.
+    Address(IpAddr),
+}
+
+/// Handle of an engine job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct JobId(u64);
+
+/// An account known to the sandbox.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    pub(crate) id: String,
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: Option<crate::rds::state::Password>,
+    /// ARN that GetCallerIdentity gives for this key.
+    pub(crate) principal: String,
+}
+
+/// Everything the sandbox knows.
+pub(crate) struct World {
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) dice: Dice,
+    pub(crate) knobs: Knobs,
+    pub(crate) quotas: Quotas,
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) regions: BTreeMap<Scope, Region>,
+    pub(crate) engines: Option<Engines>,
+    timelines: Vec<Timeline>,
+    jobs: BTreeMap<JobId, Option<Result<JobOutput, String>>>,
+    next: u64,
+    core: Weak<Core>,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("World").field("regions", &self.regions.keys()).finish_non_exhaustive()
+    }
+}
+
+/// The world and its lock.
+#[derive(Debug)]
+pub(crate) struct Core {
+    world: Mutex<World>,
+}
+
+impl Core {
+    pub(crate) fn new(clock: Arc<Clock>, seed: u64, knobs: Knobs, quotas: Quotas, engines: Option<Engines>) -> Arc<Self> {
+        Arc::new_cyclic(|core| Self {
+            world: Mutex::new(World {
+                clock,
+                dice: Dice::new(seed),
+                knobs,
+                quotas,
+                accounts: Vec::new(),
+                regions: BTreeMap::new(),
+                engines,
+                timelines: Vec::new(),
+                jobs: BTreeMap::new(),
+                next: 0,
+                core: core.clone(),
+            }),
+        })
+    }
+
+    /// The world, moved on to the present. The lock is held for the length of a request's work and never
+    /// across a wait.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.advance();
+        world
+    }
+}
+
+type Run = Box<dyn FnOnce(&mut Moment<'_>) + Send>;
+type Fail = Box<dyn FnOnce(&mut Moment<'_>, String) + Send>;
+
+struct Step {
+    after: u64,
+    gated: bool,
+    run: Run,
+}
+
+/// Effects to come, one after the other.
+pub(crate) struct Timeline {
+    scope: Scope,
+    /// Resource id or snapshot name that this timeline is about.
+    subject: String,
+    steps: VecDeque<Step>,
+    due: Timestamp,
+    number: u64,
+    jobs: Vec<JobId>,
+    fail: Option<Fail>,
+}
+
+impl Timeline {
+    pub(crate) fn new(scope: &Scope, subject: &str) -> Self {
+        Self {
+            scope: scope.clone(),
+            subject: subject.to_owned(),
+            steps: VecDeque::new(),
+            due: Timestamp::MIN,
+            number: 0,
+            jobs: Vec::new(),
+            fail: None,
+        }
+    }
+
+    /// An effect `after` virtual seconds after the one before it.
+    pub(crate) fn then(mut self, after: u64, run: impl FnOnce(&mut Moment<'_>) + Send + 'static) -> Self {
+        self.steps.push_back(Step { after, gated: false, run: Box::new(run) });
+        self
+    }
+
+    /// The same, but not before the engine jobs that this timeline started have ended.
+    pub(crate) fn when_done(mut self, after: u64, run: impl FnOnce(&mut Moment<'_>) + Send + 'static) -> Self {
+        self.steps.push_back(Step { after, gated: true, run: Box::new(run) });
+        self
+    }
+
+    /// What happens instead of the rest when an engine job failed; it is given the engine's own words.
+    pub(crate) fn on_failure(mut self, fail: impl FnOnce(&mut Moment<'_>, String) + Send + 'static) -> Self {
+        self.fail = Some(Box::new(fail));
+        self
+    }
+}
+
+/// One moment of a timeline: the world, and when it is.
+pub(crate) struct Moment<'a> {
+    pub(crate) world: &'a mut World,
+    pub(crate) scope: Scope,
+    pub(crate) subject: String,
+    pub(crate) now: Timestamp,
+    /// What the jobs gave that the step waited for.
+    pub(crate) outputs: Vec<JobOutput>,
+    jobs: Vec<JobId>,
+}
+
+impl Moment<'_> {
+    pub(crate) fn region(&mut self) -> &mut Region {
+        self.world.region_mut(&self.scope)
+    }
+
+    /// The instance this timeline is about, if it still exists.
+    pub(crate) fn instance(&mut self) -> Option<&mut DbInstance> {
+        let subject = self.subject.clone();
+        self.region().by_resource_mut(&subject)
+    }
+
+    /// Sets the status of this timeline's instance.
+    pub(crate) fn status(&mut self, status: &str) {
+        if let Some(instance) = self.instance() {
+            status.clone_into(&mut instance.status);
+        }
+    }
+
+    /// Starts an engine job; a later `when_done` step waits for it.
+    pub(crate) fn start(&mut self, job: impl Future<Output = Result<JobOutput, EngineError>> + Send + 'static) {
+        let id = self.world.spawn(job);
+        self.jobs.push(id);
+    }
+
+    /// The engines and this instance's server, when there is a real server behind it.
+    pub(crate) fn server(&mut self) -> Option<(Engines, ServerId)> {
+        let engines = self.world.engines.clone()?;
+        let server = self.instance()?.server.clone()?;
+        Some((engines, server))
+    }
+
+    /// Records an event about this timeline's instance.
+    pub(crate) fn event(&mut self, category: &'static str, message: impl Into<String>) {
+        let Some(id) = self.instance().map(|instance| instance.id.clone()) else { return };
+        let (scope, now) = (self.scope.clone(), self.now);
+        self.world.event(&scope, now, "db-instance", &id, category, message.into());
+    }
+}
+
+impl World {
+    /// The state of an account in a region, made on first use: every commercial region exists.
+    pub(crate) fn region_mut(&mut self, scope: &Scope) -> &mut Region {
+        let Self { regions, dice, quotas, .. } = self;
+        regions.entry(scope.clone()).or_insert_with(|| new_region(scope, dice, quotas))
+    }
+
+    /// Schedules a timeline; its first step counts from `now`.
+    pub(crate) fn schedule(&mut self, now: Timestamp, mut timeline: Timeline) {
+        self.next += 1;
+        timeline.number = self.next;
+        timeline.due = plus(now, timeline.steps.front().map_or(0, |step| seconds(step.after)));
+        self.timelines.push(timeline);
+    }
+
+    /// Drops what was to come for a resource.
+    pub(crate) fn cancel(&mut self, scope: &Scope, subject: &str) {
+        self.timelines.retain(|timeline| !(timeline.scope == *scope && timeline.subject == subject));
+    }
+
+    /// A virtual duration from a range, at the scenario's pace.
+    pub(crate) fn takes(&mut self, key: &str, range: (u64, u64)) -> u64 {
+        let drawn = std::time::Duration::from_secs(self.dice.between(key, range));
+        drawn.mul_f64(self.knobs.pace.max(0.0)).as_secs().max(1)
+    }
+
+    /// Applies everything that is due.
+    pub(crate) fn advance(&mut self) {
+        let now = self.clock.now();
+        loop {
+            let ready = self
+                .timelines
+                .iter()
+                .enumerate()
+                .filter(|(_, timeline)| timeline.due <= now && self.is_ready(timeline))
+                .min_by_key(|(_, timeline)| (timeline.due, timeline.number))
+                .map(|(index, _)| index);
+            let Some(index) = ready else { break };
+            let timeline = self.timelines.swap_remove(index);
+            self.step(timeline, now);
+        }
+    }
+
+    fn is_ready(&self, timeline: &Timeline) -> bool {
+        let gated = timeline.steps.front().is_some_and(|step| step.gated);
+        !gated || timeline.jobs.iter().all(|job| !matches!(self.jobs.get(job), Some(None)))
+    }
+
+    fn step(&mut self, mut timeline: Timeline, now: Timestamp) {
+        let Some(step) = timeline.steps.pop_front() else { return };
+        let mut outputs = Vec::new();
+        let mut failure = None;
+        let mut moment_time = timeline.due;
+        if step.gated && !timeline.jobs.is_empty() {
+            moment_time = now;
+            for job in timeline.jobs.drain(..) {
+                match self.jobs.remove(&job).flatten() {
+                    Some(Ok(output)) => outputs.push(output),
+                    Some(Err(error)) => failure = Some(error),
+                    None => {}
+                }
+            }
+        }
+        let mut moment = Moment {
+            world: self,
+            scope: timeline.scope.clone(),
+            subject: timeline.subject.clone(),
+            now: moment_time,
+            outputs,
+            jobs: Vec::new(),
+        };
+        if let Some(error) = failure {
+            tracing::warn!(subject = timeline.subject, error, "An engine job failed.");
+            if let Some(fail) = timeline.fail {
+                fail(&mut moment, error);
+            }
+            return;
+        }
+        (step.run)(&mut moment);
+        timeline.jobs.append(&mut moment.jobs);
+        if let Some(next) = timeline.steps.front() {
+            timeline.due = plus(moment_time, seconds(next.after));
+            self.timelines.push(timeline);
+        }
+    }
+
+    fn spawn(&mut self, job: impl Future<Output = Result<JobOutput, EngineError>> + Send + 'static) -> JobId {
+        self.next += 1;
+        let id = JobId(self.next);
+        self.jobs.insert(id, None);
+        let core = self.core.clone();
+        tokio::spawn(async move {
+            let result = job.await.map_err(|error| describe(&error));
+            if let Some(core) = core.upgrade() {
+                let mut world = core.world.lock().unwrap_or_else(PoisonError::into_inner);
+                world.jobs.insert(id, Some(result));
+                world.advance();
+            }
+        });
+        id
+    }
+
+    /// Whether an engine job is still running.
+    pub(crate) fn jobs_running(&self) -> bool {
+        self.jobs.values().any(Option::is_none)
+    }
+
+    /// Records an event. RDS keeps them for fourteen days.
+    pub(crate) fn event(&mut self, scope: &Scope, at: Timestamp, source_type: &'static str, source: &str, category: &'static str, message: String) {
+        let kind = match source_type {
+            "db-snapshot" => "snapshot",
+            "db-cluster" => "cluster",
+            _ => "db",
+        };
+        let event = Event { at, source_type, source: source.to_owned(), arn: scope.arn(kind, source), category, message };
+        self.region_mut(scope).events.push(event);
+    }
+
+    /// Lets Describe show `view` for a drawn while. Reads are not read-your-writes after create, modify and
+    /// rename; a view that is already being shown stays, so that time never runs backwards for a reader.
+    pub(crate) fn lag(&mut self, scope: &Scope, now: Timestamp, resource_id: &str, view: Option<DbInstance>) -> u64 {
+        let lag = self.dice.between(&format!("lag/{resource_id}"), self.knobs.describe_lag);
+        if lag > 0
+            && let Some(instance) = self.region_mut(scope).by_resource_mut(resource_id)
+            && instance.stale.as_ref().is_none_or(|stale| stale.until <= now)
+        {
+            let view = view.map(|mut view| {
+                view.stale = None;
+                Box::new(view)
+            });
+            instance.stale = Some(Stale { until: plus(now, seconds(lag)), view });
+        }
+        lag
+    }
+}
+
+fn seconds(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+fn new_region(scope: &Scope, dice: &mut Dice, quotas: &Quotas) -> Region {
+    const HEX: &str = "0123456789abcdef";
+    let mut word = |what: &str, alphabet: &str, length| dice.word(&format!("{}/{}/{what}", scope.account, scope.region), alphabet, length);
+    let vpc = format!("vpc-{}", word("vpc", HEX, 17));
+    let subnets = ["a", "b", "c"]
+        .iter()
+        .map(|zone| (format!("subnet-{}", word(zone, HEX, 17)), format!("{}{zone}", scope.region)))
+        .collect();
+    let mut region = Region {
+        suffix: format!("c{}", word("suffix", "abcdefghijklmnopqrstuvwxyz0123456789", 11)),
+        default_security_group: format!("sg-{}", word("sg", HEX, 17)),
+        default_vpc: vpc.clone(),
+        default_ca: "rds-ca-rsa2048-g1".to_owned(),
+        quotas: quotas.clone(),
+        ..Region::default()
+    };
+    region.subnet_groups.insert(
+        "default".to_owned(),
+        SubnetGroup { name: "default".to_owned(), description: "default".to_owned(), vpc_id: vpc, subnets, tags: Vec::new() },
+    );
+    catalog::default_groups(&mut region);
+    region
+}
