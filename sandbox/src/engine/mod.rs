@@ -16,6 +16,7 @@
 //! | `copy` | copies of data folders |
 //! | `server` | one server: its process, port, administrator |
 //! | `fleet` | all servers and copies of a sandbox, and what is done between them |
+//! | `origin` | how servers and copies come to be |
 //! | `endpoint` | loopback addresses and forwarding |
 //! | `privileges`, `procedures`, `replication`, `sql` | what is said to a server, by version |
 
@@ -24,6 +25,7 @@ mod endpoint;
 mod fleet;
 mod install;
 mod options;
+mod origin;
 mod privileges;
 mod procedures;
 mod process;
@@ -95,6 +97,15 @@ pub enum ReplicationState {
     Stopped,
     /// Stopped by this error.
     Error(String),
+}
+
+/// A place in a binary log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinlogPosition {
+    /// Such as `mysql-bin-changelog.000007`.
+    pub file: String,
+    /// In bytes.
+    pub offset: u64,
 }
 
 /// An engine that could not do what was asked.
@@ -284,6 +295,19 @@ impl Engines {
     /// [`EngineError::Unknown`], [`EngineError::DidNotStart`], [`EngineError::Io`].
     pub async fn restore(&self, copy: &CopyId, spec: ServerSpec) -> Result<ServerId, EngineError> {
         Box::pin(self.fleet.restore(copy, spec)).await
+    }
+
+    /// The place in its source's binary log at which a restored server's data stands, as crash recovery found it: what
+    /// RDS tells in the event "Binlog position from crash recovery is …". `None` for a server that was not
+    /// restored from a copy of a running one with a binary log.
+    ///
+    /// # Errors
+    /// [`EngineError::Unknown`].
+    pub async fn recovered_position(
+        &self,
+        server: &ServerId,
+    ) -> Result<Option<BinlogPosition>, EngineError> {
+        self.fleet.recovered_position(server).await
     }
 
     /// A new server that replicates from `source`, which stays writable but for a moment under
