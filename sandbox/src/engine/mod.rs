@@ -197,6 +197,21 @@ impl EngineError {
     }
 }
 
+/// Where `install-engines.sh` puts servers unless told otherwise: `ATREST_ENGINES`, else `atrest/engines` in the
+/// user's cache folder. `None` when neither that nor `XDG_CACHE_HOME` nor `HOME` is set.
+#[must_use]
+pub fn default_install_dir() -> Option<PathBuf> {
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    set("ATREST_ENGINES").or_else(|| {
+        let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
+        Some(cache.join("atrest/engines"))
+    })
+}
+
 /// A password nobody has to type.
 fn random_password() -> String {
     format!(

@@ -1,11 +1,14 @@
 //! A sandbox of its own for each case, and the words the cases are written in.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use atrest_sandbox::engine::{EngineMode, Engines, ReplicationState, ServerId, ServerSpec};
+use atrest_sandbox::engine::{
+    EngineMode, Engines, ReplicationState, ServerId, ServerSpec, default_install_dir,
+};
 use mysql_async::prelude::{FromRow, Queryable as _};
 use mysql_async::{Conn, Opts, OptsBuilder};
 
@@ -78,12 +81,14 @@ pub(crate) async fn with(kind: Kind, case: impl AsyncFnOnce(Bed)) {
             install_dir().display(),
             kind.name
         );
-        println!(
-            "NOT RUN: {} is not installed in {} (sandbox/install-engines.sh {} brings it)",
+        // Not `println!`, which the harness keeps to itself when a test passes.
+        let line = format!(
+            "\nNOT RUN: {} is not installed in {} (sandbox/install-engines.sh {} brings it)\n",
             kind.name,
             install_dir().display(),
             kind.name
         );
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
         return;
     };
     let bed = Bed {
@@ -99,15 +104,7 @@ pub(crate) async fn with(kind: Kind, case: impl AsyncFnOnce(Bed)) {
 }
 
 pub(crate) fn install_dir() -> PathBuf {
-    let cache = || {
-        std::env::var_os("XDG_CACHE_HOME")
-            .map_or_else(
-                || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"),
-                PathBuf::from,
-            )
-            .join("atrest/engines")
-    };
-    std::env::var_os("ATREST_ENGINES").map_or_else(cache, PathBuf::from)
+    default_install_dir().unwrap()
 }
 
 /// A sandbox with its shorthands.

@@ -93,6 +93,28 @@ async fn two_sandboxes_do_not_share_a_folder() {
     first.shutdown().await.unwrap();
 }
 
+/// The path of a Unix socket ends at 107 bytes; that of a work folder need not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_work_folder_may_be_deep() {
+    with(MARIADB1011, async |_bed| {}).await;
+    let dir = TempDir::new().unwrap();
+    let work = dir.path().join("deep".repeat(30)).join("work");
+    let engines = Engines::open(EngineMode::Required, install_dir(), work.clone())
+        .await
+        .unwrap()
+        .unwrap();
+    let bed = Bed {
+        engines: engines.clone(),
+        kind: MARIADB1011,
+    };
+    bed.create("deep").await;
+    bed.client("deep").await;
+    let sockets = std::fs::read_to_string(work.join("sockets.path")).unwrap();
+    assert!(std::path::Path::new(&sockets).is_dir());
+    engines.shutdown().await.unwrap();
+    assert!(!work.exists() && !std::path::Path::new(&sockets).exists());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_does_not_start_says_why() {
     with(MARIADB1011, async |bed| {
