@@ -447,3 +447,35 @@ impl Engines {
         self.fleet.shutdown().await
     }
 }
+
+/// The control plane spawns these; each must be able to move between threads. Checked by compiling.
+#[cfg(test)]
+fn _every_operation_is_send(
+    engines: &'static Engines,
+    spec: ServerSpec,
+    server: &'static ServerId,
+    copy: &'static CopyId,
+) {
+    fn is_send(_: impl Send + 'static) {}
+    is_send(Engines::open(
+        EngineMode::Auto,
+        PathBuf::new(),
+        PathBuf::new(),
+    ));
+    is_send(engines.create(spec.clone()));
+    is_send(engines.run_sql(server, ""));
+    is_send(engines.snapshot(server));
+    is_send(engines.restore(copy, spec.clone()));
+    is_send(engines.replica(server, spec.clone()));
+    is_send(engines.replication(server));
+    is_send(engines.promote(server, spec.clone()));
+    is_send(engines.reconfigure(server, spec));
+    is_send(engines.restart(server));
+    is_send(engines.stop(server));
+    is_send(engines.start(server));
+    is_send(engines.delete(server));
+    is_send(engines.delete_copy(copy));
+    is_send(engines.open_endpoint(server, "", 0));
+    is_send(engines.close_endpoint(server));
+    is_send(engines.shutdown());
+}
