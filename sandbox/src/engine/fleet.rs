@@ -6,56 +6,42 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, interval};
 
-use super::copy;
 use super::endpoint::{Addresses, Endpoint};
 use super::install::{self, Install};
+use super::origin::DataCopy;
 use super::privileges;
-use super::procedures::{self, Names};
-use super::process::{self, Folder};
-use super::replication::{self, Position, Source};
+use super::process;
+use super::replication::{self, Source};
 use super::server::{self, Host, Launch, Ports, Server, State};
 use super::sql::{self, Session};
-use super::template;
 use super::{
-    CopyId, EngineError, EngineMode, ReplicationState, ServerId, ServerSpec, random_password,
+    BinlogPosition, CopyId, EngineError, EngineMode, ReplicationState, ServerId, ServerSpec,
+    random_password,
 };
 
-/// How long a new replica may take to begin.
-const REPLICATION_LIMIT: Duration = Duration::from_secs(60);
 /// Longest path of a Unix socket, less the longest name used here.
 const SOCKET_FOLDER_LIMIT: usize = 107 - 16;
 
 /// The state behind `Engines`.
 pub(super) struct Fleet {
-    installs: Vec<Arc<Install>>,
-    install_dir: PathBuf,
-    work_dir: PathBuf,
-    sockets: PathBuf,
-    host: Host,
-    replication_password: String,
-    addresses: Addresses,
-    servers: Mutex<BTreeMap<ServerId, Arc<Server>>>,
-    copies: Mutex<BTreeMap<CopyId, Arc<Copy>>>,
-    next: AtomicU32,
-    first_server_number: u32,
+    pub(super) installs: Vec<Arc<Install>>,
+    pub(super) install_dir: PathBuf,
+    pub(super) work_dir: PathBuf,
+    pub(super) sockets: PathBuf,
+    pub(super) host: Host,
+    pub(super) replication_password: String,
+    pub(super) addresses: Addresses,
+    pub(super) servers: Mutex<BTreeMap<ServerId, Arc<Server>>>,
+    pub(super) copies: Mutex<BTreeMap<CopyId, Arc<DataCopy>>>,
+    pub(super) next: AtomicU32,
+    pub(super) first_server_number: u32,
     /// Locked for as long as the sandbox lives.
     _lock: File,
-}
-
-/// Data of a DB snapshot.
-struct Copy {
-    install: Arc<Install>,
-    data: PathBuf,
-    /// The server ran when it was copied: recovery needs its binary log if it had one.
-    log_bin: Option<bool>,
-    spec: ServerSpec,
 }
 
 impl Fleet {
@@ -161,7 +147,7 @@ impl Fleet {
         })
     }
 
-    fn server(&self, id: &ServerId) -> Result<Arc<Server>, EngineError> {
+    pub(super) fn server(&self, id: &ServerId) -> Result<Arc<Server>, EngineError> {
         self.all().remove(id).ok_or_else(|| EngineError::Unknown {
             kind: "server",
             name: id.0.clone(),
@@ -175,274 +161,12 @@ impl Fleet {
             .clone()
     }
 
-    fn copy(&self, id: &CopyId) -> Result<Arc<Copy>, EngineError> {
+    pub(super) fn copy(&self, id: &CopyId) -> Result<Arc<DataCopy>, EngineError> {
         let copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
         copies.get(id).cloned().ok_or_else(|| EngineError::Unknown {
             kind: "copy",
             name: id.0.clone(),
         })
-    }
-
-    // ------------------------------------------------------------ new servers
-
-    pub(super) async fn create(&self, spec: ServerSpec) -> Result<ServerId, EngineError> {
-        let install = self.install_for(&spec.engine, &spec.engine_version)?;
-        let names = Names::of(install.flavor.family, &spec.engine_version);
-        let template = template::ensure(
-            install,
-            names,
-            &self.install_dir,
-            &self.work_dir,
-            &self.sockets,
-        )
-        .await?;
-        let server = self.new_server(install, spec)?;
-        let made = self.first_start(&server, &template).await;
-        self.keep(server, made).await
-    }
-
-    async fn first_start(
-        &self,
-        server: &Server,
-        template: &template::Template,
-    ) -> Result<(), EngineError> {
-        copy::data_folder(&template.data, &server.folder.data(), None).await?;
-        let mut state = server.state.lock().await;
-        let launch = Launch {
-            log_bin: state.spec.log_bin,
-            hold_replication: false,
-            password: Some(&template.password),
-        };
-        let mut session = server.launch(&self.host, &mut state, launch).await?;
-        let flavor = server.flavor();
-        session.run("SET SESSION sql_log_bin = 0").await?;
-        session
-            .run(&privileges::set_admin_password(
-                flavor,
-                &self.host.admin_password,
-            ))
-            .await?;
-        session
-            .run_all(privileges::replication_account(&self.replication_password))
-            .await?;
-        session
-            .run_all(privileges::master_user(flavor, &state.spec))
-            .await?;
-        session.close().await;
-        Ok(())
-    }
-
-    pub(super) async fn restore(
-        &self,
-        copy: &CopyId,
-        spec: ServerSpec,
-    ) -> Result<ServerId, EngineError> {
-        let copy = self.copy(copy)?;
-        let server = self.new_server(&copy.install, spec)?;
-        let made = self.start_on(&server, &copy).await;
-        self.keep(server, made).await
-    }
-
-    async fn start_on(&self, server: &Server, copy: &Copy) -> Result<(), EngineError> {
-        copy::data_folder(&copy.data, &server.folder.data(), None).await?;
-        let mut state = server.state.lock().await;
-        let state = &mut *state;
-        // Transactions that were prepared when the source stood still are committed or not as its binary log says.
-        let log_bin = copy.log_bin.unwrap_or(state.spec.log_bin);
-        let mut session = server
-            .launch(
-                &self.host,
-                state,
-                Launch {
-                    log_bin,
-                    hold_replication: true,
-                    password: None,
-                },
-            )
-            .await?;
-        forget_replication(&mut session, server).await?;
-        if (&copy.spec.master_username, &copy.spec.master_password)
-            != (&state.spec.master_username, &state.spec.master_password)
-        {
-            server::master_password(&mut session, server.flavor(), &state.spec).await?;
-        }
-        session.close().await;
-        if log_bin != state.spec.log_bin {
-            server.halt(state).await?;
-            let launch = Launch {
-                log_bin: state.spec.log_bin,
-                hold_replication: false,
-                password: None,
-            };
-            server
-                .launch(&self.host, state, launch)
-                .await?
-                .close()
-                .await;
-        }
-        Ok(())
-    }
-
-    pub(super) async fn replica(
-        &self,
-        source: &ServerId,
-        spec: ServerSpec,
-    ) -> Result<ServerId, EngineError> {
-        let source = self.server(source)?;
-        let server = self.new_server(&source.install, spec)?;
-        let made = self.start_replica(&server, &source).await;
-        self.keep(server, made).await
-    }
-
-    async fn start_replica(&self, server: &Server, source: &Server) -> Result<(), EngineError> {
-        let position = self.copy_at_position(source, &server.folder.data()).await?;
-        let mut state = server.state.lock().await;
-        let state = &mut *state;
-        let launch = Launch {
-            log_bin: state.spec.log_bin,
-            hold_replication: true,
-            password: None,
-        };
-        let mut session = server.launch(&self.host, state, launch).await?;
-        forget_replication(&mut session, server).await?;
-        session.run("SET SESSION sql_log_bin = 0").await?;
-        session.run(procedures::FORGET_CONFIGURATION).await?;
-        session.run("SET SESSION sql_log_bin = 1").await?;
-        self.follow(&mut session, server, state, source, &position)
-            .await?;
-        let deadline = Instant::now() + REPLICATION_LIMIT;
-        let mut ticks = interval(Duration::from_millis(20));
-        loop {
-            ticks.tick().await;
-            match replication::state(
-                &session
-                    .rows(replication::show_status(server.flavor()))
-                    .await?,
-            ) {
-                ReplicationState::Replicating => break,
-                ReplicationState::Error(message) => {
-                    return Err(EngineError::Sql {
-                        server: server.id.0.clone(),
-                        message,
-                        statement: replication::start(server.flavor()).to_owned(),
-                    });
-                }
-                ReplicationState::Stopped if Instant::now() >= deadline => {
-                    return Err(EngineError::timed_out(
-                        format!("replication on server {} to begin", server.id.0),
-                        REPLICATION_LIMIT,
-                    ));
-                }
-                ReplicationState::Stopped => {}
-            }
-        }
-        session.close().await;
-        Ok(())
-    }
-
-    /// Copies the data of a running server while nothing commits, with the binary log position of that moment.
-    async fn copy_at_position(&self, source: &Server, to: &Path) -> Result<Position, EngineError> {
-        let mut state = source.state.lock().await;
-        state.running(&source.id)?;
-        let mut session = source.session(&self.host).await?;
-        session.run("SET SESSION lock_wait_timeout = 30").await?;
-        session.run("FLUSH TABLES WITH READ LOCK").await?;
-        // Commits into the redo log, so that the copy recovers without asking a binary log.
-        session.run("FLUSH ENGINE LOGS").await?;
-        let statement = replication::show_position(source.flavor());
-        let Some(position) = replication::position(&session.rows(statement).await?) else {
-            let message =
-                "the source writes no binary log: RDS needs automated backups to be on".to_owned();
-            return Err(EngineError::Sql {
-                server: source.id.0.clone(),
-                message,
-                statement: statement.to_owned(),
-            });
-        };
-        let frozen = state.running(&source.id)?.freeze()?;
-        copy::data_folder(&source.folder.data(), to, Some(frozen)).await?;
-        session.run("UNLOCK TABLES").await?;
-        session.close().await;
-        Ok(position)
-    }
-
-    /// Points a server at its source and starts replication.
-    async fn follow(
-        &self,
-        session: &mut Session,
-        server: &Server,
-        state: &mut State,
-        source: &Server,
-        position: &Position,
-    ) -> Result<(), EngineError> {
-        let port = source.port.load(Ordering::Acquire);
-        let from = Source {
-            port,
-            user: privileges::REPLICATION,
-            password: &self.replication_password,
-            position,
-        };
-        session
-            .run(&replication::change_source(server.flavor(), from))
-            .await?;
-        session.run(replication::start(server.flavor())).await?;
-        state.source = Some((source.id.clone(), port));
-        Ok(())
-    }
-
-    fn new_server(
-        &self,
-        install: &Arc<Install>,
-        spec: ServerSpec,
-    ) -> Result<Arc<Server>, EngineError> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let id = ServerId(format!("s{number}"));
-        let folder = Folder::new(
-            self.work_dir.join("servers").join(&id.0),
-            &self.sockets,
-            &id.0,
-        );
-        for folder in [folder.root(), &folder.tmp()] {
-            private_folder(folder)?;
-        }
-        Ok(Arc::new(Server {
-            install: Arc::clone(install),
-            folder,
-            number: self.first_server_number + number,
-            port: Arc::new(AtomicU16::new(self.host.ports.take()?)),
-            state: tokio::sync::Mutex::new(State {
-                log_bin: spec.log_bin,
-                spec,
-                process: None,
-                source: None,
-            }),
-            endpoint: tokio::sync::Mutex::default(),
-            id,
-        }))
-    }
-
-    /// A server that came to life joins the others; one that did not leaves nothing behind.
-    async fn keep(
-        &self,
-        server: Arc<Server>,
-        made: Result<(), EngineError>,
-    ) -> Result<ServerId, EngineError> {
-        match made {
-            Ok(()) => {
-                let id = server.id.clone();
-                self.servers
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(id.clone(), server);
-                Ok(id)
-            }
-            Err(error) => {
-                if let Err(also) = self.remove(&server).await {
-                    tracing::warn!(server = server.id.0, error = %also, "what is left of a failed server could not be removed");
-                }
-                Err(error)
-            }
-        }
     }
 
     // ---------------------------------------------------------------- one server
@@ -467,6 +191,13 @@ impl Fleet {
         );
         session.close().await;
         Ok(state)
+    }
+
+    pub(super) async fn recovered_position(
+        &self,
+        id: &ServerId,
+    ) -> Result<Option<BinlogPosition>, EngineError> {
+        Ok(self.server(id)?.state.lock().await.recovered.clone())
     }
 
     pub(super) async fn promote(&self, id: &ServerId, spec: ServerSpec) -> Result<(), EngineError> {
@@ -507,7 +238,7 @@ impl Fleet {
     pub(super) async fn restart(&self, id: &ServerId) -> Result<(), EngineError> {
         let server = self.server(id)?;
         let mut state = server.state.lock().await;
-        server.halt(&mut state).await?;
+        server.halt(&self.host, &mut state).await?;
         self.start_again(&server, &mut state).await?;
         drop(state);
         self.tell_replicas(&server).await
@@ -516,7 +247,7 @@ impl Fleet {
     pub(super) async fn stop(&self, id: &ServerId) -> Result<(), EngineError> {
         let server = self.server(id)?;
         let mut state = server.state.lock().await;
-        server.halt(&mut state).await
+        server.halt(&self.host, &mut state).await
     }
 
     pub(super) async fn start(&self, id: &ServerId) -> Result<(), EngineError> {
@@ -542,6 +273,30 @@ impl Fleet {
             .close()
             .await;
         self.catch_up(server, state).await
+    }
+
+    /// Points a server at its source and starts replication.
+    pub(super) async fn follow(
+        &self,
+        session: &mut Session,
+        server: &Server,
+        state: &mut State,
+        source: &Server,
+        position: &BinlogPosition,
+    ) -> Result<(), EngineError> {
+        let port = source.port.load(Ordering::Acquire);
+        let from = Source {
+            port,
+            user: privileges::REPLICATION,
+            password: &self.replication_password,
+            position,
+        };
+        session
+            .run(&replication::change_source(server.flavor(), from))
+            .await?;
+        session.run(replication::start(server.flavor())).await?;
+        state.source = Some((source.id.clone(), port));
+        Ok(())
     }
 
     /// After a start of `source`: its replicas learn its port, should it have changed.
@@ -600,7 +355,7 @@ impl Fleet {
         Ok(())
     }
 
-    async fn remove(&self, server: &Server) -> Result<(), EngineError> {
+    pub(super) async fn remove(&self, server: &Server) -> Result<(), EngineError> {
         if let Some(endpoint) = server.endpoint.lock().await.take() {
             endpoint.close().await;
         }
@@ -612,48 +367,6 @@ impl Fleet {
             .give_back(server.port.load(Ordering::Acquire));
         remove_file(server.folder.socket())?;
         remove_folder(server.folder.root()).await
-    }
-
-    // -------------------------------------------------------------------- copies
-
-    pub(super) async fn snapshot(&self, id: &ServerId) -> Result<CopyId, EngineError> {
-        let server = self.server(id)?;
-        let copy_id = CopyId(format!("c{}", self.next.fetch_add(1, Ordering::Relaxed)));
-        let folder = self.work_dir.join("copies").join(&copy_id.0);
-        let mut state = server.state.lock().await;
-        let frozen = if state.running(id).is_ok() {
-            Some(state.running(id)?.freeze()?)
-        } else {
-            None
-        };
-        let log_bin = frozen.is_some().then_some(state.log_bin);
-        if let Err(error) = copy::data_folder(&server.folder.data(), &folder, frozen).await {
-            if let Err(also) = remove_folder(&folder).await {
-                tracing::warn!(copy = copy_id.0, error = %also, "what is left of a failed copy could not be removed");
-            }
-            return Err(error);
-        }
-        let copy = Copy {
-            install: Arc::clone(&server.install),
-            data: folder,
-            log_bin,
-            spec: state.spec.clone(),
-        };
-        self.copies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(copy_id.clone(), Arc::new(copy));
-        Ok(copy_id)
-    }
-
-    pub(super) async fn delete_copy(&self, id: &CopyId) -> Result<(), EngineError> {
-        let copy = self.copy(id)?;
-        remove_folder(&copy.data).await?;
-        self.copies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(id);
-        Ok(())
     }
 
     // ----------------------------------------------------------------- endpoints
@@ -706,7 +419,7 @@ impl Fleet {
                 endpoint.close().await;
             }
             let mut state = server.state.lock().await;
-            server.halt(&mut state).await
+            server.halt(&self.host, &mut state).await
         });
         futures::future::join_all(stops)
             .await
@@ -739,7 +452,10 @@ impl Fleet {
 }
 
 /// A copy of a replica knows whose replica it was.
-async fn forget_replication(session: &mut Session, server: &Server) -> Result<(), EngineError> {
+pub(super) async fn forget_replication(
+    session: &mut Session,
+    server: &Server,
+) -> Result<(), EngineError> {
     session.run(replication::stop(server.flavor())).await?;
     session.run(replication::reset(server.flavor())).await
 }
@@ -777,7 +493,7 @@ async fn clean(work_dir: &Path) -> Result<(), EngineError> {
     Ok(())
 }
 
-fn private_folder(folder: &Path) -> Result<(), EngineError> {
+pub(super) fn private_folder(folder: &Path) -> Result<(), EngineError> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -790,7 +506,7 @@ fn write(file: &Path, text: &str) -> Result<(), EngineError> {
         .map_err(|source| EngineError::io(format!("writing {}", file.display()), source))
 }
 
-fn remove_file(file: &Path) -> Result<(), EngineError> {
+pub(super) fn remove_file(file: &Path) -> Result<(), EngineError> {
     match std::fs::remove_file(file) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(EngineError::io(
             format!("removing {}", file.display()),
@@ -800,7 +516,7 @@ fn remove_file(file: &Path) -> Result<(), EngineError> {
     }
 }
 
-async fn remove_folder(folder: &Path) -> Result<(), EngineError> {
+pub(super) async fn remove_folder(folder: &Path) -> Result<(), EngineError> {
     match tokio::fs::remove_dir_all(folder).await {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(EngineError::io(
             format!("removing {}", folder.display()),

@@ -113,6 +113,8 @@ pub(super) fn lean(flavor: Flavor) -> Vec<String> {
         "--loose-debug-no-sync",
         "--sync-binlog=0",
         "--sync-relay-log=0",
+        // A replica whose source's port is answered by something else must notice soon.
+        "--slave-net-timeout=5",
         // Requests that are still in the kernel when the threads stand still would change files while they are copied.
         "--innodb-use-native-aio=0",
         "--innodb-autoextend-increment=1",
@@ -139,7 +141,19 @@ pub(super) fn lean(flavor: Flavor) -> Vec<String> {
         // The only place where an applier's own error is told.
         add("--performance-schema=ON");
         add("--performance-schema-instrument=%=OFF");
-        add("--performance-schema-max-table-instances=200");
+        // Its tables are sized for a machine of their own.
+        for size in [
+            "max-table-instances=200",
+            "max-table-handles=200",
+            "max-rwlock-instances=0",
+            "max-mutex-instances=0",
+            "max-cond-instances=0",
+            "digests-size=0",
+            "error-size=0",
+            "events-statements-history-long-size=0",
+        ] {
+            add(&format!("--performance-schema-{size}"));
+        }
     } else {
         add("--innodb-log-file-size=8M");
         add("--loose-sync-frm=0");

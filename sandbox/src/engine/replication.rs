@@ -2,9 +2,9 @@
 
 use mysql_async::Row;
 
-use super::ReplicationState;
 use super::install::Flavor;
 use super::sql::literal;
+use super::{BinlogPosition, ReplicationState};
 
 /// Where a replica reads from.
 #[derive(Clone, Copy)]
@@ -12,14 +12,7 @@ pub(super) struct Source<'a> {
     pub(super) port: u16,
     pub(super) user: &'a str,
     pub(super) password: &'a str,
-    pub(super) position: &'a Position,
-}
-
-/// A place in a source's binary log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) file: String,
-    pub(super) offset: u64,
+    pub(super) position: &'a BinlogPosition,
 }
 
 /// MySQL says source and replica since 8.0.23; MariaDB kept the old words for everything used here.
@@ -103,18 +96,27 @@ pub(super) fn change_source(flavor: Flavor, source: Source<'_>) -> String {
 }
 
 /// The server's own binary log position from `show_position`; `None` while binary logging is off.
-pub(super) fn position(rows: &[Row]) -> Option<Position> {
+pub(super) fn position(rows: &[Row]) -> Option<BinlogPosition> {
     let row = rows.first()?;
-    Some(Position {
+    Some(BinlogPosition {
+        file: row.get(0)?,
+        offset: row.get(1)?,
+    })
+}
+
+/// The end of the last binary log but one, from `SHOW BINARY LOGS`: at its start a server begins a new one.
+pub(super) fn end_of_previous(rows: &[Row]) -> Option<BinlogPosition> {
+    let row = rows.iter().rev().nth(1)?;
+    Some(BinlogPosition {
         file: row.get(0)?,
         offset: row.get(1)?,
     })
 }
 
 /// How far a replica applied its source's log, from `show_status`.
-pub(super) fn applied(rows: &[Row]) -> Option<Position> {
+pub(super) fn applied(rows: &[Row]) -> Option<BinlogPosition> {
     let row = rows.first()?;
-    Some(Position {
+    Some(BinlogPosition {
         file: text(row, &["Relay_Source_Log_File", "Relay_Master_Log_File"])?,
         offset: text(row, &["Exec_Source_Log_Pos", "Exec_Master_Log_Pos"])?
             .parse()
@@ -139,15 +141,28 @@ pub(super) fn state(rows: &[Row]) -> ReplicationState {
             ));
         }
     }
-    let receives = text(row, &["Replica_IO_Running", "Slave_IO_Running"])
-        .is_some_and(|running| running != "No");
-    let applies = text(row, &["Replica_SQL_Running", "Slave_SQL_Running"])
-        .is_some_and(|running| running == "Yes");
-    if receives && applies {
+    let (receiver, applier) = threads(row);
+    // A receiver that connects, again or for the first time, and had no error yet, is at work.
+    if receiver.is_some_and(|state| state != "No") && applier.as_deref() == Some("Yes") {
         ReplicationState::Replicating
     } else {
         ReplicationState::Stopped
     }
+}
+
+/// Whether the receiver is connected and the applier runs, from `show_status`.
+pub(super) fn connected(rows: &[Row]) -> bool {
+    let yes = |state: Option<String>| state.as_deref() == Some("Yes");
+    rows.first()
+        .map(threads)
+        .is_some_and(|(receiver, applier)| yes(receiver) && yes(applier))
+}
+
+fn threads(row: &Row) -> (Option<String>, Option<String>) {
+    (
+        text(row, &["Replica_IO_Running", "Slave_IO_Running"]),
+        text(row, &["Replica_SQL_Running", "Slave_SQL_Running"]),
+    )
 }
 
 /// The first of these columns that the row has, as text.
