@@ -351,6 +351,7 @@ pub(crate) async fn modify(
         "BackupRetentionPeriod" => set_backup_retention_period int,
         "DBParameterGroupName" => set_db_parameter_group_name string,
         "EnablePerformanceInsights" => set_enable_performance_insights bool,
+        "EngineLifecycleSupport" => set_engine_lifecycle_support string,
         "MaxAllocatedStorage" => set_max_allocated_storage int,
         "MonitoringInterval" => set_monitoring_interval int,
         "MonitoringRoleArn" => set_monitoring_role_arn string,

@@ -117,6 +117,13 @@ pub(crate) fn modify_after_replica(instance: &DbInstance) -> Request {
         &mut request,
         "PreferredMaintenanceWindow",
     );
+    // A replica takes it from its source.
+    copy_str(
+        document,
+        "EngineLifecycleSupport",
+        &mut request,
+        "EngineLifecycleSupport",
+    );
     request
 }
 

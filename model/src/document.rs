@@ -11,6 +11,8 @@ use serde_json::Value;
 pub enum Shape {
     /// A JSON array.
     List,
+    /// A JSON object, even when it is empty.
+    Structure,
     /// A JSON number.
     Integer,
     /// A JSON boolean.
@@ -154,6 +156,18 @@ const BOOLEANS: &[&str] = &[
     "Vpc",
 ];
 
+/// Members that are structures and may be sent empty. An empty element alone could also be an empty string.
+const STRUCTURES: &[&str] = &[
+    "CertificateDetails",
+    "DBSubnetGroup",
+    "Endpoint",
+    "MasterUserSecret",
+    "PendingCloudwatchLogsExports",
+    "PendingModifiedValues",
+    "SubnetAvailabilityZone",
+    "SubnetOutpost",
+];
+
 /// The shape of member `name` inside `parent` (the nearest enclosing list or structure).
 #[must_use]
 pub fn shape_of(parent: &str, name: &str) -> Shape {
@@ -166,6 +180,8 @@ pub fn shape_of(parent: &str, name: &str) -> Shape {
     }
     if LISTS.binary_search(&name).is_ok() {
         Shape::List
+    } else if STRUCTURES.binary_search(&name).is_ok() {
+        Shape::Structure
     } else if INTEGERS.binary_search(&name).is_ok() {
         Shape::Integer
     } else if BOOLEANS.binary_search(&name).is_ok() {
@@ -235,7 +251,7 @@ mod tests {
 
     #[test]
     fn tables_are_sorted_for_binary_search() {
-        for table in [LISTS, INTEGERS, BOOLEANS] {
+        for table in [LISTS, STRUCTURES, INTEGERS, BOOLEANS] {
             assert!(table.is_sorted(), "{table:?}");
         }
     }

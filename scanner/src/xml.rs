@@ -124,7 +124,8 @@ impl Node {
                     "false" => Value::Bool(false),
                     _ => Value::String(text),
                 },
-                Shape::List | Shape::Other => Value::String(text),
+                Shape::Structure if text.trim().is_empty() => Value::Object(Map::new()),
+                Shape::List | Shape::Structure | Shape::Other => Value::String(text),
             };
         }
         let repeats = self
@@ -158,7 +159,7 @@ mod tests {
         let body = r#"<?xml version="1.0"?><DescribeDBInstancesResponse xmlns="http://rds.amazonaws.com/doc/2014-10-31/">
           <DescribeDBInstancesResult><Marker>m&amp;1</Marker><DBInstances><DBInstance>
             <DBInstanceIdentifier>x</DBInstanceIdentifier><AllocatedStorage>20</AllocatedStorage>
-            <MultiAZ>true</MultiAZ><StatusInfos/><PercentProgress>12</PercentProgress>
+            <MultiAZ>true</MultiAZ><StatusInfos/><PendingModifiedValues/><PercentProgress>12</PercentProgress>
             <TagList><Tag><Key>a</Key><Value>&lt;b&gt; &#x41;</Value></Tag></TagList>
             <FutureMember><Thing>1</Thing></FutureMember>
             <FutureList><member>1</member></FutureList>
@@ -167,7 +168,7 @@ mod tests {
         assert_eq!(
             document,
             json!({"Marker": "m&1", "DBInstances": [{
-                "DBInstanceIdentifier": "x", "AllocatedStorage": 20, "MultiAZ": true, "StatusInfos": [],
+                "DBInstanceIdentifier": "x", "AllocatedStorage": 20, "MultiAZ": true, "StatusInfos": [], "PendingModifiedValues": {},
                 "PercentProgress": "12",
                 "TagList": [{"Key": "a", "Value": "<b> A"}],
                 "FutureMember": {"Thing": "1"}, "FutureList": ["1"],

@@ -188,16 +188,28 @@ pub(super) fn snapshot(
     })
 }
 
-/// An instance that a step has made: restored or replica.
+/// An instance that a step has made: restored, or a replica of `source`.
 pub(super) fn made(
     cx: &Cx<'_>,
     view: &RegionView,
     step: &Step,
     name: &str,
-    replica: bool,
+    source: Option<&Target>,
 ) -> Result<Seen, Fault> {
     let Some(instance) = view.by_name(name) else {
-        return Ok(Seen::absent("no such instance"));
+        // RDS makes one replica of a source at a time and refuses others meanwhile.
+        let busy = match source {
+            Some(source) => cx.find(view, source)?.filter(|source| !source.is_ready()),
+            None => None,
+        };
+        return Ok(match busy {
+            Some(source) => Seen::pending(format!(
+                "waits for {}, which is {}",
+                source.identifier(),
+                source.status()
+            )),
+            None => Seen::absent("no such instance"),
+        });
     };
     let run = instance.tags().get(TAG_RUN).map(|run| (*run).to_owned());
     if run.as_deref() != Some(cx.plan.run.as_str()) {
@@ -226,7 +238,7 @@ pub(super) fn made(
             format!("delete {name}, then resume"),
         ));
     }
-    if replica {
+    if source.is_some() {
         match replication(instance) {
             Replication::Runs => {}
             Replication::Starting => {

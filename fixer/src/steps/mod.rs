@@ -177,8 +177,10 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
             &cx.migration.source.dbi_resource_id,
             Some(kms_key_id),
         ),
-        Action::Restore { name, .. } => aws::made(cx, view, step, name.as_str(), false),
-        Action::CreateReplica { name, .. } => aws::made(cx, view, step, name.as_str(), true),
+        Action::Restore { name, .. } => aws::made(cx, view, step, name.as_str(), None),
+        Action::CreateReplica { name, source, .. } => {
+            aws::made(cx, view, step, name.as_str(), Some(source))
+        }
         Action::Modify { instance, request } => aws::modify(cx, view, instance, request),
         Action::Settle { instance } => aws::settle(cx, view, instance),
         Action::AddRole {
