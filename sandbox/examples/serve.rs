@@ -12,7 +12,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scenario = match arguments.next().filter(|file| file != "-") {
         Some(file) => Scenario::from_file(Path::new(&file))?,
         None => {
-            let (name, text) = Scenario::shipped().into_iter().next().ok_or("no scenario is shipped")?;
+            let (name, text) = Scenario::shipped()
+                .into_iter()
+                .next()
+                .ok_or("no scenario is shipped")?;
             Scenario::parse(name, text)?
         }
     };
@@ -21,7 +24,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         scenario,
         port: arguments.next().map_or(Ok(0), |port| port.parse())?,
         speed: arguments.next().map_or(Ok(1.0), |speed| speed.parse())?,
-        engines: if std::env::var_os("SANDBOX_ENGINES").is_some() { EngineMode::Auto } else { EngineMode::None },
+        engines: if std::env::var_os("SANDBOX_ENGINES").is_some() {
+            EngineMode::Auto
+        } else {
+            EngineMode::None
+        },
         install_dir: PathBuf::from(std::env::var_os("SANDBOX_INSTALL_DIR").unwrap_or_default()),
         work_dir,
         request_log: arguments.next().map(PathBuf::from),

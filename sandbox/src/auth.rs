@@ -22,7 +22,11 @@ impl Credential {
     pub(crate) fn from_header(header: &str) -> Option<Self> {
         let fields = header.strip_prefix("AWS4-HMAC-SHA256")?;
         let field = |name: &str| {
-            fields.split(',').map(str::trim).find_map(|field| field.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
+            fields
+                .split(',')
+                .map(str::trim)
+                .find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+                .map(str::to_owned)
         };
         let scope = field("Credential")?;
         let mut parts = scope.split('/');
@@ -38,21 +42,60 @@ impl Credential {
     }
 
     /// Checks the signature with the caller's secret key.
-    pub(crate) fn verify(&self, secret: &str, request: &Parts, body: &[u8]) -> Result<(), ApiError> {
-        let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim().to_owned();
+    pub(crate) fn verify(
+        &self,
+        secret: &str,
+        request: &Parts,
+        body: &[u8],
+    ) -> Result<(), ApiError> {
+        let header = |name: &str| {
+            request
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        };
         let mut headers = String::new();
         for name in self.signed_headers.split(';') {
             headers.push_str(name);
             headers.push(':');
-            headers.push_str(&header(name).split_whitespace().collect::<Vec<_>>().join(" "));
+            headers.push_str(
+                &header(name)
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            );
             headers.push('\n');
         }
-        let mut query: Vec<&str> = request.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).collect();
+        let mut query: Vec<&str> = request
+            .uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .collect();
         query.sort_unstable();
-        let payload = Some(header("x-amz-content-sha256")).filter(|hash| !hash.is_empty()).unwrap_or_else(|| hex(&Sha256::digest(body)));
-        let canonical = format!("{}\n{}\n{}\n{headers}\n{}\n{payload}", request.method, request.uri.path(), query.join("&"), self.signed_headers);
-        let scope = format!("{}/{}/{}/aws4_request", self.date, self.region, self.service);
-        let to_sign = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", header("x-amz-date"), hex(&Sha256::digest(canonical.as_bytes())));
+        let payload = Some(header("x-amz-content-sha256"))
+            .filter(|hash| !hash.is_empty())
+            .unwrap_or_else(|| hex(&Sha256::digest(body)));
+        let canonical = format!(
+            "{}\n{}\n{}\n{headers}\n{}\n{payload}",
+            request.method,
+            request.uri.path(),
+            query.join("&"),
+            self.signed_headers
+        );
+        let scope = format!(
+            "{}/{}/{}/aws4_request",
+            self.date, self.region, self.service
+        );
+        let to_sign = format!(
+            "AWS4-HMAC-SHA256\n{}\n{scope}\n{}",
+            header("x-amz-date"),
+            hex(&Sha256::digest(canonical.as_bytes()))
+        );
         let mut key = sign(format!("AWS4{secret}").as_bytes(), &self.date);
         for part in [&self.region, &self.service, "aws4_request"] {
             key = sign(&key, part);
@@ -70,7 +113,9 @@ impl Credential {
 
 fn sign(key: &[u8], message: &str) -> Vec<u8> {
     // HMAC takes keys of every length.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return Vec::new();
+    };
     mac.update(message.as_bytes());
     mac.finalize().into_bytes().to_vec()
 }
@@ -92,9 +137,21 @@ mod tests {
     fn the_scope_names_key_region_and_service() {
         let header = "AWS4-HMAC-SHA256 Credential=AKID/20261124/eu-west-1/rds/aws4_request, SignedHeaders=host;x-amz-date, Signature=abc";
         let credential = Credential::from_header(header).expect("a credential");
-        assert_eq!((credential.access_key_id.as_str(), credential.region.as_str(), credential.service.as_str()), ("AKID", "eu-west-1", "rds"));
+        assert_eq!(
+            (
+                credential.access_key_id.as_str(),
+                credential.region.as_str(),
+                credential.service.as_str()
+            ),
+            ("AKID", "eu-west-1", "rds")
+        );
         assert!(Credential::from_header("Basic abc").is_none());
-        assert!(Credential::from_header("AWS4-HMAC-SHA256 Credential=AKID/20261124/eu-west-1/rds/other").is_none());
+        assert!(
+            Credential::from_header(
+                "AWS4-HMAC-SHA256 Credential=AKID/20261124/eu-west-1/rds/other"
+            )
+            .is_none()
+        );
     }
 
     #[test]
@@ -102,14 +159,27 @@ mod tests {
         // The worked example of the AWS General Reference (GET, IAM ListUsers).
         let header = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/iam/aws4_request, SignedHeaders=content-type;host;x-amz-date, Signature=5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7";
         let (parts, ()) = hyper::Request::get("/?Action=ListUsers&Version=2010-05-08")
-            .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+            .header(
+                "content-type",
+                "application/x-www-form-urlencoded; charset=utf-8",
+            )
             .header("host", "iam.amazonaws.com")
             .header("x-amz-date", "20150830T123600Z")
             .body(())
             .expect("a request")
             .into_parts();
         let credential = Credential::from_header(header).expect("a credential");
-        assert!(credential.verify("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", &parts, b"").is_ok());
-        assert_eq!(credential.verify("other", &parts, b"").expect_err("refused").code, "SignatureDoesNotMatch");
+        assert!(
+            credential
+                .verify("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", &parts, b"")
+                .is_ok()
+        );
+        assert_eq!(
+            credential
+                .verify("other", &parts, b"")
+                .expect_err("refused")
+                .code,
+            "SignatureDoesNotMatch"
+        );
     }
 }

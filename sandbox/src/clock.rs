@@ -27,7 +27,10 @@ impl Clock {
     pub(crate) fn running(speed: f64) -> Self {
         Self {
             start: Timestamp::now(),
-            mode: Mode::Running { since: Instant::now(), speed },
+            mode: Mode::Running {
+                since: Instant::now(),
+                speed,
+            },
         }
     }
 
@@ -35,7 +38,9 @@ impl Clock {
     pub(crate) fn manual() -> Self {
         Self {
             start: Timestamp::now(),
-            mode: Mode::Manual { elapsed: Mutex::new(Duration::ZERO) },
+            mode: Mode::Manual {
+                elapsed: Mutex::new(Duration::ZERO),
+            },
         }
     }
 
@@ -64,7 +69,9 @@ impl Clock {
     /// what is kind to the machine. `None` for a manual clock, which needs no ticker.
     pub(crate) fn tick(&self) -> Option<Duration> {
         match self.mode {
-            Mode::Running { speed, .. } => Some(Duration::from_secs_f64((0.33 / speed).clamp(0.02, 0.5))),
+            Mode::Running { speed, .. } => {
+                Some(Duration::from_secs_f64((0.33 / speed).clamp(0.02, 0.5)))
+            }
             Mode::Manual { .. } => None,
         }
     }
@@ -72,12 +79,17 @@ impl Clock {
 
 /// `start + by`, or the end of time.
 pub(crate) fn after(start: Timestamp, by: Duration) -> Timestamp {
-    SignedDuration::try_from(by).ok().and_then(|by| start.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
+    SignedDuration::try_from(by)
+        .ok()
+        .and_then(|by| start.checked_add(by).ok())
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// `start + seconds`, or the end of time; negative seconds go back.
 pub(crate) fn plus(start: Timestamp, seconds: i64) -> Timestamp {
-    start.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+    start
+        .checked_add(SignedDuration::from_secs(seconds))
+        .unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

@@ -14,7 +14,10 @@ pub(crate) struct Dice {
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, drawn: BTreeMap::new() }
+        Self {
+            seed,
+            drawn: BTreeMap::new(),
+        }
     }
 
     /// Thirty-two bytes for the next draw under this key.
@@ -29,7 +32,10 @@ impl Dice {
     }
 
     fn number(&mut self, key: &str) -> u64 {
-        self.bytes(key).iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+        self.bytes(key)
+            .iter()
+            .take(8)
+            .fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
     }
 
     /// A whole number from `low` to `high`, both included.
@@ -40,7 +46,8 @@ impl Dice {
 
     /// True with this probability.
     pub(crate) fn chance(&mut self, key: &str, probability: f64) -> bool {
-        let unit = f64::from(u32::try_from(self.number(key) >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX);
+        let unit = f64::from(u32::try_from(self.number(key) >> 32).unwrap_or(u32::MAX))
+            / f64::from(u32::MAX);
         unit < probability
     }
 

@@ -53,7 +53,10 @@ pub(crate) struct Faults {
 
 impl Faults {
     pub(crate) fn new(all: Vec<Fault>) -> Self {
-        Self { all, seen: BTreeMap::new() }
+        Self {
+            all,
+            seen: BTreeMap::new(),
+        }
     }
 
     /// The fault of this call, which is counted.
@@ -84,7 +87,14 @@ mod tests {
 
     #[test]
     fn the_nth_call_of_an_action_goes_wrong() {
-        let fault = Fault { action: "CopyDBSnapshot".into(), nth: 2, times: 1, kind: FaultKind::LostAnswer, code: None, message: None };
+        let fault = Fault {
+            action: "CopyDBSnapshot".into(),
+            nth: 2,
+            times: 1,
+            kind: FaultKind::LostAnswer,
+            code: None,
+            message: None,
+        };
         let mut faults = Faults::new(vec![fault]);
         assert!(faults.next("CopyDBSnapshot").is_none());
         assert!(faults.next("CreateDBSnapshot").is_none());

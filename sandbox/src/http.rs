@@ -59,7 +59,10 @@ struct Ended {
 
 impl Service {
     /// Answers a request.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, LostAnswer> {
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, LostAnswer> {
         let (parts, body) = request.into_parts();
         let body = match body.collect().await {
             Ok(body) => body.to_bytes(),
@@ -75,9 +78,21 @@ impl Service {
             .and_then(|value| value.to_str().ok())
             .and_then(Credential::from_header);
         let received = receive(&parts, &body, credential.as_ref());
-        let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).next(&received.action);
+        let fault = self
+            .faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next(&received.action);
         let ended = match fault.as_ref().and_then(refusal) {
-            Some(error) => Ended { account: String::new(), principal: String::new(), region: credential.as_ref().map(|credential| credential.region.clone()).unwrap_or_default(), result: Err(error) },
+            Some(error) => Ended {
+                account: String::new(),
+                principal: String::new(),
+                region: credential
+                    .as_ref()
+                    .map(|credential| credential.region.clone())
+                    .unwrap_or_default(),
+                result: Err(error),
+            },
             None => self.carry_out(&received, credential.as_ref(), &parts, &body, &request_id),
         };
         let kind = fault.as_ref().map(|fault| fault.kind);
@@ -86,14 +101,36 @@ impl Service {
             return Err(LostAnswer);
         }
         if kind == Some(FaultKind::Html) {
-            return Ok(respond(503, "text/html", "<html><head><title>503 Service Unavailable</title></head><body>503</body></html>".to_owned(), &request_id, None));
+            return Ok(respond(
+                503,
+                "text/html",
+                "<html><head><title>503 Service Unavailable</title></head><body>503</body></html>"
+                    .to_owned(),
+                &request_id,
+                None,
+            ));
         }
         Ok(write(&received, ended.result, &request_id))
     }
 
-    fn carry_out(&self, received: &Received, credential: Option<&Credential>, parts: &Parts, body: &[u8], request_id: &str) -> Ended {
-        let region = credential.map_or_else(|| "us-east-1".to_owned(), |credential| credential.region.clone());
-        let mut ended = Ended { account: String::new(), principal: String::new(), region, result: Ok(String::new()) };
+    fn carry_out(
+        &self,
+        received: &Received,
+        credential: Option<&Credential>,
+        parts: &Parts,
+        body: &[u8],
+        request_id: &str,
+    ) -> Ended {
+        let region = credential.map_or_else(
+            || "us-east-1".to_owned(),
+            |credential| credential.region.clone(),
+        );
+        let mut ended = Ended {
+            account: String::new(),
+            principal: String::new(),
+            region,
+            result: Ok(String::new()),
+        };
         let mut world = self.core.lock();
         match authenticate(&world, credential, parts, body) {
             Ok(caller) => {
@@ -108,7 +145,13 @@ impl Service {
         ended
     }
 
-    fn record(&self, received: &Received, ended: &Ended, fault: Option<FaultKind>, request_id: &str) {
+    fn record(
+        &self,
+        received: &Received,
+        ended: &Ended,
+        fault: Option<FaultKind>,
+        request_id: &str,
+    ) {
         let Some(log) = &self.log else { return };
         let (status, code) = match &ended.result {
             Ok(_) => (200, ""),
@@ -122,7 +165,11 @@ impl Service {
             service: received.kind.name(),
             principal: &ended.principal,
             action: &received.action,
-            params: if received.json.is_null() { masked(&received.params) } else { received.json.clone() },
+            params: if received.json.is_null() {
+                masked(&received.params)
+            } else {
+                received.json.clone()
+            },
             status,
             code,
             fault: match fault {
@@ -158,22 +205,37 @@ fn refusal(fault: &Fault) -> Option<ApiError> {
         FaultKind::LostAnswer => None,
         FaultKind::Error => {
             let code = fault.code.as_deref().unwrap_or("InternalFailure");
-            Some(ApiError::new(code, fault.message.clone().unwrap_or_else(|| format!("{code}, as the scenario wants it"))))
+            Some(ApiError::new(
+                code,
+                fault
+                    .message
+                    .clone()
+                    .unwrap_or_else(|| format!("{code}, as the scenario wants it")),
+            ))
         }
         FaultKind::Throttle => Some(ApiError::new("Throttling", "Rate exceeded")),
-        FaultKind::Http500 => Some(ApiError::new("InternalFailure", "An internal error occurred")),
+        FaultKind::Http500 => Some(ApiError::new(
+            "InternalFailure",
+            "An internal error occurred",
+        )),
         FaultKind::Html => Some(ApiError::new("ServiceUnavailable", "503")),
     }
 }
 
 fn receive(parts: &Parts, body: &[u8], credential: Option<&Credential>) -> Received {
-    let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    let target = parts
+        .headers
+        .get("x-amz-target")
+        .and_then(|value| value.to_str().ok());
     let signing_name = credential.map_or("rds", |credential| credential.service.as_str());
     let json = || serde_json::from_slice(body).unwrap_or(Value::Object(serde_json::Map::new()));
     match (signing_name, target) {
         ("kms", target) => Received {
             kind: Kind::Kms,
-            action: target.and_then(|target| target.strip_prefix("TrentService.")).unwrap_or_default().to_owned(),
+            action: target
+                .and_then(|target| target.strip_prefix("TrentService."))
+                .unwrap_or_default()
+                .to_owned(),
             params: Params::default(),
             json: json(),
         },
@@ -188,7 +250,11 @@ fn receive(parts: &Parts, body: &[u8], credential: Option<&Credential>) -> Recei
         },
         (name, _) => {
             // Old clients send the form as a query string.
-            let form = if body.is_empty() { parts.uri.query().unwrap_or_default().as_bytes() } else { body };
+            let form = if body.is_empty() {
+                parts.uri.query().unwrap_or_default().as_bytes()
+            } else {
+                body
+            };
             let params = Params::parse(form);
             Received {
                 kind: if name == "sts" { Kind::Sts } else { Kind::Rds },
@@ -200,42 +266,94 @@ fn receive(parts: &Parts, body: &[u8], credential: Option<&Credential>) -> Recei
     }
 }
 
-fn authenticate(world: &World, credential: Option<&Credential>, parts: &Parts, body: &[u8]) -> Result<Account, ApiError> {
-    let credential = credential.ok_or_else(|| ApiError::new("MissingAuthenticationToken", "Request is missing Authentication Token"))?;
+fn authenticate(
+    world: &World,
+    credential: Option<&Credential>,
+    parts: &Parts,
+    body: &[u8],
+) -> Result<Account, ApiError> {
+    let credential = credential.ok_or_else(|| {
+        ApiError::new(
+            "MissingAuthenticationToken",
+            "Request is missing Authentication Token",
+        )
+    })?;
     let caller = world
         .accounts
         .iter()
         .find(|account| account.access_key_id == credential.access_key_id)
-        .ok_or_else(|| ApiError::new("InvalidClientTokenId", "The security token included in the request is invalid."))?;
+        .ok_or_else(|| {
+            ApiError::new(
+                "InvalidClientTokenId",
+                "The security token included in the request is invalid.",
+            )
+        })?;
     if let Some(secret) = &caller.secret_access_key {
         credential.verify(&secret.0, parts, body)?;
     }
     Ok(caller.clone())
 }
 
-fn carry_out(world: &mut World, caller: &Account, region: &str, received: &Received, request_id: &str) -> Result<String, ApiError> {
-    let scope = Scope { account: caller.id.clone(), region: region.to_owned() };
+fn carry_out(
+    world: &mut World,
+    caller: &Account,
+    region: &str,
+    received: &Received,
+    request_id: &str,
+) -> Result<String, ApiError> {
+    let scope = Scope {
+        account: caller.id.clone(),
+        region: region.to_owned(),
+    };
     match received.kind {
         Kind::Rds => {
             let now = world.clock.now();
-            let mut call = Call { world, scope: &scope, params: &received.params, now };
+            let mut call = Call {
+                world,
+                scope: &scope,
+                params: &received.params,
+                now,
+            };
             let result = rds::dispatch(&received.action, &mut call)?;
-            Ok(xml::envelope(&received.action, rds::XMLNS, result.as_deref(), request_id))
+            Ok(xml::envelope(
+                &received.action,
+                rds::XMLNS,
+                result.as_deref(),
+                request_id,
+            ))
         }
         Kind::Sts => {
             let result = sts::dispatch(world, caller, &received.action, &received.params)?;
-            Ok(xml::envelope(&received.action, sts::XMLNS, Some(&result), request_id))
+            Ok(xml::envelope(
+                &received.action,
+                sts::XMLNS,
+                Some(&result),
+                request_id,
+            ))
         }
-        Kind::Kms => kms::dispatch(world, &scope, &received.action, &received.json).map(|answer| answer.to_string()),
+        Kind::Kms => kms::dispatch(world, &scope, &received.action, &received.json)
+            .map(|answer| answer.to_string()),
         Kind::Account if received.action == "ListRegions" => {
-            let used: Vec<String> = world.regions.keys().filter(|scope| scope.account == caller.id).map(|scope| scope.region.clone()).collect();
+            let used: Vec<String> = world
+                .regions
+                .keys()
+                .filter(|scope| scope.account == caller.id)
+                .map(|scope| scope.region.clone())
+                .collect();
             account::list_regions(&received.json, &used).map(|answer| answer.to_string())
         }
-        Kind::Account => Err(ApiError::new("UnknownOperationException", format!("Unknown operation: {}", received.action))),
+        Kind::Account => Err(ApiError::new(
+            "UnknownOperationException",
+            format!("Unknown operation: {}", received.action),
+        )),
     }
 }
 
-fn write(received: &Received, result: Result<String, ApiError>, request_id: &str) -> Response<Full<Bytes>> {
+fn write(
+    received: &Received,
+    result: Result<String, ApiError>,
+    request_id: &str,
+) -> Response<Full<Bytes>> {
     let content = match received.kind {
         Kind::Rds | Kind::Sts => "text/xml",
         Kind::Kms => "application/x-amz-json-1.1",
@@ -245,16 +363,37 @@ fn write(received: &Received, result: Result<String, ApiError>, request_id: &str
         Ok(body) => respond(200, content, body, request_id, None),
         Err(error) => {
             let body = match received.kind {
-                Kind::Rds => xml::error_envelope(rds::XMLNS, error.status, &error.code, &error.message, request_id),
-                Kind::Sts => xml::error_envelope(sts::XMLNS, error.status, &error.code, &error.message, request_id),
-                Kind::Kms | Kind::Account => serde_json::json!({ "__type": error.code, "message": error.message }).to_string(),
+                Kind::Rds => xml::error_envelope(
+                    rds::XMLNS,
+                    error.status,
+                    &error.code,
+                    &error.message,
+                    request_id,
+                ),
+                Kind::Sts => xml::error_envelope(
+                    sts::XMLNS,
+                    error.status,
+                    &error.code,
+                    &error.message,
+                    request_id,
+                ),
+                Kind::Kms | Kind::Account => {
+                    serde_json::json!({ "__type": error.code, "message": error.message })
+                        .to_string()
+                }
             };
             respond(error.status, content, body, request_id, Some(&error.code))
         }
     }
 }
 
-fn respond(status: u16, content: &str, body: String, request_id: &str, code: Option<&str>) -> Response<Full<Bytes>> {
+fn respond(
+    status: u16,
+    content: &str,
+    body: String,
+    request_id: &str,
+    code: Option<&str>,
+) -> Response<Full<Bytes>> {
     let mut response = Response::builder()
         .status(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
         .header("content-type", content)
@@ -262,17 +401,25 @@ fn respond(status: u16, content: &str, body: String, request_id: &str, code: Opt
     if let Some(code) = code.filter(|_| content.contains("json")) {
         response = response.header("x-amzn-errortype", code);
     }
-    response.body(Full::new(Bytes::from(body))).unwrap_or_else(|_| Response::new(Full::default()))
+    response
+        .body(Full::new(Bytes::from(body)))
+        .unwrap_or_else(|_| Response::new(Full::default()))
 }
 
 /// Serves one connection until it ends or an answer is lost on purpose.
-pub(crate) async fn serve(service: Arc<Service>, stream: tokio::net::TcpStream) -> Result<(), Infallible> {
+pub(crate) async fn serve(
+    service: Arc<Service>,
+    stream: tokio::net::TcpStream,
+) -> Result<(), Infallible> {
     let io = hyper_util::rt::TokioIo::new(stream);
     let answer = hyper::service::service_fn(move |request| {
         let service = Arc::clone(&service);
         async move { service.answer(request).await }
     });
-    if let Err(error) = hyper::server::conn::http1::Builder::new().serve_connection(io, answer).await {
+    if let Err(error) = hyper::server::conn::http1::Builder::new()
+        .serve_connection(io, answer)
+        .await
+    {
         tracing::debug!(%error, "A connection ended early.");
     }
     Ok(())

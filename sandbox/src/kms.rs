@@ -8,11 +8,19 @@ use crate::world::World;
 
 /// The ARN of a key that RDS can use: symmetric, enabled, in this region. AWS-managed keys come into being
 /// on first use. RDS makes itself a grant on a customer key.
-pub(crate) fn usable_by_rds(world: &mut World, scope: &Scope, reference: &str) -> Result<String, ApiError> {
+pub(crate) fn usable_by_rds(
+    world: &mut World,
+    scope: &Scope,
+    reference: &str,
+) -> Result<String, ApiError> {
     ensure_managed(world, scope, reference);
     let region = world.region_mut(scope);
-    let Some(id) = region.key(reference).map(|key| key.id.clone()) else { return Err(ApiError::key(reference)) };
-    let Some(key) = region.keys.iter_mut().find(|key| key.id == id) else { return Err(ApiError::key(reference)) };
+    let Some(id) = region.key(reference).map(|key| key.id.clone()) else {
+        return Err(ApiError::key(reference));
+    };
+    let Some(key) = region.keys.iter_mut().find(|key| key.id == id) else {
+        return Err(ApiError::key(reference));
+    };
     if key.state != "Enabled" || key.spec != "SYMMETRIC_DEFAULT" || key.usage != "ENCRYPT_DECRYPT" {
         return Err(ApiError::key(&key.arn));
     }
@@ -24,19 +32,51 @@ pub(crate) fn usable_by_rds(world: &mut World, scope: &Scope, reference: &str) -
 
 /// Makes an AWS-managed key when its alias is first named.
 pub(crate) fn ensure_managed(world: &mut World, scope: &Scope, reference: &str) {
-    let alias = reference.rsplit_once(":alias/").map_or_else(|| reference.to_owned(), |(_, name)| format!("alias/{name}"));
+    let alias = reference
+        .rsplit_once(":alias/")
+        .map_or_else(|| reference.to_owned(), |(_, name)| format!("alias/{name}"));
     if alias.starts_with("alias/aws/") && world.region_mut(scope).key(&alias).is_none() {
         let service = alias.trim_start_matches("alias/aws/").to_owned();
-        create(world, scope, &alias, "AWS", "Enabled", &format!("Default key that protects my {service} data when no other key is defined"));
+        create(
+            world,
+            scope,
+            &alias,
+            "AWS",
+            "Enabled",
+            &format!("Default key that protects my {service} data when no other key is defined"),
+        );
     }
 }
 
 /// Makes a key with an alias; the key id follows from the seed.
-pub(crate) fn create(world: &mut World, scope: &Scope, alias: &str, manager: &str, state: &str, description: &str) -> String {
-    let hex = world.dice.word(&format!("key/{}/{}/{alias}", scope.account, scope.region), "0123456789abcdef", 32);
+pub(crate) fn create(
+    world: &mut World,
+    scope: &Scope,
+    alias: &str,
+    manager: &str,
+    state: &str,
+    description: &str,
+) -> String {
+    let hex = world.dice.word(
+        &format!("key/{}/{}/{alias}", scope.account, scope.region),
+        "0123456789abcdef",
+        32,
+    );
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-    let id = format!("{}-{}-4{}-a{}-{}", part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32));
-    let arn = format!("arn:{}:kms:{}:{}:key/{id}", scope.partition(), scope.region, scope.account);
+    let id = format!(
+        "{}-{}-4{}-a{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(13, 16),
+        part(17, 20),
+        part(20, 32)
+    );
+    let arn = format!(
+        "arn:{}:kms:{}:{}:key/{id}",
+        scope.partition(),
+        scope.region,
+        scope.account
+    );
     let created = world.clock.start();
     let region = world.region_mut(scope);
     region.keys.push(KmsKey {
@@ -56,7 +96,12 @@ pub(crate) fn create(world: &mut World, scope: &Scope, alias: &str, manager: &st
 }
 
 /// Carries out an action.
-pub(crate) fn dispatch(world: &mut World, scope: &Scope, action: &str, body: &Value) -> Result<Value, ApiError> {
+pub(crate) fn dispatch(
+    world: &mut World,
+    scope: &Scope,
+    action: &str,
+    body: &Value,
+) -> Result<Value, ApiError> {
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     match action {
         "DescribeKey" => {
@@ -68,7 +113,11 @@ pub(crate) fn dispatch(world: &mut World, scope: &Scope, action: &str, body: &Va
         }
         "ListKeys" => {
             let region = world.region_mut(scope);
-            let keys: Vec<Value> = region.keys.iter().map(|key| json!({ "KeyId": key.id, "KeyArn": key.arn })).collect();
+            let keys: Vec<Value> = region
+                .keys
+                .iter()
+                .map(|key| json!({ "KeyId": key.id, "KeyArn": key.arn }))
+                .collect();
             Ok(json!({ "Keys": keys, "Truncated": false }))
         }
         "ListAliases" => {
@@ -96,19 +145,36 @@ pub(crate) fn dispatch(world: &mut World, scope: &Scope, action: &str, body: &Va
             let reference = required(text("KeyId"), "KeyId")?;
             required(text("GranteePrincipal"), "GranteePrincipal")?;
             let id = find(world, scope, reference)?.id.clone();
-            let token = world.dice.word(&format!("grant/{id}"), "0123456789abcdef", 32);
-            let key = world.region_mut(scope).keys.iter_mut().find(|key| key.id == id);
-            let Some(key) = key else { return Err(not_found(reference)) };
+            let token = world
+                .dice
+                .word(&format!("grant/{id}"), "0123456789abcdef", 32);
+            let key = world
+                .region_mut(scope)
+                .keys
+                .iter_mut()
+                .find(|key| key.id == id);
+            let Some(key) = key else {
+                return Err(not_found(reference));
+            };
             match key.state.as_str() {
                 "Enabled" => {
                     key.grants.push(token.clone());
                     Ok(json!({ "GrantId": token, "GrantToken": token }))
                 }
-                "Disabled" => Err(ApiError::new("DisabledException", format!("{} is disabled.", key.arn))),
-                state => Err(ApiError::new("KMSInvalidStateException", format!("{} is {state}.", key.arn))),
+                "Disabled" => Err(ApiError::new(
+                    "DisabledException",
+                    format!("{} is disabled.", key.arn),
+                )),
+                state => Err(ApiError::new(
+                    "KMSInvalidStateException",
+                    format!("{} is {state}.", key.arn),
+                )),
             }
         }
-        _ => Err(ApiError::new("UnknownOperationException", format!("Unknown operation: {action}"))),
+        _ => Err(ApiError::new(
+            "UnknownOperationException",
+            format!("Unknown operation: {action}"),
+        )),
     }
 }
 
@@ -117,12 +183,22 @@ fn required<'a>(value: Option<&'a str>, name: &str) -> Result<&'a str, ApiError>
 }
 
 fn not_found(reference: &str) -> ApiError {
-    let what = if reference.contains("alias/") { "Alias" } else { "Key" };
-    ApiError::new("NotFoundException", format!("{what} '{reference}' does not exist"))
+    let what = if reference.contains("alias/") {
+        "Alias"
+    } else {
+        "Key"
+    };
+    ApiError::new(
+        "NotFoundException",
+        format!("{what} '{reference}' does not exist"),
+    )
 }
 
 fn find<'a>(world: &'a mut World, scope: &Scope, reference: &str) -> Result<&'a KmsKey, ApiError> {
-    world.region_mut(scope).key(reference).ok_or_else(|| not_found(reference))
+    world
+        .region_mut(scope)
+        .key(reference)
+        .ok_or_else(|| not_found(reference))
 }
 
 fn metadata(account: &str, key: &KmsKey) -> Value {
@@ -145,7 +221,10 @@ fn metadata(account: &str, key: &KmsKey) -> Value {
     if key.state == "PendingDeletion"
         && let Some(object) = metadata.as_object_mut()
     {
-        object.insert("DeletionDate".to_owned(), json!(key.created.as_second() + 30 * 86_400));
+        object.insert(
+            "DeletionDate".to_owned(),
+            json!(key.created.as_second() + 30 * 86_400),
+        );
     }
     metadata
 }

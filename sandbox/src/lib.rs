@@ -150,16 +150,32 @@ impl Sandbox {
     async fn start_with(options: SandboxOptions, clock: Clock) -> Result<Self, SandboxError> {
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)))
             .await
-            .map_err(|source| SandboxError::Listen { port: options.port, source })?;
-        let address = listener.local_addr().map_err(|source| SandboxError::Listen { port: options.port, source })?;
+            .map_err(|source| SandboxError::Listen {
+                port: options.port,
+                source,
+            })?;
+        let address = listener
+            .local_addr()
+            .map_err(|source| SandboxError::Listen {
+                port: options.port,
+                source,
+            })?;
         let log = options
             .request_log
-            .map(|path| RequestLog::open(&path).map_err(|source| SandboxError::RequestLog { path, source }))
+            .map(|path| {
+                RequestLog::open(&path).map_err(|source| SandboxError::RequestLog { path, source })
+            })
             .transpose()?;
         let engines = Engines::open(options.engines, options.install_dir, options.work_dir).await?;
         let spec = options.scenario.spec();
         let clock = Arc::new(clock);
-        let core = Core::new(Arc::clone(&clock), options.seed, spec.knobs.settle(), spec.quotas.settle(), engines.clone());
+        let core = Core::new(
+            Arc::clone(&clock),
+            options.seed,
+            spec.knobs.settle(),
+            spec.quotas.settle(),
+            engines.clone(),
+        );
         spec.populate(&mut core.lock());
         let servers = match &engines {
             Some(engines) => match scenario::start_servers(&core, engines, spec).await {
@@ -173,14 +189,31 @@ impl Sandbox {
             },
             None => 0,
         };
-        let ready = ready(&core, format!("http://{address}"), &options.scenario, engines.as_ref(), options.engines, servers);
+        let ready = ready(
+            &core,
+            format!("http://{address}"),
+            &options.scenario,
+            engines.as_ref(),
+            options.engines,
+            servers,
+        );
 
-        let service = Arc::new(Service { core: Arc::clone(&core), faults: Mutex::new(Faults::new(spec.faults.clone())), log });
+        let service = Arc::new(Service {
+            core: Arc::clone(&core),
+            faults: Mutex::new(Faults::new(spec.faults.clone())),
+            log,
+        });
         let mut tasks = vec![tokio::spawn(accept(listener, service))];
         if let Some(rest) = clock.tick() {
             tasks.push(tokio::spawn(tick(Arc::clone(&core), rest)));
         }
-        Ok(Self { ready, core, clock, engines, tasks })
+        Ok(Self {
+            ready,
+            core,
+            clock,
+            engines,
+            tasks,
+        })
     }
 
     /// URL of the HTTP server.
@@ -230,33 +263,66 @@ impl Drop for Sandbox {
     }
 }
 
-fn ready(core: &Core, endpoint: String, scenario: &Scenario, engines: Option<&Engines>, mode: EngineMode, servers: usize) -> Ready {
+fn ready(
+    core: &Core,
+    endpoint: String,
+    scenario: &Scenario,
+    engines: Option<&Engines>,
+    mode: EngineMode,
+    servers: usize,
+) -> Ready {
     let world = core.lock();
-    let in_use: Vec<_> = world.regions.iter().filter(|(_, region)| !region.instances.is_empty()).collect();
-    let mut regions: Vec<String> = in_use.iter().map(|(scope, _)| scope.region.clone()).collect();
+    let in_use: Vec<_> = world
+        .regions
+        .iter()
+        .filter(|(_, region)| !region.instances.is_empty())
+        .collect();
+    let mut regions: Vec<String> = in_use
+        .iter()
+        .map(|(scope, _)| scope.region.clone())
+        .collect();
     regions.sort();
     regions.dedup();
     let mut without: Vec<String> = in_use
         .iter()
         .flat_map(|(_, region)| &region.instances)
         .filter(|instance| rds::catalog::is_mysql_family(&instance.engine))
-        .filter(|instance| !engines.is_some_and(|engines| engines.can_run(&instance.engine, &instance.engine_version)))
+        .filter(|instance| {
+            !engines
+                .is_some_and(|engines| engines.can_run(&instance.engine, &instance.engine_version))
+        })
         .map(|instance| format!("{} {}", instance.engine, instance.engine_version))
         .collect();
     without.sort();
     without.dedup();
     let missing = match (mode, engines) {
         (EngineMode::None, _) => Some("control plane only, as asked for".to_owned()),
-        (EngineMode::Auto | EngineMode::Required, None) => Some(format!("control plane only: no server program found for {}", without.join(", "))),
+        (EngineMode::Auto | EngineMode::Required, None) => Some(format!(
+            "control plane only: no server program found for {}",
+            without.join(", ")
+        )),
         (EngineMode::Auto | EngineMode::Required, Some(_)) if without.is_empty() => None,
-        (EngineMode::Auto | EngineMode::Required, Some(_)) => Some(format!("no server program found for {}", without.join(", "))),
+        (EngineMode::Auto | EngineMode::Required, Some(_)) => Some(format!(
+            "no server program found for {}",
+            without.join(", ")
+        )),
     };
     Ready {
         endpoint,
         scenario: scenario.name().to_owned(),
-        accounts: world.accounts.iter().map(|account| ReadyAccount { id: account.id.clone(), access_key_id: account.access_key_id.clone() }).collect(),
+        accounts: world
+            .accounts
+            .iter()
+            .map(|account| ReadyAccount {
+                id: account.id.clone(),
+                access_key_id: account.access_key_id.clone(),
+            })
+            .collect(),
         regions,
-        instances: in_use.iter().map(|(_, region)| region.instances.len()).sum(),
+        instances: in_use
+            .iter()
+            .map(|(_, region)| region.instances.len())
+            .sum(),
         servers,
         engines: engines.map(Engines::found).unwrap_or_default(),
         missing,

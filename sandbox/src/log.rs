@@ -37,7 +37,11 @@ pub(crate) struct RequestLog(Mutex<File>);
 impl RequestLog {
     /// Opens the log for appending.
     pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
-        File::options().create(true).append(true).open(path).map(|file| Self(Mutex::new(file)))
+        File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map(|file| Self(Mutex::new(file)))
     }
 
     /// Writes a line.
@@ -66,7 +70,14 @@ pub(crate) fn masked(params: &Params) -> serde_json::Value {
 /// Whether a parameter's value is a secret by its name. `ManageMasterUserPassword` and its like are flags.
 fn is_secret(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
-    matches!(last, "MasterUserPassword" | "TdeCredentialPassword" | "PreSignedUrl" | "SessionToken" | "SecretAccessKey")
+    matches!(
+        last,
+        "MasterUserPassword"
+            | "TdeCredentialPassword"
+            | "PreSignedUrl"
+            | "SessionToken"
+            | "SecretAccessKey"
+    )
 }
 
 #[cfg(test)]
@@ -75,7 +86,9 @@ mod tests {
 
     #[test]
     fn passwords_are_masked_and_flags_are_not() {
-        let params = Params::parse(b"Action=ModifyDBInstance&MasterUserPassword=geheim&ManageMasterUserPassword=true");
+        let params = Params::parse(
+            b"Action=ModifyDBInstance&MasterUserPassword=geheim&ManageMasterUserPassword=true",
+        );
         let text = masked(&params).to_string();
         assert!(!text.contains("geheim"));
         assert!(text.contains("\"ManageMasterUserPassword\":\"true\""));

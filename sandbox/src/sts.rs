@@ -11,16 +11,33 @@ use crate::world::{Account, World};
 pub(crate) const XMLNS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// Carries out an action; the answer is the inside of its result element.
-pub(crate) fn dispatch(world: &mut World, caller: &Account, action: &str, params: &Params) -> Result<String, ApiError> {
+pub(crate) fn dispatch(
+    world: &mut World,
+    caller: &Account,
+    action: &str,
+    params: &Params,
+) -> Result<String, ApiError> {
     let mut xml = Xml::new();
     match action {
         "GetCallerIdentity" => {
             xml.value("Arn", &caller.principal);
-            xml.value("UserId", if caller.principal.contains(":assumed-role/") { "AROASANDBOX:session" } else { "AIDASANDBOXUSER" });
+            xml.value(
+                "UserId",
+                if caller.principal.contains(":assumed-role/") {
+                    "AROASANDBOX:session"
+                } else {
+                    "AIDASANDBOXUSER"
+                },
+            );
             xml.value("Account", &caller.id);
         }
         "AssumeRole" => assume_role(world, params, &mut xml)?,
-        _ => return Err(ApiError::new("InvalidAction", format!("Could not find operation {action} for version 2011-06-15"))),
+        _ => {
+            return Err(ApiError::new(
+                "InvalidAction",
+                format!("Could not find operation {action} for version 2011-06-15"),
+            ));
+        }
     }
     Ok(xml.into_string())
 }
@@ -33,11 +50,23 @@ fn assume_role(world: &mut World, params: &Params, xml: &mut Xml) -> Result<(), 
     let account = role.split(':').nth(4).ok_or_else(invalid)?.to_owned();
     let name = role.rsplit_once("role/").ok_or_else(invalid)?.1.to_owned();
     if !world.accounts.iter().any(|known| known.id == account) {
-        return Err(ApiError::new("AccessDenied", format!("User is not authorized to perform: sts:AssumeRole on resource: {role}")));
+        return Err(ApiError::new(
+            "AccessDenied",
+            format!("User is not authorized to perform: sts:AssumeRole on resource: {role}"),
+        ));
     }
     let key = format!("assume/{role}/{session}");
-    let access_key_id = format!("ASIA{}", world.dice.word(&key, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16));
-    let secret = world.dice.word(&key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", 32);
+    let access_key_id = format!(
+        "ASIA{}",
+        world
+            .dice
+            .word(&key, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16)
+    );
+    let secret = world.dice.word(
+        &key,
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
+        32,
+    );
     let principal = format!("arn:aws:sts::{account}:assumed-role/{name}/{session}");
     world.accounts.push(Account {
         id: account,

@@ -80,7 +80,9 @@ pub(crate) struct World {
 
 impl fmt::Debug for World {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("World").field("regions", &self.regions.keys()).finish_non_exhaustive()
+        out.debug_struct("World")
+            .field("regions", &self.regions.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +93,13 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(clock: Arc<Clock>, seed: u64, knobs: Knobs, quotas: Quotas, engines: Option<Engines>) -> Arc<Self> {
+    pub(crate) fn new(
+        clock: Arc<Clock>,
+        seed: u64,
+        knobs: Knobs,
+        quotas: Quotas,
+        engines: Option<Engines>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|core| Self {
             world: Mutex::new(World {
                 clock,
@@ -153,19 +161,38 @@ impl Timeline {
     }
 
     /// An effect `after` virtual seconds after the one before it.
-    pub(crate) fn then(mut self, after: u64, run: impl FnOnce(&mut Moment<'_>) + Send + 'static) -> Self {
-        self.steps.push_back(Step { after, gated: false, run: Box::new(run) });
+    pub(crate) fn then(
+        mut self,
+        after: u64,
+        run: impl FnOnce(&mut Moment<'_>) + Send + 'static,
+    ) -> Self {
+        self.steps.push_back(Step {
+            after,
+            gated: false,
+            run: Box::new(run),
+        });
         self
     }
 
     /// The same, but not before the engine jobs that this timeline started have ended.
-    pub(crate) fn when_done(mut self, after: u64, run: impl FnOnce(&mut Moment<'_>) + Send + 'static) -> Self {
-        self.steps.push_back(Step { after, gated: true, run: Box::new(run) });
+    pub(crate) fn when_done(
+        mut self,
+        after: u64,
+        run: impl FnOnce(&mut Moment<'_>) + Send + 'static,
+    ) -> Self {
+        self.steps.push_back(Step {
+            after,
+            gated: true,
+            run: Box::new(run),
+        });
         self
     }
 
     /// What happens instead of the rest when an engine job failed; it is given the engine's own words.
-    pub(crate) fn on_failure(mut self, fail: impl FnOnce(&mut Moment<'_>, String) + Send + 'static) -> Self {
+    pub(crate) fn on_failure(
+        mut self,
+        fail: impl FnOnce(&mut Moment<'_>, String) + Send + 'static,
+    ) -> Self {
         self.fail = Some(Box::new(fail));
         self
     }
@@ -201,7 +228,10 @@ impl Moment<'_> {
     }
 
     /// Starts an engine job; a later `when_done` step waits for it.
-    pub(crate) fn start(&mut self, job: impl Future<Output = Result<JobOutput, EngineError>> + Send + 'static) {
+    pub(crate) fn start(
+        &mut self,
+        job: impl Future<Output = Result<JobOutput, EngineError>> + Send + 'static,
+    ) {
         let id = self.world.spawn(job);
         self.jobs.push(id);
     }
@@ -215,30 +245,44 @@ impl Moment<'_> {
 
     /// Records an event about this timeline's instance.
     pub(crate) fn event(&mut self, category: &'static str, message: impl Into<String>) {
-        let Some(id) = self.instance().map(|instance| instance.id.clone()) else { return };
+        let Some(id) = self.instance().map(|instance| instance.id.clone()) else {
+            return;
+        };
         let (scope, now) = (self.scope.clone(), self.now);
-        self.world.event(&scope, now, "db-instance", &id, category, message.into());
+        self.world
+            .event(&scope, now, "db-instance", &id, category, message.into());
     }
 }
 
 impl World {
     /// The state of an account in a region, made on first use: every commercial region exists.
     pub(crate) fn region_mut(&mut self, scope: &Scope) -> &mut Region {
-        let Self { regions, dice, quotas, .. } = self;
-        regions.entry(scope.clone()).or_insert_with(|| new_region(scope, dice, quotas))
+        let Self {
+            regions,
+            dice,
+            quotas,
+            ..
+        } = self;
+        regions
+            .entry(scope.clone())
+            .or_insert_with(|| new_region(scope, dice, quotas))
     }
 
     /// Schedules a timeline; its first step counts from `now`.
     pub(crate) fn schedule(&mut self, now: Timestamp, mut timeline: Timeline) {
         self.next += 1;
         timeline.number = self.next;
-        timeline.due = plus(now, timeline.steps.front().map_or(0, |step| seconds(step.after)));
+        timeline.due = plus(
+            now,
+            timeline.steps.front().map_or(0, |step| seconds(step.after)),
+        );
         self.timelines.push(timeline);
     }
 
     /// Drops what was to come for a resource.
     pub(crate) fn cancel(&mut self, scope: &Scope, subject: &str) {
-        self.timelines.retain(|timeline| !(timeline.scope == *scope && timeline.subject == subject));
+        self.timelines
+            .retain(|timeline| !(timeline.scope == *scope && timeline.subject == subject));
     }
 
     /// A virtual duration from a range, at the scenario's pace.
@@ -266,11 +310,17 @@ impl World {
 
     fn is_ready(&self, timeline: &Timeline) -> bool {
         let gated = timeline.steps.front().is_some_and(|step| step.gated);
-        !gated || timeline.jobs.iter().all(|job| !matches!(self.jobs.get(job), Some(None)))
+        !gated
+            || timeline
+                .jobs
+                .iter()
+                .all(|job| !matches!(self.jobs.get(job), Some(None)))
     }
 
     fn step(&mut self, mut timeline: Timeline, now: Timestamp) {
-        let Some(step) = timeline.steps.pop_front() else { return };
+        let Some(step) = timeline.steps.pop_front() else {
+            return;
+        };
         let mut outputs = Vec::new();
         let mut failure = None;
         let mut moment_time = timeline.due;
@@ -307,7 +357,10 @@ impl World {
         }
     }
 
-    fn spawn(&mut self, job: impl Future<Output = Result<JobOutput, EngineError>> + Send + 'static) -> JobId {
+    fn spawn(
+        &mut self,
+        job: impl Future<Output = Result<JobOutput, EngineError>> + Send + 'static,
+    ) -> JobId {
         self.next += 1;
         let id = JobId(self.next);
         self.jobs.insert(id, None);
@@ -329,29 +382,58 @@ impl World {
     }
 
     /// Records an event. RDS keeps them for fourteen days.
-    pub(crate) fn event(&mut self, scope: &Scope, at: Timestamp, source_type: &'static str, source: &str, category: &'static str, message: String) {
+    pub(crate) fn event(
+        &mut self,
+        scope: &Scope,
+        at: Timestamp,
+        source_type: &'static str,
+        source: &str,
+        category: &'static str,
+        message: String,
+    ) {
         let kind = match source_type {
             "db-snapshot" => "snapshot",
             "db-cluster" => "cluster",
             _ => "db",
         };
-        let event = Event { at, source_type, source: source.to_owned(), arn: scope.arn(kind, source), category, message };
+        let event = Event {
+            at,
+            source_type,
+            source: source.to_owned(),
+            arn: scope.arn(kind, source),
+            category,
+            message,
+        };
         self.region_mut(scope).events.push(event);
     }
 
     /// Lets Describe show `view` for a drawn while. Reads are not read-your-writes after create, modify and
     /// rename; a view that is already being shown stays, so that time never runs backwards for a reader.
-    pub(crate) fn lag(&mut self, scope: &Scope, now: Timestamp, resource_id: &str, view: Option<DbInstance>) -> u64 {
-        let lag = self.dice.between(&format!("lag/{resource_id}"), self.knobs.describe_lag);
+    pub(crate) fn lag(
+        &mut self,
+        scope: &Scope,
+        now: Timestamp,
+        resource_id: &str,
+        view: Option<DbInstance>,
+    ) -> u64 {
+        let lag = self
+            .dice
+            .between(&format!("lag/{resource_id}"), self.knobs.describe_lag);
         if lag > 0
             && let Some(instance) = self.region_mut(scope).by_resource_mut(resource_id)
-            && instance.stale.as_ref().is_none_or(|stale| stale.until <= now)
+            && instance
+                .stale
+                .as_ref()
+                .is_none_or(|stale| stale.until <= now)
         {
             let view = view.map(|mut view| {
                 view.stale = None;
                 Box::new(view)
             });
-            instance.stale = Some(Stale { until: plus(now, seconds(lag)), view });
+            instance.stale = Some(Stale {
+                until: plus(now, seconds(lag)),
+                view,
+            });
         }
         lag
     }
@@ -375,14 +457,28 @@ pub(crate) fn describe(error: &dyn std::error::Error) -> String {
 
 fn new_region(scope: &Scope, dice: &mut Dice, quotas: &Quotas) -> Region {
     const HEX: &str = "0123456789abcdef";
-    let mut word = |what: &str, alphabet: &str, length| dice.word(&format!("{}/{}/{what}", scope.account, scope.region), alphabet, length);
+    let mut word = |what: &str, alphabet: &str, length| {
+        dice.word(
+            &format!("{}/{}/{what}", scope.account, scope.region),
+            alphabet,
+            length,
+        )
+    };
     let vpc = format!("vpc-{}", word("vpc", HEX, 17));
     let subnets = ["a", "b", "c"]
         .iter()
-        .map(|zone| (format!("subnet-{}", word(zone, HEX, 17)), format!("{}{zone}", scope.region)))
+        .map(|zone| {
+            (
+                format!("subnet-{}", word(zone, HEX, 17)),
+                format!("{}{zone}", scope.region),
+            )
+        })
         .collect();
     let mut region = Region {
-        suffix: format!("c{}", word("suffix", "abcdefghijklmnopqrstuvwxyz0123456789", 11)),
+        suffix: format!(
+            "c{}",
+            word("suffix", "abcdefghijklmnopqrstuvwxyz0123456789", 11)
+        ),
         default_security_group: format!("sg-{}", word("sg", HEX, 17)),
         default_vpc: vpc.clone(),
         default_ca: "rds-ca-rsa2048-g1".to_owned(),
@@ -391,7 +487,13 @@ fn new_region(scope: &Scope, dice: &mut Dice, quotas: &Quotas) -> Region {
     };
     region.subnet_groups.insert(
         "default".to_owned(),
-        SubnetGroup { name: "default".to_owned(), description: "default".to_owned(), vpc_id: vpc, subnets, tags: Vec::new() },
+        SubnetGroup {
+            name: "default".to_owned(),
+            description: "default".to_owned(),
+            vpc_id: vpc,
+            subnets,
+            tags: Vec::new(),
+        },
     );
     catalog::default_groups(&mut region);
     region

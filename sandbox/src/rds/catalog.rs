@@ -93,17 +93,28 @@ pub(crate) fn default_parameter_group(engine: &str, version: &str) -> String {
 
 /// The default option group of an engine version.
 pub(crate) fn default_option_group(engine: &str, version: &str) -> String {
-    format!("default:{engine}-{}", major_version(engine, version).replace('.', "-"))
+    format!(
+        "default:{engine}-{}",
+        major_version(engine, version).replace('.', "-")
+    )
 }
 
 /// The port an engine listens on unless told otherwise.
 pub(crate) fn default_port(engine: &str) -> i64 {
-    if engine.contains("postgres") { 5432 } else { 3306 }
+    if engine.contains("postgres") {
+        5432
+    } else {
+        3306
+    }
 }
 
 /// The licence model of an engine.
 pub(crate) fn default_license(engine: &str) -> &'static str {
-    if engine.contains("postgres") { "postgresql-license" } else { "general-public-license" }
+    if engine.contains("postgres") {
+        "postgresql-license"
+    } else {
+        "general-public-license"
+    }
 }
 
 /// Whether a real server could stand behind an instance of this engine.
@@ -152,12 +163,36 @@ pub(crate) struct Parameter {
     pub(crate) is_modifiable: bool,
 }
 
-const fn parameter(name: &'static str, is_static: bool, data_type: &'static str, value: Option<&'static str>) -> Parameter {
-    Parameter { name, is_static, data_type, value, source: "engine-default", is_modifiable: true }
+const fn parameter(
+    name: &'static str,
+    is_static: bool,
+    data_type: &'static str,
+    value: Option<&'static str>,
+) -> Parameter {
+    Parameter {
+        name,
+        is_static,
+        data_type,
+        value,
+        source: "engine-default",
+        is_modifiable: true,
+    }
 }
 
-const fn system(name: &'static str, is_static: bool, data_type: &'static str, value: &'static str) -> Parameter {
-    Parameter { name, is_static, data_type, value: Some(value), source: "system", is_modifiable: true }
+const fn system(
+    name: &'static str,
+    is_static: bool,
+    data_type: &'static str,
+    value: &'static str,
+) -> Parameter {
+    Parameter {
+        name,
+        is_static,
+        data_type,
+        value: Some(value),
+        source: "system",
+        is_modifiable: true,
+    }
 }
 
 const MYSQL: &[Parameter] = &[
@@ -175,13 +210,23 @@ const MYSQL: &[Parameter] = &[
     parameter("connect_timeout", false, "integer", None),
     system("datadir", true, "string", "/rdsdbdata/db/"),
     parameter("event_scheduler", false, "string", None),
-    parameter("explicit_defaults_for_timestamp", true, "boolean", Some("1")),
+    parameter(
+        "explicit_defaults_for_timestamp",
+        true,
+        "boolean",
+        Some("1"),
+    ),
     parameter("general_log", false, "boolean", None),
     parameter("gtid-mode", true, "string", Some("OFF_PERMISSIVE")),
     parameter("gtid_mode", true, "string", None),
     parameter("group_concat_max_len", false, "integer", None),
     parameter("init_connect", false, "string", None),
-    system("innodb_buffer_pool_size", false, "integer", "{DBInstanceClassMemory*3/4}"),
+    system(
+        "innodb_buffer_pool_size",
+        false,
+        "integer",
+        "{DBInstanceClassMemory*3/4}",
+    ),
     parameter("innodb_file_per_table", false, "boolean", Some("1")),
     parameter("innodb_flush_log_at_trx_commit", false, "integer", None),
     parameter("innodb_ft_min_token_size", true, "integer", None),
@@ -200,7 +245,12 @@ const MYSQL: &[Parameter] = &[
     parameter("lower_case_table_names", true, "integer", None),
     parameter("max_allowed_packet", false, "integer", None),
     parameter("max_connect_errors", false, "integer", None),
-    system("max_connections", false, "integer", "{DBInstanceClassMemory/12582880}"),
+    system(
+        "max_connections",
+        false,
+        "integer",
+        "{DBInstanceClassMemory/12582880}",
+    ),
     parameter("max_heap_table_size", false, "integer", None),
     parameter("net_read_timeout", false, "integer", None),
     parameter("net_write_timeout", false, "integer", None),
@@ -226,15 +276,35 @@ const MYSQL: &[Parameter] = &[
 
 const POSTGRES: &[Parameter] = &[
     parameter("autovacuum", false, "boolean", Some("1")),
-    system("archive_command", false, "string", "/etc/rds/dbbin/pgscripts/rds_wal_archive %p"),
+    system(
+        "archive_command",
+        false,
+        "string",
+        "/etc/rds/dbbin/pgscripts/rds_wal_archive %p",
+    ),
     parameter("checkpoint_timeout", false, "integer", None),
     parameter("log_min_duration_statement", false, "integer", None),
     parameter("log_statement", false, "string", None),
-    system("max_connections", true, "integer", "LEAST({DBInstanceClassMemory/9531392},5000)"),
+    system(
+        "max_connections",
+        true,
+        "integer",
+        "LEAST({DBInstanceClassMemory/9531392},5000)",
+    ),
     parameter("rds.force_ssl", false, "boolean", Some("1")),
     parameter("rds.logical_replication", true, "boolean", Some("0")),
-    system("shared_buffers", true, "integer", "{DBInstanceClassMemory/32768}"),
-    parameter("shared_preload_libraries", true, "list", Some("pg_stat_statements")),
+    system(
+        "shared_buffers",
+        true,
+        "integer",
+        "{DBInstanceClassMemory/32768}",
+    ),
+    parameter(
+        "shared_preload_libraries",
+        true,
+        "list",
+        Some("pg_stat_statements"),
+    ),
     parameter("timezone", false, "string", Some("UTC")),
     parameter("wal_sender_timeout", false, "integer", None),
     parameter("work_mem", false, "integer", None),
@@ -242,12 +312,18 @@ const POSTGRES: &[Parameter] = &[
 
 /// The parameters of a family.
 pub(crate) fn parameters(family: &str) -> &'static [Parameter] {
-    if family.contains("postgres") { POSTGRES } else { MYSQL }
+    if family.contains("postgres") {
+        POSTGRES
+    } else {
+        MYSQL
+    }
 }
 
 /// Whether a change of this parameter waits for a reboot. Unknown names count as dynamic.
 pub(crate) fn is_static(family: &str, name: &str) -> bool {
-    parameters(family).iter().any(|parameter| parameter.name == name && parameter.is_static)
+    parameters(family)
+        .iter()
+        .any(|parameter| parameter.name == name && parameter.is_static)
 }
 
 /// Whether the class can encrypt its storage: db.m1.*, db.m2.* and db.t2.micro cannot.
@@ -301,11 +377,18 @@ pub(crate) struct Storage {
 impl Storage {
     /// Checks a request and fills in what Describe will show. `sent` says whether the caller itself sent
     /// IOPS or throughput: below the striping threshold gp3 shows 3000 and 125 but takes neither.
-    pub(crate) fn settle(mut self, engine: &str, sent: (Option<i64>, Option<i64>)) -> Result<Self, ApiError> {
+    pub(crate) fn settle(
+        mut self,
+        engine: &str,
+        sent: (Option<i64>, Option<i64>),
+    ) -> Result<Self, ApiError> {
         match self.kind.as_str() {
             "standard" | "gp2" => {
                 if sent.0.is_some() || sent.1.is_some() {
-                    return Err(ApiError::combination(format!("Iops and storage throughput can't be specified for storage type {}.", self.kind)));
+                    return Err(ApiError::combination(format!(
+                        "Iops and storage throughput can't be specified for storage type {}.",
+                        self.kind
+                    )));
                 }
                 self.iops = None;
                 self.throughput = None;
@@ -322,23 +405,40 @@ impl Storage {
             }
             "gp3" => {
                 // At and above the threshold the baseline is the minimum: 12000 IOPS and 500 MiB/s.
-                let iops = self.iops.unwrap_or(12_000).max(if sent.0.is_some() { 0 } else { 12_000 });
-                let throughput = self.throughput.unwrap_or(500).max(if sent.1.is_some() { 0 } else { 500 });
+                let iops =
+                    self.iops
+                        .unwrap_or(12_000)
+                        .max(if sent.0.is_some() { 0 } else { 12_000 });
+                let throughput =
+                    self.throughput
+                        .unwrap_or(500)
+                        .max(if sent.1.is_some() { 0 } else { 500 });
                 if !(12_000..=64_000).contains(&iops) || iops > 500 * self.gib {
-                    return Err(ApiError::combination(format!("Invalid IOPS value {iops} for storage type gp3 and {} GiB.", self.gib)));
+                    return Err(ApiError::combination(format!(
+                        "Invalid IOPS value {iops} for storage type gp3 and {} GiB.",
+                        self.gib
+                    )));
                 }
                 if !(500..=4_000).contains(&throughput) || throughput * 4 > iops {
-                    return Err(ApiError::combination(format!("Invalid storage throughput {throughput} for {iops} IOPS.")));
+                    return Err(ApiError::combination(format!(
+                        "Invalid storage throughput {throughput} for {iops} IOPS."
+                    )));
                 }
                 self.iops = Some(iops);
                 self.throughput = Some(throughput);
             }
             "io1" | "io2" => {
                 let Some(iops) = self.iops else {
-                    return Err(ApiError::combination(format!("The storage type {} requires iops to be specified.", self.kind)));
+                    return Err(ApiError::combination(format!(
+                        "The storage type {} requires iops to be specified.",
+                        self.kind
+                    )));
                 };
                 if sent.1.is_some() {
-                    return Err(ApiError::combination(format!("Storage throughput can't be specified for storage type {}.", self.kind)));
+                    return Err(ApiError::combination(format!(
+                        "Storage throughput can't be specified for storage type {}.",
+                        self.kind
+                    )));
                 }
                 // IOPS per GiB: 0.5 to 50 for io1, 0.5 to 1000 for io2.
                 let most = if self.kind == "io1" { 50 } else { 1_000 };
@@ -372,7 +472,13 @@ mod tests {
     use super::*;
 
     fn gp3(gib: i64, iops: Option<i64>) -> Result<Storage, ApiError> {
-        Storage { kind: "gp3".into(), gib, iops, throughput: None }.settle("mysql", (iops, None))
+        Storage {
+            kind: "gp3".into(),
+            gib,
+            iops,
+            throughput: None,
+        }
+        .settle("mysql", (iops, None))
     }
 
     #[test]
@@ -380,7 +486,10 @@ mod tests {
         let storage = gp3(100, None).expect("fine");
         assert_eq!((storage.iops, storage.throughput), (Some(3000), Some(125)));
         let refused = gp3(100, Some(3000)).expect_err("refused");
-        assert_eq!(refused.message, "You can't specify IOPS or storage throughput for engine mysql and a storage size less than 400.");
+        assert_eq!(
+            refused.message,
+            "You can't specify IOPS or storage throughput for engine mysql and a storage size less than 400."
+        );
     }
 
     #[test]
@@ -392,9 +501,18 @@ mod tests {
 
     #[test]
     fn default_groups_follow_the_engine_version() {
-        assert_eq!(default_parameter_group("mariadb", "10.11.9"), "default.mariadb10.11");
+        assert_eq!(
+            default_parameter_group("mariadb", "10.11.9"),
+            "default.mariadb10.11"
+        );
         assert_eq!(default_option_group("mysql", "8.0.39"), "default:mysql-8-0");
-        assert_eq!(default_parameter_group("postgres", "16.6"), "default.postgres16");
-        assert_eq!(default_parameter_group("aurora-mysql", "8.0.mysql_aurora.3.05.2"), "default.aurora-mysql8.0");
+        assert_eq!(
+            default_parameter_group("postgres", "16.6"),
+            "default.postgres16"
+        );
+        assert_eq!(
+            default_parameter_group("aurora-mysql", "8.0.mysql_aurora.3.05.2"),
+            "default.aurora-mysql8.0"
+        );
     }
 }

@@ -32,11 +32,23 @@ pub(crate) fn server_spec(region: &Region, instance: &DbInstance) -> ServerSpec 
 
 /// Opens the instance's endpoint under its present name and port; [`take_endpoint`] follows.
 pub(crate) fn open_endpoint(moment: &mut Moment<'_>) {
-    let Some((engines, server)) = moment.server() else { return };
+    let Some((engines, server)) = moment.server() else {
+        return;
+    };
     let scope = moment.scope.clone();
-    let Some((name, port)) = moment.instance().map(|instance| (endpoint_name(&scope, &instance.id), instance.port)) else { return };
+    let Some((name, port)) = moment
+        .instance()
+        .map(|instance| (endpoint_name(&scope, &instance.id), instance.port))
+    else {
+        return;
+    };
     let port = u16::try_from(port).unwrap_or(0);
-    moment.start(async move { engines.open_endpoint(&server, &name, port).await.map(JobOutput::Address) });
+    moment.start(async move {
+        engines
+            .open_endpoint(&server, &name, port)
+            .await
+            .map(JobOutput::Address)
+    });
 }
 
 /// Shows the endpoint: the address that a real server answers at, or the name that AWS would give.
@@ -46,7 +58,9 @@ pub(crate) fn take_endpoint(moment: &mut Moment<'_>) {
         JobOutput::Done | JobOutput::Server(_) | JobOutput::Copy(_) => None,
     });
     let scope = moment.scope.clone();
-    let Some(id) = moment.instance().map(|instance| instance.id.clone()) else { return };
+    let Some(id) = moment.instance().map(|instance| instance.id.clone()) else {
+        return;
+    };
     let host = address.unwrap_or_else(|| host_name(moment.region(), &scope, &id));
     if let Some(instance) = moment.instance() {
         instance.endpoint_host = Some(host);
@@ -73,20 +87,34 @@ pub(crate) fn restart(moment: &mut Moment<'_>) {
 
 /// Brings the server in line with the instance: what is dynamic now, the rest at the next restart.
 pub(crate) fn reconfigure(moment: &mut Moment<'_>) {
-    let Some((engines, server)) = moment.server() else { return };
-    let Some(spec) = present_spec(moment) else { return };
-    moment.start(async move { engines.reconfigure(&server, spec).await.map(|()| JobOutput::Done) });
+    let Some((engines, server)) = moment.server() else {
+        return;
+    };
+    let Some(spec) = present_spec(moment) else {
+        return;
+    };
+    moment.start(async move {
+        engines
+            .reconfigure(&server, spec)
+            .await
+            .map(|()| JobOutput::Done)
+    });
 }
 
 /// The specification of this timeline's instance as it is now.
 pub(crate) fn present_spec(moment: &mut Moment<'_>) -> Option<ServerSpec> {
     let subject = moment.subject.clone();
     let region = moment.region();
-    region.by_resource(&subject).map(|instance| server_spec(region, instance))
+    region
+        .by_resource(&subject)
+        .map(|instance| server_spec(region, instance))
 }
 
 /// What a failed engine job does to an instance: a terminal status, and an event with the engine's words.
 pub(crate) fn fail(moment: &mut Moment<'_>, status: &str, error: &str) {
     moment.status(status);
-    moment.event("failure", format!("The DB instance went into the state {status}: {error}"));
+    moment.event(
+        "failure",
+        format!("The DB instance went into the state {status}: {error}"),
+    );
 }

@@ -32,16 +32,26 @@ impl ApiError {
     pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
         let status = match code {
             code if NOT_FOUND.contains(&code) => 404,
-            "InvalidClientTokenId" | "SignatureDoesNotMatch" | "AccessDenied" | "ExpiredToken" | "MissingAuthenticationToken" => 403,
+            "InvalidClientTokenId"
+            | "SignatureDoesNotMatch"
+            | "AccessDenied"
+            | "ExpiredToken"
+            | "MissingAuthenticationToken" => 403,
             "InternalFailure" => 500,
             "ServiceUnavailable" => 503,
             _ => 400,
         };
-        Self { status, code: code.to_owned(), message: message.into() }
+        Self {
+            status,
+            code: code.to_owned(),
+            message: message.into(),
+        }
     }
 
     pub(crate) fn malformed(name: &str, value: &str, wanted: &str) -> Self {
-        Self::value(format!("Invalid value '{value}' for {name}: must be of type {wanted}"))
+        Self::value(format!(
+            "Invalid value '{value}' for {name}: must be of type {wanted}"
+        ))
     }
 
     pub(crate) fn value(message: impl Into<String>) -> Self {
@@ -61,19 +71,31 @@ impl ApiError {
     }
 
     pub(crate) fn no_cluster(id: impl Display) -> Self {
-        Self::new("DBClusterNotFoundFault", format!("DBCluster {id} not found."))
+        Self::new(
+            "DBClusterNotFoundFault",
+            format!("DBCluster {id} not found."),
+        )
     }
 
     pub(crate) fn no_parameter_group(name: impl Display) -> Self {
-        Self::new("DBParameterGroupNotFound", format!("DBParameterGroup not found: {name}"))
+        Self::new(
+            "DBParameterGroupNotFound",
+            format!("DBParameterGroup not found: {name}"),
+        )
     }
 
     pub(crate) fn no_option_group(name: impl Display) -> Self {
-        Self::new("OptionGroupNotFoundFault", format!("Specified OptionGroupName: {name} not found."))
+        Self::new(
+            "OptionGroupNotFoundFault",
+            format!("Specified OptionGroupName: {name} not found."),
+        )
     }
 
     pub(crate) fn no_subnet_group(name: impl Display) -> Self {
-        Self::new("DBSubnetGroupNotFoundFault", format!("DB subnet group '{name}' does not exist."))
+        Self::new(
+            "DBSubnetGroupNotFoundFault",
+            format!("DB subnet group '{name}' does not exist."),
+        )
     }
 
     pub(crate) fn instance_state(message: impl Into<String>) -> Self {
@@ -83,7 +105,9 @@ impl ApiError {
     pub(crate) fn key(key: impl Display) -> Self {
         Self::new(
             "KMSKeyNotAccessibleFault",
-            format!("The specified KMS key [{key}] does not exist, is not enabled or you do not have permissions to access it."),
+            format!(
+                "The specified KMS key [{key}] does not exist, is not enabled or you do not have permissions to access it."
+            ),
         )
     }
 }
@@ -95,7 +119,10 @@ mod tests {
     #[test]
     fn the_code_decides_the_status() {
         assert_eq!(ApiError::no_instance("x").status, 404);
-        assert_eq!(ApiError::new("DBSubnetGroupNotAllowedFault", "").status, 400);
+        assert_eq!(
+            ApiError::new("DBSubnetGroupNotAllowedFault", "").status,
+            400
+        );
         assert_eq!(ApiError::new("InvalidClientTokenId", "").status, 403);
     }
 }

@@ -11,20 +11,31 @@ use super::{Answer, Call, result};
 pub(crate) fn describe_parameter_groups(call: &mut Call<'_>) -> Answer {
     Filters::read(call.params, &[])?;
     let (scope, params, limit) = (call.scope, call.params, call.world.knobs.page_limit);
-    let wanted = params.text("DBParameterGroupName").map(|name| name.to_ascii_lowercase());
+    let wanted = params
+        .text("DBParameterGroupName")
+        .map(|name| name.to_ascii_lowercase());
     let region = call.region();
-    let found: Vec<&ParameterGroup> = region.parameter_groups.values().filter(|group| wanted.as_ref().is_none_or(|name| *name == group.name)).collect();
+    let found: Vec<&ParameterGroup> = region
+        .parameter_groups
+        .values()
+        .filter(|group| wanted.as_ref().is_none_or(|name| *name == group.name))
+        .collect();
     if let (Some(name), true) = (&wanted, found.is_empty()) {
         return Err(ApiError::no_parameter_group(name));
     }
     let page = page(params, found, 100, limit)?;
     result(|xml| {
-        xml.list("DBParameterGroups", "DBParameterGroup", page.items, |xml, group| {
-            xml.value("DBParameterGroupName", &group.name);
-            xml.value("DBParameterGroupFamily", &group.family);
-            xml.value("Description", &group.description);
-            xml.value("DBParameterGroupArn", scope.arn("pg", &group.name));
-        });
+        xml.list(
+            "DBParameterGroups",
+            "DBParameterGroup",
+            page.items,
+            |xml, group| {
+                xml.value("DBParameterGroupName", &group.name);
+                xml.value("DBParameterGroupFamily", &group.family);
+                xml.value("Description", &group.description);
+                xml.value("DBParameterGroupArn", scope.arn("pg", &group.name));
+            },
+        );
         xml.optional("Marker", page.marker);
     })
 }
@@ -33,13 +44,23 @@ pub(crate) fn describe_parameter_groups(call: &mut Call<'_>) -> Answer {
 pub(crate) fn describe_parameters(call: &mut Call<'_>) -> Answer {
     let filters = Filters::read(call.params, &["parameter-name"])?;
     let (params, limit) = (call.params, call.world.knobs.page_limit);
-    let name = params.required("DBParameterGroupName")?.to_ascii_lowercase();
+    let name = params
+        .required("DBParameterGroupName")?
+        .to_ascii_lowercase();
     let source = params.text("Source");
-    if source.as_deref().is_some_and(|source| !["user", "system", "engine-default"].contains(&source)) {
-        return Err(ApiError::value("Source must be one of user, system, engine-default."));
+    if source
+        .as_deref()
+        .is_some_and(|source| !["user", "system", "engine-default"].contains(&source))
+    {
+        return Err(ApiError::value(
+            "Source must be one of user, system, engine-default.",
+        ));
     }
     let region = call.region();
-    let group = region.parameter_groups.get(&name).ok_or_else(|| ApiError::no_parameter_group(&name))?;
+    let group = region
+        .parameter_groups
+        .get(&name)
+        .ok_or_else(|| ApiError::no_parameter_group(&name))?;
     struct Row<'a> {
         name: &'a str,
         value: Option<&'a str>,
@@ -53,7 +74,11 @@ pub(crate) fn describe_parameters(call: &mut Call<'_>) -> Answer {
         Row {
             name: parameter.name,
             value: user.map(String::as_str).or(parameter.value),
-            source: if user.is_some() { "user" } else { parameter.source },
+            source: if user.is_some() {
+                "user"
+            } else {
+                parameter.source
+            },
             is_static: parameter.is_static,
             data_type: parameter.data_type,
             is_modifiable: parameter.is_modifiable,
@@ -62,11 +87,25 @@ pub(crate) fn describe_parameters(call: &mut Call<'_>) -> Answer {
     let others = group
         .user
         .iter()
-        .filter(|(name, _)| !catalog::parameters(&group.family).iter().any(|parameter| parameter.name == name.as_str()))
-        .map(|(name, value)| Row { name, value: Some(value), source: "user", is_static: false, data_type: "string", is_modifiable: true });
+        .filter(|(name, _)| {
+            !catalog::parameters(&group.family)
+                .iter()
+                .any(|parameter| parameter.name == name.as_str())
+        })
+        .map(|(name, value)| Row {
+            name,
+            value: Some(value),
+            source: "user",
+            is_static: false,
+            data_type: "string",
+            is_modifiable: true,
+        });
     let mut rows: Vec<Row<'_>> = known
         .chain(others)
-        .filter(|row| source.as_deref().is_none_or(|source| source == row.source) && filters.admits("parameter-name", &[row.name]))
+        .filter(|row| {
+            source.as_deref().is_none_or(|source| source == row.source)
+                && filters.admits("parameter-name", &[row.name])
+        })
         .collect();
     rows.sort_by_key(|row| row.name);
     let page = page(params, rows, 100, limit)?;
@@ -75,10 +114,20 @@ pub(crate) fn describe_parameters(call: &mut Call<'_>) -> Answer {
             xml.value("ParameterName", row.name);
             xml.optional("ParameterValue", row.value);
             xml.value("Source", row.source);
-            xml.value("ApplyType", if row.is_static { "static" } else { "dynamic" });
+            xml.value(
+                "ApplyType",
+                if row.is_static { "static" } else { "dynamic" },
+            );
             xml.value("DataType", row.data_type);
             xml.value("IsModifiable", row.is_modifiable);
-            xml.value("ApplyMethod", if row.is_static || row.source != "user" { "pending-reboot" } else { "immediate" });
+            xml.value(
+                "ApplyMethod",
+                if row.is_static || row.source != "user" {
+                    "pending-reboot"
+                } else {
+                    "immediate"
+                },
+            );
         });
         xml.optional("Marker", page.marker);
     })
@@ -88,7 +137,9 @@ pub(crate) fn describe_parameters(call: &mut Call<'_>) -> Answer {
 pub(crate) fn describe_option_groups(call: &mut Call<'_>) -> Answer {
     Filters::read(call.params, &[])?;
     let (scope, params, limit) = (call.scope, call.params, call.world.knobs.page_limit);
-    let wanted = params.text("OptionGroupName").map(|name| name.to_ascii_lowercase());
+    let wanted = params
+        .text("OptionGroupName")
+        .map(|name| name.to_ascii_lowercase());
     let (engine, major) = (params.text("EngineName"), params.text("MajorEngineVersion"));
     let region = call.region();
     let found: Vec<&OptionGroup> = region
@@ -97,7 +148,9 @@ pub(crate) fn describe_option_groups(call: &mut Call<'_>) -> Answer {
         .filter(|group| {
             wanted.as_ref().is_none_or(|name| *name == group.name)
                 && engine.as_ref().is_none_or(|engine| *engine == group.engine)
-                && major.as_ref().is_none_or(|major| *major == group.major_version)
+                && major
+                    .as_ref()
+                    .is_none_or(|major| *major == group.major_version)
         })
         .collect();
     if let (Some(name), true) = (&wanted, found.is_empty()) {
@@ -105,24 +158,34 @@ pub(crate) fn describe_option_groups(call: &mut Call<'_>) -> Answer {
     }
     let page = page(params, found, 100, limit)?;
     result(|xml| {
-        xml.list("OptionGroupsList", "OptionGroup", page.items, |xml, group| {
-            xml.value("OptionGroupName", &group.name);
-            xml.value("OptionGroupDescription", &group.description);
-            xml.value("EngineName", &group.engine);
-            xml.value("MajorEngineVersion", &group.major_version);
-            xml.list("Options", "Option", &group.options, |xml, option| {
-                xml.value("OptionName", &option.name);
-                xml.value("OptionDescription", &option.name);
-                xml.value("Persistent", option.persistent);
-                xml.value("Permanent", option.permanent);
-                xml.list("OptionSettings", "OptionSetting", &option.settings, |xml, (name, value)| {
-                    xml.value("Name", name);
-                    xml.value("Value", value);
+        xml.list(
+            "OptionGroupsList",
+            "OptionGroup",
+            page.items,
+            |xml, group| {
+                xml.value("OptionGroupName", &group.name);
+                xml.value("OptionGroupDescription", &group.description);
+                xml.value("EngineName", &group.engine);
+                xml.value("MajorEngineVersion", &group.major_version);
+                xml.list("Options", "Option", &group.options, |xml, option| {
+                    xml.value("OptionName", &option.name);
+                    xml.value("OptionDescription", &option.name);
+                    xml.value("Persistent", option.persistent);
+                    xml.value("Permanent", option.permanent);
+                    xml.list(
+                        "OptionSettings",
+                        "OptionSetting",
+                        &option.settings,
+                        |xml, (name, value)| {
+                            xml.value("Name", name);
+                            xml.value("Value", value);
+                        },
+                    );
                 });
-            });
-            xml.value("AllowsVpcAndNonVpcInstanceMemberships", true);
-            xml.value("OptionGroupArn", scope.arn("og", &group.name));
-        });
+                xml.value("AllowsVpcAndNonVpcInstanceMemberships", true);
+                xml.value("OptionGroupArn", scope.arn("og", &group.name));
+            },
+        );
         xml.optional("Marker", page.marker);
     })
 }
@@ -131,17 +194,28 @@ pub(crate) fn describe_option_groups(call: &mut Call<'_>) -> Answer {
 pub(crate) fn describe_subnet_groups(call: &mut Call<'_>) -> Answer {
     Filters::read(call.params, &[])?;
     let (scope, params, limit) = (call.scope, call.params, call.world.knobs.page_limit);
-    let wanted = params.text("DBSubnetGroupName").map(|name| name.to_ascii_lowercase());
+    let wanted = params
+        .text("DBSubnetGroupName")
+        .map(|name| name.to_ascii_lowercase());
     let region = call.region();
-    let found: Vec<&SubnetGroup> = region.subnet_groups.values().filter(|group| wanted.as_ref().is_none_or(|name| *name == group.name)).collect();
+    let found: Vec<&SubnetGroup> = region
+        .subnet_groups
+        .values()
+        .filter(|group| wanted.as_ref().is_none_or(|name| *name == group.name))
+        .collect();
     if let (Some(name), true) = (&wanted, found.is_empty()) {
         return Err(ApiError::no_subnet_group(name));
     }
     let page = page(params, found, 100, limit)?;
     result(|xml| {
-        xml.list("DBSubnetGroups", "DBSubnetGroup", page.items, |xml, group| {
-            write_subnet_group(xml, group, Some(scope.arn("subgrp", &group.name)));
-        });
+        xml.list(
+            "DBSubnetGroups",
+            "DBSubnetGroup",
+            page.items,
+            |xml, group| {
+                write_subnet_group(xml, group, Some(scope.arn("subgrp", &group.name)));
+            },
+        );
         xml.optional("Marker", page.marker);
     })
 }
@@ -152,12 +226,17 @@ pub(crate) fn write_subnet_group(xml: &mut Xml, group: &SubnetGroup, arn: Option
     xml.value("DBSubnetGroupDescription", &group.description);
     xml.value("VpcId", &group.vpc_id);
     xml.value("SubnetGroupStatus", "Complete");
-    xml.list("Subnets", "Subnet", &group.subnets, |xml, (subnet, zone)| {
-        xml.value("SubnetIdentifier", subnet);
-        xml.element("SubnetAvailabilityZone", |xml| xml.value("Name", zone));
-        xml.element("SubnetOutpost", |_| {});
-        xml.value("SubnetStatus", "Active");
-    });
+    xml.list(
+        "Subnets",
+        "Subnet",
+        &group.subnets,
+        |xml, (subnet, zone)| {
+            xml.value("SubnetIdentifier", subnet);
+            xml.element("SubnetAvailabilityZone", |xml| xml.value("Name", zone));
+            xml.element("SubnetOutpost", |_| {});
+            xml.value("SubnetStatus", "Active");
+        },
+    );
     if let Some(arn) = arn {
         xml.value("DBSubnetGroupArn", arn);
         xml.values("SupportedNetworkTypes", "member", ["IPV4"]);

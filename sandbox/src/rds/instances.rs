@@ -22,17 +22,33 @@ pub(crate) fn find<'a>(region: &'a Region, reference: &str) -> Result<&'a DbInst
         Some(arn) if arn.kind == "db" => arn.name,
         _ => reference.to_owned(),
     };
-    region.instance(&name).filter(|instance| !instance.hidden).ok_or_else(|| ApiError::no_instance(&name))
+    region
+        .instance(&name)
+        .filter(|instance| !instance.hidden)
+        .ok_or_else(|| ApiError::no_instance(&name))
 }
 
 /// `DescribeDBInstances`. An identifier without a match is an error; a filter without one is an empty list.
 pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
-    let filters = Filters::read(call.params, &["db-cluster-id", "db-instance-id", "dbi-resource-id", "domain", "engine"])?;
+    let filters = Filters::read(
+        call.params,
+        &[
+            "db-cluster-id",
+            "db-instance-id",
+            "dbi-resource-id",
+            "domain",
+            "engine",
+        ],
+    )?;
     let wanted = call.params.text("DBInstanceIdentifier");
     let (now, limit) = (call.now, call.world.knobs.page_limit);
     let (scope, params) = (call.scope, call.params);
     let region = call.region();
-    let shown: Vec<&DbInstance> = region.instances.iter().filter_map(|instance| instance.shown(now)).collect();
+    let shown: Vec<&DbInstance> = region
+        .instances
+        .iter()
+        .filter_map(|instance| instance.shown(now))
+        .collect();
     let found: Vec<&DbInstance> = match &wanted {
         Some(reference) => {
             let name = parse_arn(reference).map_or_else(|| reference.clone(), |arn| arn.name);
@@ -46,16 +62,26 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
     let found = found
         .into_iter()
         .filter(|instance| {
-            filters.admits("db-instance-id", &[&instance.id, &scope.arn("db", &instance.id)])
-                && filters.admits("dbi-resource-id", &[&instance.resource_id])
+            filters.admits(
+                "db-instance-id",
+                &[&instance.id, &scope.arn("db", &instance.id)],
+            ) && filters.admits("dbi-resource-id", &[&instance.resource_id])
                 && filters.admits("engine", &[&instance.engine])
                 && filters.admits("domain", &[])
-                && filters.admits("db-cluster-id", &instance.cluster.as_deref().map_or_else(Vec::new, |cluster| vec![cluster]))
+                && filters.admits(
+                    "db-cluster-id",
+                    &instance
+                        .cluster
+                        .as_deref()
+                        .map_or_else(Vec::new, |cluster| vec![cluster]),
+                )
         })
         .collect();
     let page = page(params, found, 100, limit)?;
     result(|xml| {
-        xml.list("DBInstances", "DBInstance", page.items, |xml, instance| write(xml, scope, region, instance, now));
+        xml.list("DBInstances", "DBInstance", page.items, |xml, instance| {
+            write(xml, scope, region, instance, now)
+        });
         xml.optional("Marker", page.marker);
     })
 }
@@ -68,7 +94,13 @@ pub(crate) fn answer(call: &mut Call<'_>, instance: &DbInstance) -> Answer {
 }
 
 /// Writes a DB instance: every member that has a value.
-pub(crate) fn write(xml: &mut Xml, scope: &Scope, region: &Region, instance: &DbInstance, now: Timestamp) {
+pub(crate) fn write(
+    xml: &mut Xml,
+    scope: &Scope,
+    region: &Region,
+    instance: &DbInstance,
+    now: Timestamp,
+) {
     xml.value("DBInstanceIdentifier", &instance.id);
     xml.value("DBInstanceClass", &instance.class);
     xml.value("Engine", &instance.engine);
@@ -89,10 +121,15 @@ pub(crate) fn write(xml: &mut Xml, scope: &Scope, region: &Region, instance: &Db
     xml.value("PreferredBackupWindow", &instance.backup_window);
     xml.value("BackupRetentionPeriod", instance.backup_retention);
     xml.values("DBSecurityGroups", "DBSecurityGroup", Vec::<String>::new());
-    xml.list("VpcSecurityGroups", "VpcSecurityGroupMembership", &instance.security_groups, |xml, group| {
-        xml.value("VpcSecurityGroupId", &group.name);
-        xml.value("Status", &group.status);
-    });
+    xml.list(
+        "VpcSecurityGroups",
+        "VpcSecurityGroupMembership",
+        &instance.security_groups,
+        |xml, group| {
+            xml.value("VpcSecurityGroupId", &group.name);
+            xml.value("Status", &group.status);
+        },
+    );
     xml.element("DBParameterGroups", |xml| {
         xml.element("DBParameterGroup", |xml| {
             xml.value("DBParameterGroupName", &instance.parameter_group);
@@ -103,24 +140,46 @@ pub(crate) fn write(xml: &mut Xml, scope: &Scope, region: &Region, instance: &Db
         xml.value("AvailabilityZone", &instance.availability_zone);
     }
     if let Some(group) = region.subnet_groups.get(&instance.subnet_group) {
-        xml.element("DBSubnetGroup", |xml| super::groups::write_subnet_group(xml, group, None));
+        xml.element("DBSubnetGroup", |xml| {
+            super::groups::write_subnet_group(xml, group, None)
+        });
     }
     xml.value("PreferredMaintenanceWindow", &instance.maintenance_window);
-    xml.element("PendingModifiedValues", |xml| write_pending(xml, &instance.pending));
+    xml.element("PendingModifiedValues", |xml| {
+        write_pending(xml, &instance.pending)
+    });
     // Five-minute steps behind the present, as the transaction logs are shipped.
-    if instance.backup_retention > 0 && instance.created.is_some() && !instance.is_cluster_member() {
-        xml.time("LatestRestorableTime", plus(now, -(now.as_second().rem_euclid(300)) - 120));
+    if instance.backup_retention > 0 && instance.created.is_some() && !instance.is_cluster_member()
+    {
+        let step = jiff::Timestamp::from_second(now.as_second() - now.as_second().rem_euclid(300))
+            .unwrap_or(now);
+        xml.time("LatestRestorableTime", plus(step, -120));
     }
     xml.value("MultiAZ", instance.multi_az);
     xml.value("EngineVersion", &instance.engine_version);
-    xml.value("AutoMinorVersionUpgrade", instance.auto_minor_version_upgrade);
+    xml.value(
+        "AutoMinorVersionUpgrade",
+        instance.auto_minor_version_upgrade,
+    );
     // A source that was renamed is shown by its new name.
-    if let Some(source) = instance.replica_of.as_deref().and_then(|source| region.by_resource(source)) {
+    if let Some(source) = instance
+        .replica_of
+        .as_deref()
+        .and_then(|source| region.by_resource(source))
+    {
         xml.value("ReadReplicaSourceDBInstanceIdentifier", &source.id);
     }
-    let mut replicas: Vec<&str> = region.replicas_of(&instance.resource_id).filter(|replica| replica.shown(now).is_some()).map(|replica| replica.id.as_str()).collect();
+    let mut replicas: Vec<&str> = region
+        .replicas_of(&instance.resource_id)
+        .filter(|replica| replica.shown(now).is_some())
+        .map(|replica| replica.id.as_str())
+        .collect();
     replicas.sort_unstable();
-    xml.values("ReadReplicaDBInstanceIdentifiers", "ReadReplicaDBInstanceIdentifier", replicas);
+    xml.values(
+        "ReadReplicaDBInstanceIdentifiers",
+        "ReadReplicaDBInstanceIdentifier",
+        replicas,
+    );
     xml.value("LicenseModel", &instance.license_model);
     xml.optional("Iops", instance.iops);
     xml.optional("StorageThroughput", instance.throughput);
@@ -134,14 +193,19 @@ pub(crate) fn write(xml: &mut Xml, scope: &Scope, region: &Region, instance: &Db
     xml.optional("SecondaryAvailabilityZone", instance.secondary_az.as_ref());
     xml.value("PubliclyAccessible", instance.publicly_accessible);
     if let Some(replication) = &instance.replication {
-        xml.list("StatusInfos", "DBInstanceStatusInfo", [replication], |xml, info| {
-            xml.value("StatusType", "read replication");
-            xml.value("Normal", info.status == "replicating");
-            xml.value("Status", &info.status);
-            if !info.name.is_empty() {
-                xml.value("Message", &info.name);
-            }
-        });
+        xml.list(
+            "StatusInfos",
+            "DBInstanceStatusInfo",
+            [replication],
+            |xml, info| {
+                xml.value("StatusType", "read replication");
+                xml.value("Normal", info.status == "replicating");
+                xml.value("Status", &info.status);
+                if !info.name.is_empty() {
+                    xml.value("Message", &info.name);
+                }
+            },
+        );
     }
     xml.value("StorageType", &instance.storage_type);
     xml.value("StorageEncryptionType", &instance.encryption_type);
@@ -152,16 +216,26 @@ pub(crate) fn write(xml: &mut Xml, scope: &Scope, region: &Region, instance: &Db
     xml.optional("KmsKeyId", instance.kms_key.as_ref());
     xml.value("DbiResourceId", &instance.resource_id);
     // The CA disappears while an instance is being deleted.
-    if let Some(ca) = instance.ca.as_ref().filter(|_| instance.status != "deleting") {
+    if let Some(ca) = instance
+        .ca
+        .as_ref()
+        .filter(|_| instance.status != "deleting")
+    {
         xml.value("CACertificateIdentifier", ca);
         xml.element("CertificateDetails", |xml| {
             xml.value("CAIdentifier", ca);
+            // A server certificate lasts a year and is renewed in time.
             if let Some(created) = instance.created {
-                xml.time("ValidTill", plus(created, 365 * 86_400));
+                let years = now.duration_since(created).as_secs() / (365 * 86_400) + 1;
+                xml.time("ValidTill", plus(created, years * 365 * 86_400));
             }
         });
     }
-    xml.values("DomainMemberships", "DomainMembership", Vec::<String>::new());
+    xml.values(
+        "DomainMemberships",
+        "DomainMembership",
+        Vec::<String>::new(),
+    );
     xml.value("CopyTagsToSnapshot", instance.copy_tags);
     xml.value("MonitoringInterval", instance.monitoring_interval);
     if instance.monitoring_interval > 0 {
@@ -188,20 +262,34 @@ pub(crate) fn write(xml: &mut Xml, scope: &Scope, region: &Region, instance: &Db
         xml.optional("PerformanceInsightsRetentionPeriod", instance.pi_retention);
     }
     if !instance.log_exports.is_empty() {
-        xml.values("EnabledCloudwatchLogsExports", "member", &instance.log_exports);
+        xml.values(
+            "EnabledCloudwatchLogsExports",
+            "member",
+            &instance.log_exports,
+        );
     }
     if !instance.processor_features.is_empty() {
-        xml.list("ProcessorFeatures", "ProcessorFeature", &instance.processor_features, |xml, (name, value)| {
-            xml.value("Name", name);
-            xml.value("Value", value);
-        });
+        xml.list(
+            "ProcessorFeatures",
+            "ProcessorFeature",
+            &instance.processor_features,
+            |xml, (name, value)| {
+                xml.value("Name", name);
+                xml.value("Value", value);
+            },
+        );
     }
     xml.value("DeletionProtection", instance.deletion_protection);
-    xml.list("AssociatedRoles", "DBInstanceRole", &instance.roles, |xml, role| {
-        xml.value("RoleArn", &role.role_arn);
-        xml.value("FeatureName", &role.feature_name);
-        xml.value("Status", &role.status);
-    });
+    xml.list(
+        "AssociatedRoles",
+        "DBInstanceRole",
+        &instance.roles,
+        |xml, role| {
+            xml.value("RoleArn", &role.role_arn);
+            xml.value("FeatureName", &role.feature_name);
+            xml.value("Status", &role.status);
+        },
+    );
     xml.optional("MaxAllocatedStorage", instance.max_allocated_storage);
     write_tags(xml, &instance.tags);
     xml.value("CustomerOwnedIpEnabled", false);
@@ -237,7 +325,10 @@ fn write_pending(xml: &mut Xml, pending: &Changes) {
     xml.optional("DBInstanceClass", pending.class.as_ref());
     xml.optional("AllocatedStorage", pending.allocated_storage);
     // A password is shown masked.
-    xml.optional("MasterUserPassword", pending.password.as_ref().map(|_| "****"));
+    xml.optional(
+        "MasterUserPassword",
+        pending.password.as_ref().map(|_| "****"),
+    );
     xml.optional("Port", pending.port);
     xml.optional("BackupRetentionPeriod", pending.backup_retention);
     xml.optional("MultiAZ", pending.multi_az);
@@ -261,80 +352,142 @@ fn write_pending(xml: &mut Xml, pending: &Changes) {
 
 /// A hosted zone per region: constant, and nothing more is ever asked of it.
 fn hosted_zone(region: &str) -> String {
-    let sum = region.bytes().fold(17_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let sum = region.bytes().fold(17_u64, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u64::from(byte))
+    });
     format!("Z{sum:014X}").chars().take(14).collect()
 }
 
 /// `DescribeDBInstanceAutomatedBackups`: those of living instances (`active`, `creating`) and those that
 /// outlived theirs (`retained`), keyed by resource id.
 pub(crate) fn describe_automated_backups(call: &mut Call<'_>) -> Answer {
-    let filters = Filters::read(call.params, &["status", "db-instance-id", "dbi-resource-id"])?;
-    let (wanted_id, wanted_resource) = (call.params.text("DBInstanceIdentifier"), call.params.text("DbiResourceId"));
-    let (now, limit, scope, params) = (call.now, call.world.knobs.page_limit, call.scope, call.params);
+    let filters = Filters::read(
+        call.params,
+        &["status", "db-instance-id", "dbi-resource-id"],
+    )?;
+    let (wanted_id, wanted_resource) = (
+        call.params.text("DBInstanceIdentifier"),
+        call.params.text("DbiResourceId"),
+    );
+    let (now, limit, scope, params) = (
+        call.now,
+        call.world.knobs.page_limit,
+        call.scope,
+        call.params,
+    );
     let region = call.region();
     let living = region
         .instances
         .iter()
         .filter_map(|instance| instance.shown(now))
-        .filter(|instance| instance.backup_retention > 0 && !instance.is_cluster_member() && instance.created.is_some())
+        .filter(|instance| {
+            instance.backup_retention > 0
+                && !instance.is_cluster_member()
+                && instance.created.is_some()
+        })
         .map(|instance| {
-            let id = format!("ab-{}", instance.resource_id.trim_start_matches("db-").to_ascii_lowercase());
-            (if instance.status == "creating" { "creating" } else { "active" }, id, instance, scope.arn("db", &instance.id), now)
+            let id = format!(
+                "ab-{}",
+                instance
+                    .resource_id
+                    .trim_start_matches("db-")
+                    .to_ascii_lowercase()
+            );
+            (
+                if instance.status == "creating" {
+                    "creating"
+                } else {
+                    "active"
+                },
+                id,
+                instance,
+                scope.arn("db", &instance.id),
+                now,
+            )
         });
-    let retained = region.retained_backups.iter().map(|backup| ("retained", backup.id.clone(), &*backup.instance, backup.arn.clone(), backup.deleted));
+    let retained = region.retained_backups.iter().map(|backup| {
+        (
+            "retained",
+            backup.id.clone(),
+            &*backup.instance,
+            backup.arn.clone(),
+            backup.deleted,
+        )
+    });
     let found: Vec<_> = living
         .chain(retained)
         .filter(|(status, _, instance, _, _)| {
             filters.admits("status", &[status])
-                && filters.admits("db-instance-id", &[&instance.id, &scope.arn("db", &instance.id)])
+                && filters.admits(
+                    "db-instance-id",
+                    &[&instance.id, &scope.arn("db", &instance.id)],
+                )
                 && filters.admits("dbi-resource-id", &[&instance.resource_id])
-                && wanted_id.as_ref().is_none_or(|id| id.eq_ignore_ascii_case(&instance.id))
-                && wanted_resource.as_ref().is_none_or(|id| *id == instance.resource_id)
+                && wanted_id
+                    .as_ref()
+                    .is_none_or(|id| id.eq_ignore_ascii_case(&instance.id))
+                && wanted_resource
+                    .as_ref()
+                    .is_none_or(|id| *id == instance.resource_id)
         })
         .collect();
     if found.is_empty() && (wanted_id.is_some() || wanted_resource.is_some()) {
         let name = wanted_resource.or(wanted_id).unwrap_or_default();
-        return Err(ApiError::new("DBInstanceAutomatedBackupNotFound", format!("Automated backup for {name} not found.")));
+        return Err(ApiError::new(
+            "DBInstanceAutomatedBackupNotFound",
+            format!("Automated backup for {name} not found."),
+        ));
     }
     let page = page(params, found, 100, limit)?;
     result(|xml| {
-        xml.list("DBInstanceAutomatedBackups", "DBInstanceAutomatedBackup", page.items, |xml, (status, id, instance, arn, latest)| {
-            xml.value("DBInstanceArn", &arn);
-            xml.value("DbiResourceId", &instance.resource_id);
-            xml.value("Region", &scope.region);
-            xml.value("DBInstanceIdentifier", &instance.id);
-            xml.element("RestoreWindow", |xml| {
+        xml.list(
+            "DBInstanceAutomatedBackups",
+            "DBInstanceAutomatedBackup",
+            page.items,
+            |xml, (status, id, instance, arn, latest)| {
+                xml.value("DBInstanceArn", &arn);
+                xml.value("DbiResourceId", &instance.resource_id);
+                xml.value("Region", &scope.region);
+                xml.value("DBInstanceIdentifier", &instance.id);
+                xml.element("RestoreWindow", |xml| {
+                    if let Some(created) = instance.created {
+                        xml.time(
+                            "EarliestTime",
+                            created.max(plus(latest, -86_400 * instance.backup_retention)),
+                        );
+                    }
+                    xml.time("LatestTime", latest);
+                });
+                xml.value("AllocatedStorage", instance.allocated_storage);
+                xml.value("Status", status);
+                xml.value("Port", instance.port);
+                xml.value("AvailabilityZone", &instance.availability_zone);
+                xml.value("VpcId", region.vpc(&instance.subnet_group));
                 if let Some(created) = instance.created {
-                    xml.time("EarliestTime", created.max(plus(latest, -86_400 * instance.backup_retention)));
+                    xml.time("InstanceCreateTime", created);
                 }
-                xml.time("LatestTime", latest);
-            });
-            xml.value("AllocatedStorage", instance.allocated_storage);
-            xml.value("Status", status);
-            xml.value("Port", instance.port);
-            xml.value("AvailabilityZone", &instance.availability_zone);
-            xml.value("VpcId", region.vpc(&instance.subnet_group));
-            if let Some(created) = instance.created {
-                xml.time("InstanceCreateTime", created);
-            }
-            xml.value("MasterUsername", &instance.master_username);
-            xml.value("Engine", &instance.engine);
-            xml.value("EngineVersion", &instance.engine_version);
-            xml.value("LicenseModel", &instance.license_model);
-            xml.optional("Iops", instance.iops);
-            xml.optional("StorageThroughput", instance.throughput);
-            xml.value("OptionGroupName", &instance.option_group);
-            xml.value("Encrypted", instance.encrypted);
-            xml.value("StorageEncryptionType", &instance.encryption_type);
-            xml.value("StorageType", &instance.storage_type);
-            xml.optional("KmsKeyId", instance.kms_key.as_ref());
-            xml.value("IAMDatabaseAuthenticationEnabled", instance.iam_auth);
-            xml.value("BackupRetentionPeriod", instance.backup_retention);
-            xml.value("PreferredBackupWindow", &instance.backup_window);
-            xml.value("DBInstanceAutomatedBackupsArn", scope.arn("auto-backup", &id));
-            xml.value("BackupTarget", &instance.backup_target);
-            write_tags(xml, &instance.tags);
-        });
+                xml.value("MasterUsername", &instance.master_username);
+                xml.value("Engine", &instance.engine);
+                xml.value("EngineVersion", &instance.engine_version);
+                xml.value("LicenseModel", &instance.license_model);
+                xml.optional("Iops", instance.iops);
+                xml.optional("StorageThroughput", instance.throughput);
+                xml.value("OptionGroupName", &instance.option_group);
+                xml.value("Encrypted", instance.encrypted);
+                xml.value("StorageEncryptionType", &instance.encryption_type);
+                xml.value("StorageType", &instance.storage_type);
+                xml.optional("KmsKeyId", instance.kms_key.as_ref());
+                xml.value("IAMDatabaseAuthenticationEnabled", instance.iam_auth);
+                xml.value("BackupRetentionPeriod", instance.backup_retention);
+                xml.value("PreferredBackupWindow", &instance.backup_window);
+                xml.value(
+                    "DBInstanceAutomatedBackupsArn",
+                    scope.arn("auto-backup", &id),
+                );
+                xml.value("BackupTarget", &instance.backup_target);
+                write_tags(xml, &instance.tags);
+            },
+        );
         xml.optional("Marker", page.marker);
     })
 }
@@ -348,12 +501,25 @@ pub(crate) fn host_name(region: &Region, scope: &Scope, id: &str) -> String {
 /// A new resource id: `db-` and 26 characters of base32.
 pub(crate) fn new_resource_id(call: &mut Call<'_>, id: &str) -> String {
     let key = format!("resource/{}", endpoint_name(call.scope, id));
-    format!("db-{}", call.world.dice.word(&key, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 26))
+    format!(
+        "db-{}",
+        call.world
+            .dice
+            .word(&key, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 26)
+    )
 }
 
 /// The family that a parameter group must have for this instance.
-pub(crate) fn check_parameter_group(region: &Region, name: &str, engine: &str, version: &str) -> Result<(), ApiError> {
-    let group = region.parameter_groups.get(&name.to_ascii_lowercase()).ok_or_else(|| ApiError::no_parameter_group(name))?;
+pub(crate) fn check_parameter_group(
+    region: &Region,
+    name: &str,
+    engine: &str,
+    version: &str,
+) -> Result<(), ApiError> {
+    let group = region
+        .parameter_groups
+        .get(&name.to_ascii_lowercase())
+        .ok_or_else(|| ApiError::no_parameter_group(name))?;
     let family = catalog::family(engine, version);
     if group.family == family {
         Ok(())
@@ -366,8 +532,16 @@ pub(crate) fn check_parameter_group(region: &Region, name: &str, engine: &str, v
 }
 
 /// The same for option groups.
-pub(crate) fn check_option_group(region: &Region, name: &str, engine: &str, version: &str) -> Result<(), ApiError> {
-    let group = region.option_groups.get(&name.to_ascii_lowercase()).ok_or_else(|| ApiError::no_option_group(name))?;
+pub(crate) fn check_option_group(
+    region: &Region,
+    name: &str,
+    engine: &str,
+    version: &str,
+) -> Result<(), ApiError> {
+    let group = region
+        .option_groups
+        .get(&name.to_ascii_lowercase())
+        .ok_or_else(|| ApiError::no_option_group(name))?;
     let major = catalog::major_version(engine, version);
     if group.engine == engine && group.major_version == major {
         Ok(())

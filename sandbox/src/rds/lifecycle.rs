@@ -21,7 +21,8 @@ fn begin(call: &mut Call<'_>, before: &DbInstance, status: &str) -> DbInstance {
         status.clone_into(&mut truth.status);
         shown = truth.clone();
     }
-    call.world.lag(scope, now, &before.resource_id, Some(before.clone()));
+    call.world
+        .lag(scope, now, &before.resource_id, Some(before.clone()));
     shown
 }
 
@@ -30,13 +31,19 @@ pub(crate) fn reboot(call: &mut Call<'_>) -> Answer {
     let before = wanted(call)?;
     let failover = call.params.boolean("ForceFailover")?.unwrap_or(false);
     if !before.is_ready() {
-        return Err(ApiError::instance_state("Instance cannot currently reboot due to an in-progress management operation."));
+        return Err(ApiError::instance_state(
+            "Instance cannot currently reboot due to an in-progress management operation.",
+        ));
     }
     if failover && !before.multi_az {
-        return Err(ApiError::combination("ForceFailover cannot be specified since the instance is not configured for MultiAZ."));
+        return Err(ApiError::combination(
+            "ForceFailover cannot be specified since the instance is not configured for MultiAZ.",
+        ));
     }
     let shown = begin(call, &before, "rebooting");
-    let took = call.world.takes(&format!("reboot/{}", before.id), (60, 180));
+    let took = call
+        .world
+        .takes(&format!("reboot/{}", before.id), (60, 180));
     let timeline = Timeline::new(call.scope, &before.resource_id)
         .then(0, |moment| {
             moment.event("availability", "DB instance shutdown");
@@ -46,7 +53,8 @@ pub(crate) fn reboot(call: &mut Call<'_>) -> Answer {
             if let Some(instance) = moment.instance() {
                 after_restart(instance);
                 if failover && let Some(standby) = instance.secondary_az.take() {
-                    instance.secondary_az = Some(std::mem::replace(&mut instance.availability_zone, standby));
+                    instance.secondary_az =
+                        Some(std::mem::replace(&mut instance.availability_zone, standby));
                 }
                 instance.status = "available".to_owned();
             }
@@ -68,19 +76,43 @@ pub(crate) fn after_restart(instance: &mut DbInstance) {
 /// stopped instance by itself.
 pub(crate) fn stop(call: &mut Call<'_>) -> Answer {
     let before = wanted(call)?;
-    let final_snapshot = call.params.text("DBSnapshotIdentifier").map(|id| snapshot_id("DBSnapshotIdentifier", &id)).transpose()?;
+    let final_snapshot = call
+        .params
+        .text("DBSnapshotIdentifier")
+        .map(|id| snapshot_id("DBSnapshotIdentifier", &id))
+        .transpose()?;
     if before.status != "available" {
-        return Err(ApiError::instance_state(format!("Instance {} is not in available state.", before.id)));
+        return Err(ApiError::instance_state(format!(
+            "Instance {} is not in available state.",
+            before.id
+        )));
     }
-    if before.replica_of.is_some() || call.region().replicas_of(&before.resource_id).next().is_some() {
-        return Err(ApiError::instance_state(format!("Cannot stop the DB instance {}: it is or has a read replica.", before.id)));
+    if before.replica_of.is_some()
+        || call
+            .region()
+            .replicas_of(&before.resource_id)
+            .next()
+            .is_some()
+    {
+        return Err(ApiError::instance_state(format!(
+            "Cannot stop the DB instance {}: it is or has a read replica.",
+            before.id
+        )));
     }
     if before.is_cluster_member() {
-        return Err(ApiError::instance_state(format!("The DB instance {} is a member of a cluster; use StopDBCluster.", before.id)));
+        return Err(ApiError::instance_state(format!(
+            "The DB instance {} is a member of a cluster; use StopDBCluster.",
+            before.id
+        )));
     }
     if let Some(id) = &final_snapshot {
         if call.region().snapshot(id).is_some() {
-            return Err(ApiError::new("DBSnapshotAlreadyExists", format!("Cannot create the snapshot because a snapshot with the identifier {id} already exists.")));
+            return Err(ApiError::new(
+                "DBSnapshotAlreadyExists",
+                format!(
+                    "Cannot create the snapshot because a snapshot with the identifier {id} already exists."
+                ),
+            ));
         }
         snapshots::begin(call, id, &before.resource_id, None);
     }
@@ -108,14 +140,22 @@ pub(crate) fn stop(call: &mut Call<'_>) -> Answer {
 /// `StartDBInstance`: from `stopped`, and within seven days from a key that was out of reach.
 pub(crate) fn start(call: &mut Call<'_>) -> Answer {
     let before = wanted(call)?;
-    if !matches!(before.status.as_str(), "stopped" | "inaccessible-encryption-credentials-recoverable") {
-        return Err(ApiError::instance_state(format!("Instance {} is not stopped or in a state from which it can be started.", before.id)));
+    if !matches!(
+        before.status.as_str(),
+        "stopped" | "inaccessible-encryption-credentials-recoverable"
+    ) {
+        return Err(ApiError::instance_state(format!(
+            "Instance {} is not stopped or in a state from which it can be started.",
+            before.id
+        )));
     }
     if let Some(key) = &before.kms_key {
         crate::kms::usable_by_rds(call.world, call.scope, key)?;
     }
     let shown = begin(call, &before, "starting");
-    let took = call.world.takes(&format!("start/{}", before.id), (180, 400));
+    let took = call
+        .world
+        .takes(&format!("start/{}", before.id), (180, 400));
     let timeline = Timeline::new(call.scope, &before.resource_id)
         .then(0, |moment| {
             if let Some((engines, server)) = moment.server() {
@@ -139,33 +179,70 @@ pub(crate) fn start(call: &mut Call<'_>) -> Answer {
 pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
     let params = call.params;
     let skip = params.boolean("SkipFinalSnapshot")?.unwrap_or(false);
-    let final_id = params.text("FinalDBSnapshotIdentifier").map(|id| snapshot_id("FinalDBSnapshotIdentifier", &id)).transpose()?;
+    let final_id = params
+        .text("FinalDBSnapshotIdentifier")
+        .map(|id| snapshot_id("FinalDBSnapshotIdentifier", &id))
+        .transpose()?;
     let delete_backups = params.boolean("DeleteAutomatedBackups")?.unwrap_or(true);
     let before = wanted(call)?;
     if let Some(id) = &final_id
         && call.region().snapshot(id).is_some()
     {
-        return Err(ApiError::new("DBSnapshotAlreadyExists", format!("Cannot create the snapshot because a snapshot with the identifier {id} already exists.")));
+        return Err(ApiError::new(
+            "DBSnapshotAlreadyExists",
+            format!(
+                "Cannot create the snapshot because a snapshot with the identifier {id} already exists."
+            ),
+        ));
     }
     if before.status == "deleting" {
-        return Err(ApiError::instance_state(format!("Instance {} is already being deleted.", before.id)));
+        return Err(ApiError::instance_state(format!(
+            "Instance {} is already being deleted.",
+            before.id
+        )));
     }
     if before.deletion_protection {
-        return Err(ApiError::combination("Cannot delete protected DB Instance, please disable deletion protection and try again."));
+        return Err(ApiError::combination(
+            "Cannot delete protected DB Instance, please disable deletion protection and try again.",
+        ));
     }
     if before.is_cluster_member() {
         if !skip && final_id.is_some() {
-            return Err(ApiError::combination("FinalDBSnapshotIdentifier can't be specified for a DB instance in a DB cluster."));
+            return Err(ApiError::combination(
+                "FinalDBSnapshotIdentifier can't be specified for a DB instance in a DB cluster.",
+            ));
         }
     } else {
         match (&final_id, skip) {
-            (Some(_), true) => return Err(ApiError::combination("FinalDBSnapshotIdentifier can't be specified when SkipFinalSnapshot is true.")),
-            (None, false) => return Err(ApiError::combination("FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.")),
-            (Some(_), false) if before.replica_of.is_some() => {
-                return Err(ApiError::combination("FinalDBSnapshotIdentifier can't be specified when deleting a read replica."));
+            (Some(_), true) => {
+                return Err(ApiError::combination(
+                    "FinalDBSnapshotIdentifier can't be specified when SkipFinalSnapshot is true.",
+                ));
             }
-            (Some(_), false) if before.created.is_none() || matches!(before.status.as_str(), "failed" | "incompatible-restore" | "incompatible-create" | "incompatible-network") => {
-                return Err(ApiError::instance_state(format!("No final snapshot can be taken of {} in its present state; skip it.", before.id)));
+            (None, false) => {
+                return Err(ApiError::combination(
+                    "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.",
+                ));
+            }
+            (Some(_), false) if before.replica_of.is_some() => {
+                return Err(ApiError::combination(
+                    "FinalDBSnapshotIdentifier can't be specified when deleting a read replica.",
+                ));
+            }
+            (Some(_), false)
+                if before.created.is_none()
+                    || matches!(
+                        before.status.as_str(),
+                        "failed"
+                            | "incompatible-restore"
+                            | "incompatible-create"
+                            | "incompatible-network"
+                    ) =>
+            {
+                return Err(ApiError::instance_state(format!(
+                    "No final snapshot can be taken of {} in its present state; skip it.",
+                    before.id
+                )));
             }
             (Some(_), false) | (None, true) => {}
         }
@@ -174,14 +251,20 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
     let resource_id = before.resource_id.clone();
     call.world.cancel(scope, &resource_id);
     call.region().held_names.retain(|name| *name != before.id);
-    let mut took = call.world.takes(&format!("delete/{}", before.id), (120, 300));
+    let mut took = call
+        .world
+        .takes(&format!("delete/{}", before.id), (120, 300));
     if let Some(id) = &final_id {
         // The final snapshot comes first.
         took += snapshots::begin(call, id, &resource_id, None);
     }
     let shown = begin(call, &before, "deleting");
     // The same-region replicas become instances of their own, unasked.
-    let replicas: Vec<String> = call.region().replicas_of(&resource_id).map(|replica| replica.resource_id.clone()).collect();
+    let replicas: Vec<String> = call
+        .region()
+        .replicas_of(&resource_id)
+        .map(|replica| replica.resource_id.clone())
+        .collect();
     for replica in replicas {
         call.world.schedule(
             now,
@@ -193,9 +276,17 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
                     }
                     let spec = data::present_spec(moment);
                     if let (Some((engines, server)), Some(spec)) = (moment.server(), spec) {
-                        moment.start(async move { engines.promote(&server, spec).await.map(|()| JobOutput::Done) });
+                        moment.start(async move {
+                            engines
+                                .promote(&server, spec)
+                                .await
+                                .map(|()| JobOutput::Done)
+                        });
                     }
-                    moment.event("read replica", "Replication on the Read Replica was terminated: its source was deleted");
+                    moment.event(
+                        "read replica",
+                        "Replication on the Read Replica was terminated: its source was deleted",
+                    );
                 })
                 .when_done(0, |_| {})
                 .on_failure(|moment, error| data::fail(moment, "failed", &error)),
@@ -205,18 +296,26 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
     let timeline = Timeline::new(scope, &resource_id)
         .then(took, |moment| {
             if let Some((engines, server)) = moment.server() {
-                moment.start(async move { engines.delete(&server).await.map(|()| JobOutput::Done) });
+                moment
+                    .start(async move { engines.delete(&server).await.map(|()| JobOutput::Done) });
             }
         })
         .when_done(0, move |moment| {
             moment.event("deletion", "DB instance deleted");
             let (scope, now, subject) = (moment.scope.clone(), moment.now, moment.subject.clone());
             let region = moment.region();
-            if let Some(position) = region.instances.iter().position(|instance| instance.resource_id == subject) {
+            if let Some(position) = region
+                .instances
+                .iter()
+                .position(|instance| instance.resource_id == subject)
+            {
                 let instance = region.instances.remove(position);
                 if keeps {
                     region.retained_backups.push(RetainedBackup {
-                        id: format!("ab-{}", subject.trim_start_matches("db-").to_ascii_lowercase()),
+                        id: format!(
+                            "ab-{}",
+                            subject.trim_start_matches("db-").to_ascii_lowercase()
+                        ),
                         arn: scope.arn("db", &instance.id),
                         instance: Box::new(instance.clone()),
                         deleted: now,

@@ -95,6 +95,9 @@ pub(crate) fn dispatch(action: &str, call: &mut Call<'_>) -> Answer {
         "DescribeEventSubscriptions" => offers::describe_event_subscriptions(call),
         "DescribeDBProxies" => offers::describe_proxies(call),
         "DescribeDBProxyTargets" => offers::describe_proxy_targets(call),
-        _ => Err(ApiError::new("InvalidAction", format!("Could not find operation {action} for version 2014-10-31"))),
+        _ => Err(ApiError::new(
+            "InvalidAction",
+            format!("Could not find operation {action} for version 2014-10-31"),
+        )),
     }
 }

@@ -37,21 +37,38 @@ impl Monitoring {
     pub(crate) fn read(params: &Params) -> Result<Self, ApiError> {
         let interval = params.integer("MonitoringInterval")?;
         if interval.is_some_and(|interval| ![0, 1, 5, 10, 15, 30, 60].contains(&interval)) {
-            return Err(ApiError::value("MonitoringInterval must be one of 0, 1, 5, 10, 15, 30, 60."));
+            return Err(ApiError::value(
+                "MonitoringInterval must be one of 0, 1, 5, 10, 15, 30, 60.",
+            ));
         }
-        Ok(Self { interval, role: params.text("MonitoringRoleArn") })
+        Ok(Self {
+            interval,
+            role: params.text("MonitoringRoleArn"),
+        })
     }
 
     pub(crate) fn check(&self, present: i64, role: Option<&str>) -> Result<(), ApiError> {
         let interval = self.interval.unwrap_or(present);
-        if self.interval.is_some_and(|interval| interval > 0) && self.role.as_deref().or(role).is_none() {
-            return Err(ApiError::combination("A MonitoringRoleARN value is required if you specify a MonitoringInterval value other than 0."));
+        if self.interval.is_some_and(|interval| interval > 0)
+            && self.role.as_deref().or(role).is_none()
+        {
+            return Err(ApiError::combination(
+                "A MonitoringRoleARN value is required if you specify a MonitoringInterval value other than 0.",
+            ));
         }
         if self.role.is_some() && interval == 0 {
-            return Err(ApiError::combination("You must specify a MonitoringInterval value other than 0 when you specify a MonitoringRoleARN value."));
+            return Err(ApiError::combination(
+                "You must specify a MonitoringInterval value other than 0 when you specify a MonitoringRoleARN value.",
+            ));
         }
-        if self.role.as_ref().is_some_and(|role| !role.contains(":role/")) {
-            return Err(ApiError::value("IAM role ARN value is invalid or does not include the required permissions for: ENHANCED_MONITORING"));
+        if self
+            .role
+            .as_ref()
+            .is_some_and(|role| !role.contains(":role/"))
+        {
+            return Err(ApiError::value(
+                "IAM role ARN value is invalid or does not include the required permissions for: ENHANCED_MONITORING",
+            ));
         }
         Ok(())
     }
@@ -74,25 +91,45 @@ impl Insights {
             retention: params.integer("PerformanceInsightsRetentionPeriod")?,
             mode: params.text("DatabaseInsightsMode"),
         };
-        if insights.retention.is_some_and(|days| days != 7 && days != 731 && (days % 31 != 0 || !(1..=23).contains(&(days / 31)))) {
-            return Err(ApiError::value("The Performance Insights retention period must be 7, a multiple of 31 up to 713, or 731 days."));
+        if insights.retention.is_some_and(|days| {
+            days != 7 && days != 731 && (days % 31 != 0 || !(1..=23).contains(&(days / 31)))
+        }) {
+            return Err(ApiError::value(
+                "The Performance Insights retention period must be 7, a multiple of 31 up to 713, or 731 days.",
+            ));
         }
-        if insights.mode.as_deref().is_some_and(|mode| !["standard", "advanced"].contains(&mode)) {
-            return Err(ApiError::value("DatabaseInsightsMode must be standard or advanced."));
+        if insights
+            .mode
+            .as_deref()
+            .is_some_and(|mode| !["standard", "advanced"].contains(&mode))
+        {
+            return Err(ApiError::value(
+                "DatabaseInsightsMode must be standard or advanced.",
+            ));
         }
         Ok(insights)
     }
 
     fn is_empty(&self) -> bool {
-        self.enable.is_none() && self.key.is_none() && self.retention.is_none() && self.mode.is_none()
+        self.enable.is_none()
+            && self.key.is_none()
+            && self.retention.is_none()
+            && self.mode.is_none()
     }
 
     /// The ARN of the key that insights will use, when they are switched on.
-    pub(crate) fn resolve(&self, world: &mut World, scope: &Scope, present: Option<&str>) -> Result<Option<String>, ApiError> {
+    pub(crate) fn resolve(
+        &self,
+        world: &mut World,
+        scope: &Scope,
+        present: Option<&str>,
+    ) -> Result<Option<String>, ApiError> {
         match &self.key {
             Some(key) => kms::usable_by_rds(world, scope, key).map(Some),
             None if present.is_some() => Ok(present.map(str::to_owned)),
-            None if self.enable == Some(true) => kms::usable_by_rds(world, scope, "alias/aws/rds").map(Some),
+            None if self.enable == Some(true) => {
+                kms::usable_by_rds(world, scope, "alias/aws/rds").map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -100,7 +137,9 @@ impl Insights {
     pub(crate) fn check(&self, enabled: bool, mode: Option<&str>) -> Result<(), ApiError> {
         let on = self.enable.unwrap_or(enabled);
         if (self.key.is_some() || self.retention.is_some()) && !on {
-            return Err(ApiError::combination("PerformanceInsightsKMSKeyId and PerformanceInsightsRetentionPeriod can't be specified when Performance Insights is not enabled."));
+            return Err(ApiError::combination(
+                "PerformanceInsightsKMSKeyId and PerformanceInsightsRetentionPeriod can't be specified when Performance Insights is not enabled.",
+            ));
         }
         // Switching to advanced needs insights and a long retention in the same request, even where they
         // are on already.
@@ -108,7 +147,9 @@ impl Insights {
             && mode != Some("advanced")
             && (self.enable != Some(true) || self.retention.is_none_or(|days| days < 465))
         {
-            return Err(ApiError::combination("The advanced mode of Database Insights requires Performance Insights to be enabled with a retention period of at least 465 days."));
+            return Err(ApiError::combination(
+                "The advanced mode of Database Insights requires Performance Insights to be enabled with a retention period of at least 465 days.",
+            ));
         }
         Ok(())
     }
@@ -146,10 +187,16 @@ struct Wish {
 fn read(call: &mut Call<'_>, before: &DbInstance) -> Result<Wish, ApiError> {
     let (params, scope) = (call.params, call.scope);
     let mut at_once = AtOnce {
-        parameter_group: params.text("DBParameterGroupName").map(|name| name.to_ascii_lowercase()),
-        security_groups: params.list("VpcSecurityGroupIds").filter(|groups| !groups.is_empty()),
+        parameter_group: params
+            .text("DBParameterGroupName")
+            .map(|name| name.to_ascii_lowercase()),
+        security_groups: params
+            .list("VpcSecurityGroupIds")
+            .filter(|groups| !groups.is_empty()),
         backup_window: params.text("PreferredBackupWindow"),
-        maintenance_window: params.text("PreferredMaintenanceWindow").map(|window| window.to_ascii_lowercase()),
+        maintenance_window: params
+            .text("PreferredMaintenanceWindow")
+            .map(|window| window.to_ascii_lowercase()),
         auto_minor: params.boolean("AutoMinorVersionUpgrade")?,
         copy_tags: params.boolean("CopyTagsToSnapshot")?,
         deletion_protection: params.boolean("DeletionProtection")?,
@@ -161,7 +208,9 @@ fn read(call: &mut Call<'_>, before: &DbInstance) -> Result<Wish, ApiError> {
         insights: Insights::read(params)?,
         pi_key: None,
     };
-    let logs = params.structure("CloudwatchLogsExportConfiguration").unwrap_or_default();
+    let logs = params
+        .structure("CloudwatchLogsExportConfiguration")
+        .unwrap_or_default();
     let mut deferrable = Changes {
         class: params.text("DBInstanceClass"),
         allocated_storage: params.integer("AllocatedStorage")?,
@@ -171,12 +220,19 @@ fn read(call: &mut Call<'_>, before: &DbInstance) -> Result<Wish, ApiError> {
         multi_az: params.boolean("MultiAZ")?,
         engine_version: params.text("EngineVersion"),
         license_model: params.text("LicenseModel"),
-        option_group: params.text("OptionGroupName").map(|name| name.to_ascii_lowercase()),
-        new_id: params.text("NewDBInstanceIdentifier").map(|id| instance_id("NewDBInstanceIdentifier", &id)).transpose()?,
+        option_group: params
+            .text("OptionGroupName")
+            .map(|name| name.to_ascii_lowercase()),
+        new_id: params
+            .text("NewDBInstanceIdentifier")
+            .map(|id| instance_id("NewDBInstanceIdentifier", &id))
+            .transpose()?,
         iam_auth: params.boolean("EnableIAMDatabaseAuthentication")?,
         ca: params.text("CACertificateIdentifier"),
         network_type: params.text("NetworkType"),
-        subnet_group: params.text("DBSubnetGroupName").map(|name| name.to_ascii_lowercase()),
+        subnet_group: params
+            .text("DBSubnetGroupName")
+            .map(|name| name.to_ascii_lowercase()),
         dedicated_log_volume: params.boolean("DedicatedLogVolume")?,
         ..Changes::default()
     };
@@ -189,17 +245,32 @@ fn read(call: &mut Call<'_>, before: &DbInstance) -> Result<Wish, ApiError> {
     };
     match params.integer("BackupRetentionPeriod")? {
         Some(days) if !(0..=35).contains(&days) => {
-            return Err(ApiError::value(format!("Invalid backup retention period: {days}. Must be between 0 and 35.")));
+            return Err(ApiError::value(format!(
+                "Invalid backup retention period: {days}. Must be between 0 and 35."
+            )));
         }
         // Only switching backups on or off may wait; another number of days never does.
-        Some(days) if (days == 0) == (before.backup_retention == 0) => prompt.backup_retention = Some(days),
+        Some(days) if (days == 0) == (before.backup_retention == 0) => {
+            prompt.backup_retention = Some(days)
+        }
         days => deferrable.backup_retention = days,
     }
-    if prompt.password.as_ref().is_some_and(|password| !(8..=128).contains(&password.0.chars().count())) {
-        return Err(ApiError::value("The parameter MasterUserPassword is not a valid password because it is shorter than 8 characters or too long."));
+    if prompt
+        .password
+        .as_ref()
+        .is_some_and(|password| !(8..=128).contains(&password.0.chars().count()))
+    {
+        return Err(ApiError::value(
+            "The parameter MasterUserPassword is not a valid password because it is shorter than 8 characters or too long.",
+        ));
     }
-    if prompt.port.is_some_and(|port| !(1150..=65_535).contains(&port)) {
-        return Err(ApiError::value("DBPortNumber must be between 1150 and 65535."));
+    if prompt
+        .port
+        .is_some_and(|port| !(1150..=65_535).contains(&port))
+    {
+        return Err(ApiError::value(
+            "DBPortNumber must be between 1150 and 65535.",
+        ));
     }
     if !params.iter().any(|(name, _)| !MODIFIERS.contains(&name)) {
         return Err(ApiError::combination("No modifications were requested"));
@@ -211,9 +282,15 @@ fn read(call: &mut Call<'_>, before: &DbInstance) -> Result<Wish, ApiError> {
         && !id.eq_ignore_ascii_case(&before.id)
         && region.name_taken(id)
     {
-        return Err(ApiError::new("DBInstanceAlreadyExists", "DB instance already exists"));
+        return Err(ApiError::new(
+            "DBInstanceAlreadyExists",
+            "DB instance already exists",
+        ));
     }
-    let version = deferrable.engine_version.as_deref().unwrap_or(&before.engine_version);
+    let version = deferrable
+        .engine_version
+        .as_deref()
+        .unwrap_or(&before.engine_version);
     if let Some(name) = &at_once.parameter_group {
         instances::check_parameter_group(region, name, &before.engine, version)?;
     }
@@ -228,15 +305,24 @@ fn read(call: &mut Call<'_>, before: &DbInstance) -> Result<Wish, ApiError> {
         if region.vpc(name) == region.vpc(&before.subnet_group) {
             return Err(ApiError::new(
                 "InvalidVPCNetworkStateFault",
-                format!("The DB instance is already in the VPC of the subnet group {name}; the new subnet group must be in a different VPC."),
+                format!(
+                    "The DB instance is already in the VPC of the subnet group {name}; the new subnet group must be in a different VPC."
+                ),
             ));
         }
     }
     if let Some(ca) = &deferrable.ca {
         check_ca(ca)?;
     }
-    at_once.pi_key = at_once.insights.resolve(call.world, scope, before.pi_key.as_deref())?;
-    Ok(Wish { at_once, deferrable, prompt, apply_immediately: params.boolean("ApplyImmediately")?.unwrap_or(false) })
+    at_once.pi_key = at_once
+        .insights
+        .resolve(call.world, scope, before.pi_key.as_deref())?;
+    Ok(Wish {
+        at_once,
+        deferrable,
+        prompt,
+        apply_immediately: params.boolean("ApplyImmediately")?.unwrap_or(false),
+    })
 }
 
 fn check_state(before: &DbInstance) -> Result<(), ApiError> {
@@ -245,63 +331,124 @@ fn check_state(before: &DbInstance) -> Result<(), ApiError> {
         "configuring-enhanced-monitoring" => Err(ApiError::instance_state(
             "RDS is configuring Enhanced Monitoring or Performance Insights for this DB instance. Try your request later.",
         )),
-        _ => Err(ApiError::instance_state("Database instance is not in available state.")),
+        _ => Err(ApiError::instance_state(
+            "Database instance is not in available state.",
+        )),
     }
 }
 
-fn check_combination(call: &Call<'_>, before: &DbInstance, wish: &mut Wish) -> Result<(), ApiError> {
-    let Wish { at_once, deferrable, prompt, .. } = wish;
-    if before.is_cluster_member() && (prompt.backup_retention.is_some() || deferrable.backup_retention.is_some()) {
-        return Err(ApiError::combination("The backup retention period of a member of a cluster is changed with ModifyDBCluster."));
+fn check_combination(
+    call: &Call<'_>,
+    before: &DbInstance,
+    wish: &mut Wish,
+) -> Result<(), ApiError> {
+    let Wish {
+        at_once,
+        deferrable,
+        prompt,
+        ..
+    } = wish;
+    if before.is_cluster_member()
+        && (prompt.backup_retention.is_some() || deferrable.backup_retention.is_some())
+    {
+        return Err(ApiError::combination(
+            "The backup retention period of a member of a cluster is changed with ModifyDBCluster.",
+        ));
     }
     if at_once.promotion_tier.is_some() && !before.is_cluster_member() {
-        return Err(ApiError::combination("PromotionTier is only for members of an Aurora DB cluster."));
+        return Err(ApiError::combination(
+            "PromotionTier is only for members of an Aurora DB cluster.",
+        ));
     }
-    at_once.monitoring.check(before.monitoring_interval, before.monitoring_role.as_deref())?;
-    at_once.insights.check(before.pi_enabled, Some(&before.insights_mode))?;
-    if before.pi_enabled && at_once.insights.enable != Some(false) && at_once.pi_key != before.pi_key {
-        return Err(ApiError::combination("The Performance Insights KMS key can't be changed once it is set."));
+    at_once.monitoring.check(
+        before.monitoring_interval,
+        before.monitoring_role.as_deref(),
+    )?;
+    at_once
+        .insights
+        .check(before.pi_enabled, Some(&before.insights_mode))?;
+    if before.pi_enabled
+        && at_once.insights.enable != Some(false)
+        && at_once.pi_key != before.pi_key
+    {
+        return Err(ApiError::combination(
+            "The Performance Insights KMS key can't be changed once it is set.",
+        ));
     }
-    if before.managed_secret.is_some() && prompt.password.is_some() && at_once.manage_password != Some(false) {
-        return Err(ApiError::combination("You can't specify MasterUserPassword for an instance whose master password is managed in Secrets Manager."));
+    if before.managed_secret.is_some()
+        && prompt.password.is_some()
+        && at_once.manage_password != Some(false)
+    {
+        return Err(ApiError::combination(
+            "You can't specify MasterUserPassword for an instance whose master password is managed in Secrets Manager.",
+        ));
     }
     if at_once.manage_password == Some(true) && prompt.password.is_some() {
-        return Err(ApiError::combination("You can't specify MasterUserPassword with ManageMasterUserPassword."));
+        return Err(ApiError::combination(
+            "You can't specify MasterUserPassword with ManageMasterUserPassword.",
+        ));
     }
     if let Some(most) = at_once.max_allocated {
-        let gib = deferrable.allocated_storage.unwrap_or(before.allocated_storage);
+        let gib = deferrable
+            .allocated_storage
+            .unwrap_or(before.allocated_storage);
         if most < gib {
-            return Err(ApiError::combination("The max storage size must be greater than the storage size."));
+            return Err(ApiError::combination(
+                "The max storage size must be greater than the storage size.",
+            ));
         }
     }
-    if deferrable.class.as_deref().is_some_and(|class| before.encrypted && !catalog::class_supports_encryption(class)) {
-        return Err(ApiError::combination("The DB instance class does not support encryption at rest."));
+    if deferrable
+        .class
+        .as_deref()
+        .is_some_and(|class| before.encrypted && !catalog::class_supports_encryption(class))
+    {
+        return Err(ApiError::combination(
+            "The DB instance class does not support encryption at rest.",
+        ));
     }
     if let Some(version) = &deferrable.engine_version
-        && catalog::major_version(&before.engine, version) != catalog::major_version(&before.engine, &before.engine_version)
+        && catalog::major_version(&before.engine, version)
+            != catalog::major_version(&before.engine, &before.engine_version)
         && call.params.boolean("AllowMajorVersionUpgrade")? != Some(true)
     {
-        return Err(ApiError::combination("The AllowMajorVersionUpgrade flag must be present when upgrading to a new major version."));
+        return Err(ApiError::combination(
+            "The AllowMajorVersionUpgrade flag must be present when upgrading to a new major version.",
+        ));
     }
     check_storage(call, before, deferrable)
 }
 
 fn check_storage(call: &Call<'_>, before: &DbInstance, wish: &mut Changes) -> Result<(), ApiError> {
-    if wish.allocated_storage.is_none() && wish.storage_type.is_none() && wish.iops.is_none() && wish.throughput.is_none() {
+    if wish.allocated_storage.is_none()
+        && wish.storage_type.is_none()
+        && wish.iops.is_none()
+        && wish.throughput.is_none()
+    {
         return Ok(());
     }
-    let kind = wish.storage_type.clone().unwrap_or_else(|| before.storage_type.clone());
+    let kind = wish
+        .storage_type
+        .clone()
+        .unwrap_or_else(|| before.storage_type.clone());
     let provisioned = matches!(kind.as_str(), "io1" | "io2") && kind == before.storage_type;
     if provisioned && wish.allocated_storage.is_some() != wish.iops.is_some() {
-        return Err(ApiError::combination("You must specify both the storage size and iops when modifying the storage size or iops on a DB instance that has iops."));
+        return Err(ApiError::combination(
+            "You must specify both the storage size and iops when modifying the storage size or iops on a DB instance that has iops.",
+        ));
     }
     let gib = wish.allocated_storage.unwrap_or(before.allocated_storage);
     if gib < before.allocated_storage {
-        return Err(ApiError::combination("Invalid storage size for engine name and storage type: storage can't be reduced."));
+        return Err(ApiError::combination(
+            "Invalid storage size for engine name and storage type: storage can't be reduced.",
+        ));
     }
     // Storage grows by at least ten percent.
     if gib > before.allocated_storage && gib * 10 < before.allocated_storage * 11 {
-        return Err(ApiError::combination(format!("The allocated storage must grow by at least 10 %, from {} GiB.", before.allocated_storage)));
+        return Err(ApiError::combination(format!(
+            "The allocated storage must grow by at least 10 %, from {} GiB.",
+            before.allocated_storage
+        )));
     }
     let same_kind = kind == before.storage_type;
     let settled = Storage {
@@ -311,10 +458,20 @@ fn check_storage(call: &Call<'_>, before: &DbInstance, wish: &mut Changes) -> Re
         gib,
     }
     .settle(&before.engine, (wish.iops, wish.throughput))?;
-    let differs = settled.kind != before.storage_type || gib != before.allocated_storage || settled.iops != before.iops || settled.throughput != before.throughput;
+    let differs = settled.kind != before.storage_type
+        || gib != before.allocated_storage
+        || settled.iops != before.iops
+        || settled.throughput != before.throughput;
     // Neither while storage is being optimized nor within six hours of the last change.
-    if differs && (before.status == "storage-optimization" || before.storage_changed.is_some_and(|at| call.now < plus(at, 6 * 3600))) {
-        return Err(ApiError::combination("You can't currently modify the storage of this DB instance because the previous storage change is being optimized."));
+    if differs
+        && (before.status == "storage-optimization"
+            || before
+                .storage_changed
+                .is_some_and(|at| call.now < plus(at, 6 * 3600)))
+    {
+        return Err(ApiError::combination(
+            "You can't currently modify the storage of this DB instance because the previous storage change is being optimized.",
+        ));
     }
     wish.storage_type = Some(settled.kind);
     wish.allocated_storage = Some(gib);
@@ -330,7 +487,12 @@ pub(crate) fn modify(call: &mut Call<'_>) -> Answer {
     let mut wish = read(call, &before)?;
     check_state(&before)?;
     check_combination(call, &before, &mut wish)?;
-    let Wish { at_once, deferrable, prompt, apply_immediately } = wish;
+    let Wish {
+        at_once,
+        deferrable,
+        prompt,
+        apply_immediately,
+    } = wish;
     let (scope, now) = (call.scope, call.now);
     let resource_id = before.resource_id.clone();
 
@@ -338,7 +500,11 @@ pub(crate) fn modify(call: &mut Call<'_>) -> Answer {
     let mut waiting = before.pending.clone();
     waiting.overlay(deferrable);
     drop_equal(&mut waiting, &before);
-    let mut applying = if apply_immediately { std::mem::take(&mut waiting) } else { Changes::default() };
+    let mut applying = if apply_immediately {
+        std::mem::take(&mut waiting)
+    } else {
+        Changes::default()
+    };
     applying.overlay(prompt);
 
     let mut phases = phases(call.region(), &before, &applying, &at_once);
@@ -346,9 +512,16 @@ pub(crate) fn modify(call: &mut Call<'_>) -> Answer {
         .then(|| secret(call, &before))
         .transpose()?;
     let region = call.region();
-    let group = at_once.parameter_group.clone().filter(|name| *name != before.parameter_group);
-    let needs_reboot = group.as_ref().is_some_and(|name| differs_statically(region, &before.parameter_group, name));
-    let Some(truth) = region.by_resource_mut(&resource_id) else { return Err(ApiError::no_instance(&before.id)) };
+    let group = at_once
+        .parameter_group
+        .clone()
+        .filter(|name| *name != before.parameter_group);
+    let needs_reboot = group
+        .as_ref()
+        .is_some_and(|name| differs_statically(region, &before.parameter_group, name));
+    let Some(truth) = region.by_resource_mut(&resource_id) else {
+        return Err(ApiError::no_instance(&before.id));
+    };
     settle_at_once(truth, &at_once, new_secret);
     let mut pending = waiting.clone();
     pending.overlay(applying.clone());
@@ -360,12 +533,33 @@ pub(crate) fn modify(call: &mut Call<'_>) -> Answer {
         truth.status = "modifying".to_owned();
     }
     // The answer shows the old values and what is pending.
-    let shown = DbInstance { pending: truth.pending.clone(), ..before.clone() };
-    call.world.lag(scope, now, &resource_id, Some(before.clone()));
+    let shown = DbInstance {
+        pending: truth.pending.clone(),
+        ..before.clone()
+    };
+    call.world
+        .lag(scope, now, &resource_id, Some(before.clone()));
 
     if !phases.is_empty() {
-        let finish = if applying.allocated_storage.is_some() { "storage-optimization" } else { "available" };
-        schedule_phases(call, &before, std::mem::take(&mut phases), Work { applying, waiting: waiting.clone(), group, needs_reboot, finish, renames: rename.is_some() }, rename);
+        let finish = if applying.allocated_storage.is_some() {
+            "storage-optimization"
+        } else {
+            "available"
+        };
+        schedule_phases(
+            call,
+            &before,
+            std::mem::take(&mut phases),
+            Work {
+                applying,
+                waiting: waiting.clone(),
+                group,
+                needs_reboot,
+                finish,
+                renames: rename.is_some(),
+            },
+            rename,
+        );
     } else if let Some(new_id) = rename {
         schedule_rename(call.world, scope, now, &resource_id, new_id);
     } else {
@@ -409,19 +603,45 @@ type Phases = Vec<(&'static str, (u64, u64))>;
 /// The statuses that the changes go through, with their ranges of virtual seconds.
 fn phases(region: &Region, before: &DbInstance, applying: &Changes, at_once: &AtOnce) -> Phases {
     let mut phases: Phases = Vec::new();
-    let switches_backups = applying.backup_retention.is_some_and(|days| (days == 0) != (before.backup_retention == 0));
-    let plain = Changes { new_id: None, iam_auth: None, password: None, port: None, logs_enabling: Vec::new(), logs_disabling: Vec::new(), backup_retention: None, ..applying.clone() };
+    let switches_backups = applying
+        .backup_retention
+        .is_some_and(|days| (days == 0) != (before.backup_retention == 0));
+    let plain = Changes {
+        new_id: None,
+        iam_auth: None,
+        password: None,
+        port: None,
+        logs_enabling: Vec::new(),
+        logs_disabling: Vec::new(),
+        backup_retention: None,
+        ..applying.clone()
+    };
     if applying.multi_az == Some(true) {
         phases.push(("modifying", (300, 900)));
-    } else if !plain.is_empty() || at_once.security_groups.is_some() || at_once.publicly_accessible.is_some_and(|wanted| wanted != before.publicly_accessible) {
+    } else if !plain.is_empty()
+        || at_once.security_groups.is_some()
+        || at_once
+            .publicly_accessible
+            .is_some_and(|wanted| wanted != before.publicly_accessible)
+    {
         phases.push(("modifying", (30, 300)));
-    } else if at_once.parameter_group.as_ref().is_some_and(|name| *name != before.parameter_group && region.parameter_groups.contains_key(name)) {
+    } else if at_once.parameter_group.as_ref().is_some_and(|name| {
+        *name != before.parameter_group && region.parameter_groups.contains_key(name)
+    }) {
         phases.push(("modifying", (10, 60)));
     }
     if applying.password.is_some() || at_once.manage_password.is_some() {
         phases.push(("resetting-master-credentials", (30, 120)));
     }
-    let monitoring = at_once.monitoring.interval.is_some_and(|interval| interval != before.monitoring_interval) || at_once.monitoring.role.as_ref().is_some_and(|role| Some(role) != before.monitoring_role.as_ref());
+    let monitoring = at_once
+        .monitoring
+        .interval
+        .is_some_and(|interval| interval != before.monitoring_interval)
+        || at_once
+            .monitoring
+            .role
+            .as_ref()
+            .is_some_and(|role| Some(role) != before.monitoring_role.as_ref());
     if monitoring || !at_once.insights.is_empty() {
         phases.push(("configuring-enhanced-monitoring", (60, 300)));
     }
@@ -434,7 +654,11 @@ fn phases(region: &Region, before: &DbInstance, applying: &Changes, at_once: &At
     if switches_backups {
         phases.push(("modifying", (90, 200)));
     }
-    if applying.port.is_some_and(|port| port != before.port) || applying.ca.is_some() || applying.class.is_some() || applying.engine_version.is_some() {
+    if applying.port.is_some_and(|port| port != before.port)
+        || applying.ca.is_some()
+        || applying.class.is_some()
+        || applying.engine_version.is_some()
+    {
         phases.push(("rebooting", (60, 120)));
     }
     if switches_backups && applying.backup_retention.is_some_and(|days| days > 0) {
@@ -473,18 +697,35 @@ fn settle_at_once(instance: &mut DbInstance, wish: &AtOnce, secret: Option<Manag
     }
     if instance.pi_enabled {
         instance.pi_key.clone_from(&wish.pi_key);
-        instance.pi_retention = wish.insights.retention.or(instance.pi_retention).or(Some(7));
+        instance.pi_retention = wish
+            .insights
+            .retention
+            .or(instance.pi_retention)
+            .or(Some(7));
     }
-    if let Some(name) = wish.parameter_group.as_ref().filter(|name| **name != instance.parameter_group) {
+    if let Some(name) = wish
+        .parameter_group
+        .as_ref()
+        .filter(|name| **name != instance.parameter_group)
+    {
         // The association is immediate; the values are being applied.
         instance.parameter_group.clone_from(name);
         instance.parameter_status = "applying".to_owned();
     }
     if let Some(groups) = &wish.security_groups {
-        instance.security_groups = groups.iter().map(|name| {
-            let present = instance.security_groups.iter().any(|group| group.name == *name && group.status == "active");
-            Membership { name: name.clone(), status: if present { "active" } else { "adding" }.to_owned() }
-        }).collect();
+        instance.security_groups = groups
+            .iter()
+            .map(|name| {
+                let present = instance
+                    .security_groups
+                    .iter()
+                    .any(|group| group.name == *name && group.status == "active");
+                Membership {
+                    name: name.clone(),
+                    status: if present { "active" } else { "adding" }.to_owned(),
+                }
+            })
+            .collect();
     }
     if secret.is_some() {
         instance.managed_secret = secret;
@@ -504,14 +745,33 @@ struct Work {
     renames: bool,
 }
 
-fn schedule_phases(call: &mut Call<'_>, before: &DbInstance, phases: Phases, work: Work, rename: Option<String>) {
+fn schedule_phases(
+    call: &mut Call<'_>,
+    before: &DbInstance,
+    phases: Phases,
+    work: Work,
+    rename: Option<String>,
+) {
     let (scope, now) = (call.scope, call.now);
     let resource_id = before.resource_id.clone();
     let durations: Vec<(&'static str, u64)> = phases
         .iter()
-        .map(|(status, range)| (*status, call.world.takes(&format!("modify/{}/{status}", before.id), *range)))
+        .map(|(status, range)| {
+            (
+                *status,
+                call.world
+                    .takes(&format!("modify/{}/{status}", before.id), *range),
+            )
+        })
         .collect();
-    let Work { applying, waiting, group, needs_reboot, finish, renames } = work;
+    let Work {
+        applying,
+        waiting,
+        group,
+        needs_reboot,
+        finish,
+        renames,
+    } = work;
     let restarts = durations.iter().any(|(status, _)| *status == "rebooting");
     let optimizes = finish == "storage-optimization";
     let last = durations.last().map_or(0, |(_, took)| *took);
@@ -561,7 +821,12 @@ fn schedule_phases(call: &mut Call<'_>, before: &DbInstance, phases: Phases, wor
                 if instance.parameter_status == "applying" {
                     // Dynamic values apply at once; static ones wait for a reboot that nothing but a reboot
                     // brings.
-                    instance.parameter_status = if needs_reboot { "pending-reboot" } else { "in-sync" }.to_owned();
+                    instance.parameter_status = if needs_reboot {
+                        "pending-reboot"
+                    } else {
+                        "in-sync"
+                    }
+                    .to_owned();
                 }
                 if restarts {
                     lifecycle::after_restart(instance);
@@ -575,11 +840,17 @@ fn schedule_phases(call: &mut Call<'_>, before: &DbInstance, phases: Phases, wor
                 if optimizes {
                     instance.storage_changed = Some(now);
                 }
-                instance.pending = Changes { new_id: instance.pending.new_id.clone().filter(|_| renames), ..waiting };
+                instance.pending = Changes {
+                    new_id: instance.pending.new_id.clone().filter(|_| renames),
+                    ..waiting
+                };
                 instance.status = if renames { "modifying" } else { finish }.to_owned();
             }
             if let Some(group) = group {
-                moment.event("configuration change", format!("Updated to use DBParameterGroup {group}"));
+                moment.event(
+                    "configuration change",
+                    format!("Updated to use DBParameterGroup {group}"),
+                );
             }
             if let Some(new_id) = rename {
                 let (scope, subject) = (moment.scope.clone(), moment.subject.clone());
@@ -591,11 +862,18 @@ fn schedule_phases(call: &mut Call<'_>, before: &DbInstance, phases: Phases, wor
             data::fail(moment, "incompatible-parameters", &error);
         });
     if optimizes {
-        timeline = timeline.then(call.world.takes(&format!("optimize/{}", before.id), (300, 1200)), |moment| {
-            if moment.instance().is_some_and(|instance| instance.status == "storage-optimization") {
-                moment.status("available");
-            }
-        });
+        timeline = timeline.then(
+            call.world
+                .takes(&format!("optimize/{}", before.id), (300, 1200)),
+            |moment| {
+                if moment
+                    .instance()
+                    .is_some_and(|instance| instance.status == "storage-optimization")
+                {
+                    moment.status("available");
+                }
+            },
+        );
     }
     call.world.schedule(now, timeline);
 }
@@ -605,8 +883,23 @@ fn apply(instance: &mut DbInstance, changes: Changes) {
         ($($field:ident),* $(,)?) => { $(if let Some(value) = changes.$field { instance.$field = value; })* };
     }
     let had_standby = instance.multi_az;
-    set!(class, allocated_storage, storage_type, multi_az, engine_version, license_model, option_group, iam_auth, network_type, subnet_group, backup_retention, dedicated_log_volume, port);
-    if changes.iops.is_some() || changes.throughput.is_some() || changes.allocated_storage.is_some() {
+    set!(
+        class,
+        allocated_storage,
+        storage_type,
+        multi_az,
+        engine_version,
+        license_model,
+        option_group,
+        iam_auth,
+        network_type,
+        subnet_group,
+        backup_retention,
+        dedicated_log_volume,
+        port
+    );
+    if changes.iops.is_some() || changes.throughput.is_some() || changes.allocated_storage.is_some()
+    {
         instance.iops = changes.iops;
         instance.throughput = changes.throughput;
     }
@@ -619,10 +912,14 @@ fn apply(instance: &mut DbInstance, changes: Changes) {
     if instance.multi_az != had_standby {
         let last = instance.availability_zone.pop().unwrap_or('a');
         let other = if last == 'a' { 'b' } else { 'a' };
-        instance.secondary_az = instance.multi_az.then(|| format!("{}{other}", instance.availability_zone));
+        instance.secondary_az = instance
+            .multi_az
+            .then(|| format!("{}{other}", instance.availability_zone));
         instance.availability_zone.push(last);
     }
-    instance.log_exports.retain(|log| !changes.logs_disabling.contains(log));
+    instance
+        .log_exports
+        .retain(|log| !changes.logs_disabling.contains(log));
     for log in changes.logs_enabling {
         if !instance.log_exports.contains(&log) {
             instance.log_exports.push(log);
@@ -633,25 +930,52 @@ fn apply(instance: &mut DbInstance, changes: Changes) {
 
 /// Whether two groups differ in a static parameter: only then does the association wait for a reboot.
 fn differs_statically(region: &Region, one: &str, other: &str) -> bool {
-    let (Some(one), Some(other)) = (region.parameter_groups.get(one), region.parameter_groups.get(other)) else { return false };
-    one.user.keys().chain(other.user.keys()).any(|name| one.user.get(name) != other.user.get(name) && catalog::is_static(&other.family, name))
+    let (Some(one), Some(other)) = (
+        region.parameter_groups.get(one),
+        region.parameter_groups.get(other),
+    ) else {
+        return false;
+    };
+    one.user.keys().chain(other.user.keys()).any(|name| {
+        one.user.get(name) != other.user.get(name) && catalog::is_static(&other.family, name)
+    })
 }
 
 fn secret(call: &mut Call<'_>, before: &DbInstance) -> Result<ManagedSecret, ApiError> {
-    let key = call.params.text("MasterUserSecretKmsKeyId").unwrap_or_else(|| "alias/aws/secretsmanager".to_owned());
+    let key = call
+        .params
+        .text("MasterUserSecretKmsKeyId")
+        .unwrap_or_else(|| "alias/aws/secretsmanager".to_owned());
     let kms_key = kms::usable_by_rds(call.world, call.scope, &key)?;
     let scope = call.scope;
-    let tail = call.world.dice.word(&format!("secret/{}", before.resource_id), "abcdefghijklmnopqrstuvwxyzABCDEF", 6);
+    let tail = call.world.dice.word(
+        &format!("secret/{}", before.resource_id),
+        "abcdefghijklmnopqrstuvwxyzABCDEF",
+        6,
+    );
     Ok(ManagedSecret {
-        arn: format!("arn:{}:secretsmanager:{}:{}:secret:rds!{}-{tail}", scope.partition(), scope.region, scope.account, before.resource_id.to_ascii_lowercase()),
+        arn: format!(
+            "arn:{}:secretsmanager:{}:{}:secret:rds!{}-{tail}",
+            scope.partition(),
+            scope.region,
+            scope.account,
+            before.resource_id.to_ascii_lowercase()
+        ),
         status: "creating".to_owned(),
         kms_key,
     })
 }
 
 fn set_password(moment: &mut crate::world::Moment<'_>, password: Password) {
-    let Some((engines, server)) = moment.server() else { return };
-    let Some(user) = moment.instance().map(|instance| instance.master_username.clone()) else { return };
+    let Some((engines, server)) = moment.server() else {
+        return;
+    };
+    let Some(user) = moment
+        .instance()
+        .map(|instance| instance.master_username.clone())
+    else {
+        return;
+    };
     let quote = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
     // A master user that was dropped comes back with the new password.
     let script = format!(
@@ -659,19 +983,41 @@ fn set_password(moment: &mut crate::world::Moment<'_>, password: Password) {
         user = quote(&user),
         word = quote(&password.0)
     );
-    moment.start(async move { engines.run_sql(&server, &script).await.map(|()| JobOutput::Done) });
+    moment.start(async move {
+        engines
+            .run_sql(&server, &script)
+            .await
+            .map(|()| JobOutput::Done)
+    });
 }
 
 /// A rename: `modifying`, `renaming`, then neither name is found for a while, then `rebooting` under the
 /// new name, then `available`; the old name is free from then on, and the new endpoint shows later still.
 /// Renaming to the present name runs the same way.
-fn schedule_rename(world: &mut World, scope: &Scope, now: jiff::Timestamp, resource_id: &str, new_id: String) {
-    let Some(old_id) = world.region_mut(scope).by_resource(resource_id).map(|instance| instance.id.clone()) else { return };
+fn schedule_rename(
+    world: &mut World,
+    scope: &Scope,
+    now: jiff::Timestamp,
+    resource_id: &str,
+    new_id: String,
+) {
+    let Some(old_id) = world
+        .region_mut(scope)
+        .by_resource(resource_id)
+        .map(|instance| instance.id.clone())
+    else {
+        return;
+    };
     let first = world.takes(&format!("rename-modifying/{old_id}"), (30, 60));
     let second = world.takes(&format!("rename-renaming/{old_id}"), (20, 40));
-    let gap = world.dice.between(&format!("rename-gap/{old_id}"), world.knobs.rename_gap);
+    let gap = world
+        .dice
+        .between(&format!("rename-gap/{old_id}"), world.knobs.rename_gap);
     let third = world.takes(&format!("rename-rebooting/{old_id}"), (40, 70));
-    let endpoint = world.dice.between(&format!("rename-endpoint/{old_id}"), world.knobs.endpoint_lag);
+    let endpoint = world.dice.between(
+        &format!("rename-endpoint/{old_id}"),
+        world.knobs.endpoint_lag,
+    );
     let held = old_id.clone();
     let timeline = Timeline::new(scope, resource_id)
         .then(first, |moment| moment.status("renaming"))
@@ -714,9 +1060,13 @@ fn schedule_rename(world: &mut World, scope: &Scope, now: jiff::Timestamp, resou
 
 /// Applies what is pending when the maintenance window comes, as long as it is still pending then.
 fn schedule_window(call: &mut Call<'_>, before: &DbInstance) {
-    let Some(wait) = until_window(&before.maintenance_window, call.now) else { return };
+    let Some(wait) = until_window(&before.maintenance_window, call.now) else {
+        return;
+    };
     let timeline = Timeline::new(call.scope, &before.resource_id).then(wait, |moment| {
-        let Some(instance) = moment.instance() else { return };
+        let Some(instance) = moment.instance() else {
+            return;
+        };
         if instance.pending.is_empty() || instance.status != "available" {
             return;
         }
@@ -735,7 +1085,9 @@ fn schedule_window(call: &mut Call<'_>, before: &DbInstance) {
 /// Seconds until a window such as `sun:05:00-sun:05:30` opens.
 fn until_window(window: &str, now: jiff::Timestamp) -> Option<u64> {
     let mut parts = window.split('-').next()?.split(':');
-    let day = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"].iter().position(|day| Some(*day) == parts.clone().next())?;
+    let day = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+        .iter()
+        .position(|day| Some(*day) == parts.clone().next())?;
     let (hours, minutes): (i64, i64) = (parts.nth(1)?.parse().ok()?, parts.next()?.parse().ok()?);
     let opens = i64::try_from(day).ok()? * 86_400 + hours * 3_600 + minutes * 60;
     // The epoch was a Thursday.
@@ -752,6 +1104,9 @@ mod tests {
         // 2026-11-24 is a Tuesday.
         let now: jiff::Timestamp = "2026-11-24T05:00:00Z".parse().expect("a time");
         assert_eq!(until_window("tue:05:30-tue:06:00", now), Some(1800));
-        assert_eq!(until_window("tue:04:30-tue:05:00", now), Some(7 * 86_400 - 1800));
+        assert_eq!(
+            until_window("tue:04:30-tue:05:00", now),
+            Some(7 * 86_400 - 1800)
+        );
     }
 }

@@ -17,7 +17,9 @@ pub(crate) fn snapshot_id(name: &str, value: &str) -> Result<String, ApiError> {
 fn check(name: &str, value: &str, longest: usize) -> Result<String, ApiError> {
     let fine = value.len() <= longest
         && value.starts_with(|first: char| first.is_ascii_alphabetic())
-        && value.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
+        && value
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
         && !value.ends_with('-')
         && !value.contains("--");
     if fine {
@@ -40,11 +42,18 @@ pub(crate) struct RdsArn {
 /// Takes an RDS ARN apart; `None` when it is none.
 pub(crate) fn parse_arn(arn: &str) -> Option<RdsArn> {
     let mut parts = arn.splitn(7, ':');
-    if parts.next() != Some("arn") || !parts.next()?.starts_with("aws") || parts.next() != Some("rds") {
+    if parts.next() != Some("arn")
+        || !parts.next()?.starts_with("aws")
+        || parts.next() != Some("rds")
+    {
         return None;
     }
     let (region, account) = (parts.next()?.to_owned(), parts.next()?.to_owned());
-    Some(RdsArn { scope: Scope { account, region }, kind: parts.next()?.to_owned(), name: parts.next()?.to_owned() })
+    Some(RdsArn {
+        scope: Scope { account, region },
+        kind: parts.next()?.to_owned(),
+        name: parts.next()?.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -61,7 +70,11 @@ mod tests {
 
     #[test]
     fn snapshot_arns_keep_the_colon_of_automated_names() {
-        let arn = parse_arn("arn:aws:rds:eu-west-1:111122223333:snapshot:rds:prod-2026-01-01").expect("an arn");
-        assert_eq!((arn.kind.as_str(), arn.name.as_str()), ("snapshot", "rds:prod-2026-01-01"));
+        let arn = parse_arn("arn:aws:rds:eu-west-1:111122223333:snapshot:rds:prod-2026-01-01")
+            .expect("an arn");
+        assert_eq!(
+            (arn.kind.as_str(), arn.name.as_str()),
+            ("snapshot", "rds:prod-2026-01-01")
+        );
     }
 }

@@ -13,20 +13,34 @@ pub(crate) struct Page<T> {
 
 /// Cuts a page. `MaxRecords` is 20 to `most`, 100 unless given; the marker is opaque; a page may hold fewer
 /// records than asked for and still have a successor, which `limit` brings about.
-pub(crate) fn page<T>(params: &Params, all: Vec<T>, most: i64, limit: usize) -> Result<Page<T>, ApiError> {
+pub(crate) fn page<T>(
+    params: &Params,
+    all: Vec<T>,
+    most: i64,
+    limit: usize,
+) -> Result<Page<T>, ApiError> {
     let asked = params.integer("MaxRecords")?.unwrap_or(100);
     if !(20..=most).contains(&asked) {
-        return Err(ApiError::value(format!("Invalid value {asked} for MaxRecords. Must be between 20 and {most}")));
+        return Err(ApiError::value(format!(
+            "Invalid value {asked} for MaxRecords. Must be between 20 and {most}"
+        )));
     }
     let start = match params.text("Marker") {
         None => 0,
-        Some(marker) => unmark(&marker).ok_or_else(|| ApiError::value("The marker provided is not valid."))?,
+        Some(marker) => {
+            unmark(&marker).ok_or_else(|| ApiError::value("The marker provided is not valid."))?
+        }
     };
-    let size = usize::try_from(asked).unwrap_or(usize::MAX).min(limit.max(1));
+    let size = usize::try_from(asked)
+        .unwrap_or(usize::MAX)
+        .min(limit.max(1));
     let total = all.len();
     let items: Vec<T> = all.into_iter().skip(start).take(size).collect();
     let end = start + items.len();
-    Ok(Page { items, marker: (end < total).then(|| mark(end)) })
+    Ok(Page {
+        items,
+        marker: (end < total).then(|| mark(end)),
+    })
 }
 
 /// Positions are dressed up so that nobody is tempted to count with them.
@@ -37,7 +51,9 @@ fn mark(position: usize) -> String {
 fn unmark(marker: &str) -> Option<usize> {
     let hex = marker.strip_prefix("AQ")?.strip_suffix("==")?;
     let position = u64::from_str_radix(hex, 16).ok()? ^ 0x5a17_c0de_2014_1031;
-    usize::try_from(position).ok().filter(|position| *position < 10_000_000)
+    usize::try_from(position)
+        .ok()
+        .filter(|position| *position < 10_000_000)
 }
 
 /// The filters of a Describe: name to the values of which one must match.
@@ -62,7 +78,11 @@ impl Filters {
     /// may be names or ARNs that end in the name.
     pub(crate) fn admits(&self, name: &str, actual: &[&str]) -> bool {
         self.0.get(name).is_none_or(|values| {
-            values.iter().any(|value| actual.iter().any(|actual| value.eq_ignore_ascii_case(actual)))
+            values.iter().any(|value| {
+                actual
+                    .iter()
+                    .any(|actual| value.eq_ignore_ascii_case(actual))
+            })
         })
     }
 }
@@ -93,6 +113,11 @@ mod tests {
     #[test]
     fn an_unknown_filter_is_refused_by_name() {
         let params = Params::parse(b"Filters.Filter.1.Name=tag&Filters.Filter.1.Values.Value.1=x");
-        assert!(Filters::read(&params, &["engine"]).expect_err("refused").message.contains("tag"));
+        assert!(
+            Filters::read(&params, &["engine"])
+                .expect_err("refused")
+                .message
+                .contains("tag")
+        );
     }
 }

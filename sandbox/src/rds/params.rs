@@ -11,12 +11,18 @@ pub(crate) struct Params(BTreeMap<String, String>);
 impl Params {
     /// Reads a form body or a query string.
     pub(crate) fn parse(form: &[u8]) -> Self {
-        Self(form_urlencoded::parse(form).map(|(key, value)| (key.into_owned(), value.into_owned())).collect())
+        Self(
+            form_urlencoded::parse(form)
+                .map(|(key, value)| (key.into_owned(), value.into_owned()))
+                .collect(),
+        )
     }
 
     /// All pairs, in order of their keys.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// The value as sent, the empty one included.
@@ -26,13 +32,19 @@ impl Params {
 
     /// The value, if there is one and it is not empty.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        self.raw(name).filter(|value| !value.is_empty()).map(str::to_owned)
+        self.raw(name)
+            .filter(|value| !value.is_empty())
+            .map(str::to_owned)
     }
 
     /// The value, or `MissingParameter`.
     pub(crate) fn required(&self, name: &str) -> Result<String, ApiError> {
-        self.text(name)
-            .ok_or_else(|| ApiError::new("MissingParameter", format!("The request must contain the parameter {name}")))
+        self.text(name).ok_or_else(|| {
+            ApiError::new(
+                "MissingParameter",
+                format!("The request must contain the parameter {name}"),
+            )
+        })
     }
 
     /// A boolean, as `true` or `false`.
@@ -48,7 +60,11 @@ impl Params {
     /// A whole number.
     pub(crate) fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {
         self.text(name)
-            .map(|value| value.parse().map_err(|_error| ApiError::malformed(name, &value, "Integer")))
+            .map(|value| {
+                value
+                    .parse()
+                    .map_err(|_error| ApiError::malformed(name, &value, "Integer"))
+            })
             .transpose()
     }
 
@@ -60,7 +76,11 @@ impl Params {
         }
         let items = self.items(name);
         (!items.is_empty()).then(|| {
-            items.iter().filter_map(|prefix| self.raw(prefix)).map(str::to_owned).collect()
+            items
+                .iter()
+                .filter_map(|prefix| self.raw(prefix))
+                .map(str::to_owned)
+                .collect()
         })
     }
 
@@ -85,7 +105,9 @@ impl Params {
             self.0
                 .range(dotted.clone()..)
                 .take_while(|(key, _)| key.starts_with(&dotted))
-                .filter_map(|(key, value)| Some((key.strip_prefix(&dotted)?.to_owned(), value.clone())))
+                .filter_map(|(key, value)| {
+                    Some((key.strip_prefix(&dotted)?.to_owned(), value.clone()))
+                })
                 .collect(),
         )
     }
@@ -95,9 +117,16 @@ impl Params {
     fn items(&self, name: &str) -> Vec<String> {
         let dotted = format!("{name}.");
         let mut found: BTreeMap<u32, String> = BTreeMap::new();
-        for key in self.0.range(dotted.clone()..).map(|(key, _)| key).take_while(|key| key.starts_with(&dotted)) {
+        for key in self
+            .0
+            .range(dotted.clone()..)
+            .map(|(key, _)| key)
+            .take_while(|key| key.starts_with(&dotted))
+        {
             let mut parts = key.strip_prefix(&dotted).unwrap_or_default().split('.');
-            let (Some(item), Some(number)) = (parts.next(), parts.next()) else { continue };
+            let (Some(item), Some(number)) = (parts.next(), parts.next()) else {
+                continue;
+            };
             if let Ok(number) = number.parse() {
                 found.insert(number, format!("{dotted}{item}.{number}"));
             }
@@ -113,14 +142,22 @@ mod tests {
     #[test]
     fn lists_are_read_by_wire_name_and_by_member_in_numeric_order() {
         let params = Params::parse(b"V.VpcSecurityGroupId.2=b&V.VpcSecurityGroupId.10=c&V.VpcSecurityGroupId.1=a&L.member.1=x");
-        assert_eq!(params.list("V"), Some(vec!["a".into(), "b".into(), "c".into()]));
+        assert_eq!(
+            params.list("V"),
+            Some(vec!["a".into(), "b".into(), "c".into()])
+        );
         assert_eq!(params.list("L"), Some(vec!["x".into()]));
         assert_eq!(params.list("Other"), None);
     }
 
     #[test]
     fn an_empty_list_is_not_an_absent_list() {
-        assert_eq!(Params::parse(b"Tags=").structures("Tags").map(|list| list.len()), Some(0));
+        assert_eq!(
+            Params::parse(b"Tags=")
+                .structures("Tags")
+                .map(|list| list.len()),
+            Some(0)
+        );
         assert!(Params::parse(b"").structures("Tags").is_none());
     }
 
@@ -128,12 +165,22 @@ mod tests {
     fn nested_lists_keep_their_values() {
         let params = Params::parse(b"Filters.Filter.1.Name=engine&Filters.Filter.1.Values.Value.1=mysql&Filters.Filter.1.Values.Value.2=a%2Bb%20c");
         let filters = params.structures("Filters").expect("a list");
-        assert_eq!(filters[0].text("Name").as_deref(), Some("engine"));
-        assert_eq!(filters[0].list("Values"), Some(vec!["mysql".into(), "a+b c".into()]));
+        let filter = filters.first().expect("one filter");
+        assert_eq!(filter.text("Name").as_deref(), Some("engine"));
+        assert_eq!(
+            filter.list("Values"),
+            Some(vec!["mysql".into(), "a+b c".into()])
+        );
     }
 
     #[test]
     fn a_word_where_a_number_belongs_is_refused() {
-        assert_eq!(Params::parse(b"Port=x").integer("Port").expect_err("refused").code, "InvalidParameterValue");
+        assert_eq!(
+            Params::parse(b"Port=x")
+                .integer("Port")
+                .expect_err("refused")
+                .code,
+            "InvalidParameterValue"
+        );
     }
 }

@@ -17,11 +17,16 @@ use crate::world::{JobOutput, Timeline};
 /// `CreateDBInstanceReadReplica`.
 pub(crate) fn create(call: &mut Call<'_>) -> Answer {
     let (params, scope, now) = (call.params, call.scope, call.now);
-    let id = instance_id("DBInstanceIdentifier", &params.required("DBInstanceIdentifier")?)?;
+    let id = instance_id(
+        "DBInstanceIdentifier",
+        &params.required("DBInstanceIdentifier")?,
+    )?;
     let reference = params.required("SourceDBInstanceIdentifier")?;
     let by_arn = parse_arn(&reference);
     if by_arn.as_ref().is_some_and(|arn| arn.scope != *scope) {
-        return Err(ApiError::value("Cross-region read replicas are not offered here."));
+        return Err(ApiError::value(
+            "Cross-region read replicas are not offered here.",
+        ));
     }
     let given_tags = tags::from_request(params, "Tags")?;
     let source = instances::find(call.region(), &reference)?.clone();
@@ -39,12 +44,28 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
     let region = regions.entry(scope.clone()).or_default();
     // Referenced objects.
     if region.name_taken(&id) {
-        return Err(ApiError::new("DBInstanceAlreadyExists", "DB instance already exists"));
+        return Err(ApiError::new(
+            "DBInstanceAlreadyExists",
+            "DB instance already exists",
+        ));
     }
-    let option_group = params.text("OptionGroupName").map_or_else(|| source.option_group.clone(), |name| name.to_ascii_lowercase());
-    instances::check_option_group(region, &option_group, &source.engine, &source.engine_version)?;
-    let subnet_group = match params.text("DBSubnetGroupName").map(|name| name.to_ascii_lowercase()) {
-        Some(name) if !region.subnet_groups.contains_key(&name) => return Err(ApiError::no_subnet_group(&name)),
+    let option_group = params.text("OptionGroupName").map_or_else(
+        || source.option_group.clone(),
+        |name| name.to_ascii_lowercase(),
+    );
+    instances::check_option_group(
+        region,
+        &option_group,
+        &source.engine,
+        &source.engine_version,
+    )?;
+    let subnet_group = match params
+        .text("DBSubnetGroupName")
+        .map(|name| name.to_ascii_lowercase())
+    {
+        Some(name) if !region.subnet_groups.contains_key(&name) => {
+            return Err(ApiError::no_subnet_group(&name));
+        }
         // In the same region the replica lives in its source's subnet group; only a source given by ARN may
         // come with another one.
         Some(_) if by_arn.is_none() => {
@@ -56,11 +77,16 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
         Some(name) => name,
         None => source.subnet_group.clone(),
     };
-    let ca = params.text("CACertificateIdentifier").unwrap_or_else(|| region.default_ca.clone());
+    let ca = params
+        .text("CACertificateIdentifier")
+        .unwrap_or_else(|| region.default_ca.clone());
     check_ca(&ca)?;
     // State.
     if !source.is_ready() {
-        return Err(ApiError::instance_state(format!("DB instance {} is not in available state.", source.id)));
+        return Err(ApiError::instance_state(format!(
+            "DB instance {} is not in available state.",
+            source.id
+        )));
     }
     if source.backup_retention == 0 {
         return Err(ApiError::instance_state(
@@ -68,17 +94,27 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
         ));
     }
     if source.managed_secret.is_some() {
-        return Err(ApiError::combination("You can't create a read replica of a DB instance whose master password is managed in Secrets Manager."));
+        return Err(ApiError::combination(
+            "You can't create a read replica of a DB instance whose master password is managed in Secrets Manager.",
+        ));
     }
     if source.is_cluster_member() {
-        return Err(ApiError::instance_state(format!("The DB instance {} is a member of a cluster.", source.id)));
+        return Err(ApiError::instance_state(format!(
+            "The DB instance {} is a member of a cluster.",
+            source.id
+        )));
     }
     // Combinations.
     if asked_key.is_some() && !source.encrypted {
-        return Err(ApiError::combination("You cannot create an encrypted Read Replica from an unencrypted DB instance."));
+        return Err(ApiError::combination(
+            "You cannot create an encrypted Read Replica from an unencrypted DB instance.",
+        ));
     }
     if let Some(group) = params.text("DBParameterGroupName") {
-        if !region.parameter_groups.contains_key(&group.to_ascii_lowercase()) {
+        if !region
+            .parameter_groups
+            .contains_key(&group.to_ascii_lowercase())
+        {
             return Err(ApiError::no_parameter_group(&group));
         }
         // Same-region replicas of these engines take their source's group.
@@ -87,39 +123,72 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
             source.engine
         )));
     }
-    let class = params.text("DBInstanceClass").unwrap_or_else(|| source.class.clone());
+    let class = params
+        .text("DBInstanceClass")
+        .unwrap_or_else(|| source.class.clone());
     if source.encrypted && !catalog::class_supports_encryption(&class) {
-        return Err(ApiError::combination(format!("DB instance class {class} does not support encryption at rest.")));
+        return Err(ApiError::combination(format!(
+            "DB instance class {class} does not support encryption at rest."
+        )));
     }
     monitoring.check(0, None)?;
     insights.check(false, None)?;
     let placement = placement(params, region)?;
     let (availability_zone, secondary_az) = zones(region, dice, &id, &subnet_group, &placement)?;
-    let sent = (params.integer("Iops")?, params.integer("StorageThroughput")?);
-    let kind = params.text("StorageType").unwrap_or_else(|| source.storage_type.clone());
-    let gib = params.integer("AllocatedStorage")?.unwrap_or(source.allocated_storage);
+    let sent = (
+        params.integer("Iops")?,
+        params.integer("StorageThroughput")?,
+    );
+    let kind = params
+        .text("StorageType")
+        .unwrap_or_else(|| source.storage_type.clone());
+    let gib = params
+        .integer("AllocatedStorage")?
+        .unwrap_or(source.allocated_storage);
     if gib < source.allocated_storage {
-        return Err(ApiError::combination(format!("The allocated storage {gib} is smaller than the source's {}.", source.allocated_storage)));
+        return Err(ApiError::combination(format!(
+            "The allocated storage {gib} is smaller than the source's {}.",
+            source.allocated_storage
+        )));
     }
-    let inherited = if kind == source.storage_type { (source.iops, source.throughput) } else { (None, None) };
-    let storage = Storage { kind, gib, iops: sent.0.or(inherited.0), throughput: sent.1.or(inherited.1) }.settle(&source.engine, sent)?;
+    let inherited = if kind == source.storage_type {
+        (source.iops, source.throughput)
+    } else {
+        (None, None)
+    };
+    let storage = Storage {
+        kind,
+        gib,
+        iops: sent.0.or(inherited.0),
+        throughput: sent.1.or(inherited.1),
+    }
+    .settle(&source.engine, sent)?;
     // Quotas.
     let replicas = region.replicas_of(&source.resource_id).count();
     if i64::try_from(replicas).unwrap_or(i64::MAX) >= region.quotas.replicas_per_source {
         return Err(ApiError::new(
             "InstanceQuotaExceeded",
-            format!("The DB instance {} has the maximum of {} read replicas.", source.id, region.quotas.replicas_per_source),
+            format!(
+                "The DB instance {} has the maximum of {} read replicas.",
+                source.id, region.quotas.replicas_per_source
+            ),
         ));
     }
     check_quotas(region, storage.gib)?;
 
-    let kms_key = if source.encrypted { asked_key.or_else(|| source.kms_key.clone()) } else { None };
+    let kms_key = if source.encrypted {
+        asked_key.or_else(|| source.kms_key.clone())
+    } else {
+        None
+    };
     let new = DbInstance {
         id: id.clone(),
         resource_id: resource_id.clone(),
         class,
         status: "creating".to_owned(),
-        port: params.integer("Port")?.unwrap_or_else(|| catalog::default_port(&source.engine)),
+        port: params
+            .integer("Port")?
+            .unwrap_or_else(|| catalog::default_port(&source.engine)),
         endpoint_host: None,
         allocated_storage: storage.gib,
         created: None,
@@ -136,7 +205,9 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
         maintenance_window,
         pending: Changes::default(),
         multi_az: placement.multi_az,
-        auto_minor_version_upgrade: params.boolean("AutoMinorVersionUpgrade")?.unwrap_or(source.auto_minor_version_upgrade),
+        auto_minor_version_upgrade: params
+            .boolean("AutoMinorVersionUpgrade")?
+            .unwrap_or(source.auto_minor_version_upgrade),
         replica_of: Some(source.resource_id.clone()),
         replication: None,
         iops: storage.iops,
@@ -148,17 +219,31 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
         copy_tags: params.boolean("CopyTagsToSnapshot")?.unwrap_or(false),
         monitoring_interval: monitoring.interval.unwrap_or(0),
         monitoring_role: monitoring.role.clone(),
-        iam_auth: params.boolean("EnableIAMDatabaseAuthentication")?.unwrap_or(false),
-        insights_mode: insights.mode.clone().unwrap_or_else(|| "standard".to_owned()),
+        iam_auth: params
+            .boolean("EnableIAMDatabaseAuthentication")?
+            .unwrap_or(false),
+        insights_mode: insights
+            .mode
+            .clone()
+            .unwrap_or_else(|| "standard".to_owned()),
         pi_enabled: insights.enable.unwrap_or(false),
         pi_key,
-        pi_retention: insights.enable.unwrap_or(false).then(|| insights.retention.unwrap_or(7)),
-        log_exports: params.list("EnableCloudwatchLogsExports").unwrap_or_default(),
+        pi_retention: insights
+            .enable
+            .unwrap_or(false)
+            .then(|| insights.retention.unwrap_or(7)),
+        log_exports: params
+            .list("EnableCloudwatchLogsExports")
+            .unwrap_or_default(),
         deletion_protection: params.boolean("DeletionProtection")?.unwrap_or(false),
         roles: Vec::new(),
-        max_allocated_storage: params.integer("MaxAllocatedStorage")?.filter(|most| *most > storage.gib),
+        max_allocated_storage: params
+            .integer("MaxAllocatedStorage")?
+            .filter(|most| *most > storage.gib),
         tags: given_tags.unwrap_or_default(),
-        network_type: params.text("NetworkType").unwrap_or_else(|| "IPV4".to_owned()),
+        network_type: params
+            .text("NetworkType")
+            .unwrap_or_else(|| "IPV4".to_owned()),
         dedicated_log_volume: params.boolean("DedicatedLogVolume")?.unwrap_or(false),
         managed_secret: None,
         automatic_restart: None,
@@ -174,16 +259,22 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
     if let Some(truth) = call.region().by_resource_mut(&source.resource_id) {
         truth.status = "modifying".to_owned();
     }
-    call.world.lag(scope, now, &source.resource_id, Some(source.clone()));
+    call.world
+        .lag(scope, now, &source.resource_id, Some(source.clone()));
     call.world.lag(scope, now, &resource_id, None);
     let took = call.world.takes(&format!("replica/{id}"), (480, 900));
-    let busy = call.world.takes(&format!("replica-source/{}", source.id), (60, 150));
+    let busy = call
+        .world
+        .takes(&format!("replica-source/{}", source.id), (60, 150));
     call.world.schedule(
         now,
         Timeline::new(scope, &source.resource_id)
             .then(busy / 2, |moment| moment.status("backing-up"))
             .then(busy - busy / 2, |moment| {
-                if moment.instance().is_some_and(|instance| instance.status == "backing-up") {
+                if moment
+                    .instance()
+                    .is_some_and(|instance| instance.status == "backing-up")
+                {
                     moment.status("available");
                 }
             }),
@@ -192,10 +283,17 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
     let creating = took * 8 / 10;
     let timeline = Timeline::new(scope, &resource_id)
         .then(busy, move |moment| {
-            let from = moment.region().by_resource(&source_resource).and_then(|source| source.server.clone());
-            let (Some(engines), Some(from)) = (moment.world.engines.clone(), from) else { return };
+            let from = moment
+                .region()
+                .by_resource(&source_resource)
+                .and_then(|source| source.server.clone());
+            let (Some(engines), Some(from)) = (moment.world.engines.clone(), from) else {
+                return;
+            };
             if let Some(spec) = data::present_spec(moment) {
-                moment.start(async move { engines.replica(&from, spec).await.map(JobOutput::Server) });
+                moment.start(
+                    async move { engines.replica(&from, spec).await.map(JobOutput::Server) },
+                );
             }
         })
         .when_done(creating.saturating_sub(busy), |moment| {
@@ -205,7 +303,10 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
                 instance.created = Some(now);
                 instance.status = "modifying".to_owned();
                 // The second field of the pair is the status, the first its message.
-                instance.replication = Some(Membership { name: String::new(), status: "replicating".to_owned() });
+                instance.replication = Some(Membership {
+                    name: String::new(),
+                    status: "replicating".to_owned(),
+                });
                 for group in &mut instance.security_groups {
                     group.status = "active".to_owned();
                 }
@@ -231,25 +332,47 @@ pub(crate) fn promote(call: &mut Call<'_>) -> Answer {
     let window = params.text("PreferredBackupWindow");
     let before = instances::find(call.region(), &reference)?.clone();
     if !(0..=35).contains(&retention) {
-        return Err(ApiError::value(format!("Invalid backup retention period: {retention}. Must be between 0 and 35.")));
+        return Err(ApiError::value(format!(
+            "Invalid backup retention period: {retention}. Must be between 0 and 35."
+        )));
     }
     if before.replica_of.is_none() {
-        return Err(ApiError::instance_state(format!("Specified DB Instance {} is not a read replica", before.id)));
+        return Err(ApiError::instance_state(format!(
+            "Specified DB Instance {} is not a read replica",
+            before.id
+        )));
     }
     if before.status != "available" {
-        return Err(ApiError::instance_state(format!("DB instance {} is not in available state.", before.id)));
+        return Err(ApiError::instance_state(format!(
+            "DB instance {} is not in available state.",
+            before.id
+        )));
     }
-    if retention == 0 && call.region().replicas_of(&before.resource_id).next().is_some() {
-        return Err(ApiError::combination("The backup retention period can't be 0 for a DB instance that has read replicas."));
+    if retention == 0
+        && call
+            .region()
+            .replicas_of(&before.resource_id)
+            .next()
+            .is_some()
+    {
+        return Err(ApiError::combination(
+            "The backup retention period can't be 0 for a DB instance that has read replicas.",
+        ));
     }
     let resource_id = before.resource_id.clone();
     if let Some(truth) = call.region().by_resource_mut(&resource_id) {
         truth.status = "modifying".to_owned();
         truth.pending.backup_retention = Some(retention);
     }
-    let shown = call.region().by_resource(&resource_id).cloned().unwrap_or_else(|| before.clone());
+    let shown = call
+        .region()
+        .by_resource(&resource_id)
+        .cloned()
+        .unwrap_or_else(|| before.clone());
     call.world.lag(scope, now, &resource_id, Some(before));
-    let took = call.world.takes(&format!("promote/{}", shown.id), (180, 400));
+    let took = call
+        .world
+        .takes(&format!("promote/{}", shown.id), (180, 400));
     let timeline = Timeline::new(scope, &resource_id)
         .then(took / 2, move |moment| {
             if let Some(instance) = moment.instance() {

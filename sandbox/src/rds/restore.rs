@@ -26,32 +26,59 @@ pub(crate) fn placement(params: &Params, region: &Region) -> Result<Placement, A
     let multi_az = params.boolean("MultiAZ")?.unwrap_or(false);
     let zone = params.text("AvailabilityZone");
     if multi_az && zone.is_some() {
-        return Err(ApiError::combination("Requesting a specific availability zone is not valid for Multi-AZ instances."));
+        return Err(ApiError::combination(
+            "Requesting a specific availability zone is not valid for Multi-AZ instances.",
+        ));
     }
     let groups = params
         .list("VpcSecurityGroupIds")
         .filter(|groups| !groups.is_empty())
         .unwrap_or_else(|| vec![region.default_security_group.clone()]);
-    let security_groups = groups.into_iter().map(|name| Membership { name, status: "adding".to_owned() }).collect();
-    Ok(Placement { multi_az, zone, security_groups })
+    let security_groups = groups
+        .into_iter()
+        .map(|name| Membership {
+            name,
+            status: "adding".to_owned(),
+        })
+        .collect();
+    Ok(Placement {
+        multi_az,
+        zone,
+        security_groups,
+    })
 }
 
 /// A zone of the subnet group, and another one for the standby.
-pub(crate) fn zones(region: &Region, dice: &mut Dice, id: &str, subnet_group: &str, wanted: &Placement) -> Result<(String, Option<String>), ApiError> {
+pub(crate) fn zones(
+    region: &Region,
+    dice: &mut Dice,
+    id: &str,
+    subnet_group: &str,
+    wanted: &Placement,
+) -> Result<(String, Option<String>), ApiError> {
     let zones = region.zones(subnet_group);
     if let Some(zone) = &wanted.zone
         && !zones.contains(zone)
     {
-        return Err(ApiError::new("InvalidVPCNetworkStateFault", format!("The subnet group {subnet_group} has no subnet in {zone}.")));
+        return Err(ApiError::new(
+            "InvalidVPCNetworkStateFault",
+            format!("The subnet group {subnet_group} has no subnet in {zone}."),
+        ));
     }
     let count = u64::try_from(zones.len()).unwrap_or(1).max(1);
     let first = usize::try_from(dice.between(&format!("zone/{id}"), (0, count - 1))).unwrap_or(0);
-    let primary = wanted.zone.clone().or_else(|| zones.get(first).cloned()).unwrap_or_default();
+    let primary = wanted
+        .zone
+        .clone()
+        .or_else(|| zones.get(first).cloned())
+        .unwrap_or_default();
     let standby = zones.iter().find(|zone| **zone != primary).cloned();
     if wanted.multi_az && standby.is_none() {
         return Err(ApiError::new(
             "DBSubnetGroupDoesNotCoverEnoughAZs",
-            format!("The subnet group {subnet_group} does not cover enough Availability Zones for Multi-AZ."),
+            format!(
+                "The subnet group {subnet_group} does not cover enough Availability Zones for Multi-AZ."
+            ),
         ));
     }
     Ok((primary, standby.filter(|_| wanted.multi_az)))
@@ -61,12 +88,21 @@ pub(crate) fn zones(region: &Region, dice: &mut Dice, id: &str, subnet_group: &s
 pub(crate) fn windows(dice: &mut Dice, id: &str) -> (String, String) {
     let half_hour = |start: u64| {
         let end = (start + 1) % 48;
-        format!("{:02}:{:02}-{:02}:{:02}", start / 2, start % 2 * 30, end / 2, end % 2 * 30)
+        format!(
+            "{:02}:{:02}-{:02}:{:02}",
+            start / 2,
+            start % 2 * 30,
+            end / 2,
+            end % 2 * 30
+        )
     };
     let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
     let day = usize::try_from(dice.between(&format!("day/{id}"), (0, 6))).unwrap_or(0);
     let day = days.get(day).copied().unwrap_or("sun");
-    let (backup, maintenance) = (dice.between(&format!("backup/{id}"), (0, 46)), dice.between(&format!("maintenance/{id}"), (0, 46)));
+    let (backup, maintenance) = (
+        dice.between(&format!("backup/{id}"), (0, 46)),
+        dice.between(&format!("maintenance/{id}"), (0, 46)),
+    );
     let window = half_hour(maintenance).replacen('-', &format!("-{day}:"), 1);
     (half_hour(backup), format!("{day}:{window}"))
 }
@@ -74,21 +110,47 @@ pub(crate) fn windows(dice: &mut Dice, id: &str) -> (String, String) {
 /// Names of quotas that a new instance counts against.
 pub(crate) fn check_quotas(region: &Region, gib: i64) -> Result<(), ApiError> {
     if i64::try_from(region.instances.len()).unwrap_or(i64::MAX) >= region.quotas.instances {
-        return Err(ApiError::new("InstanceQuotaExceeded", format!("DB instance quota exceeded: limit is {}.", region.quotas.instances)));
+        return Err(ApiError::new(
+            "InstanceQuotaExceeded",
+            format!(
+                "DB instance quota exceeded: limit is {}.",
+                region.quotas.instances
+            ),
+        ));
     }
-    let used: i64 = region.instances.iter().map(|instance| instance.allocated_storage).sum();
+    let used: i64 = region
+        .instances
+        .iter()
+        .map(|instance| instance.allocated_storage)
+        .sum();
     if used + gib > region.quotas.storage_gib {
-        return Err(ApiError::new("StorageQuotaExceeded", format!("Allocated storage quota exceeded: limit is {} GiB.", region.quotas.storage_gib)));
+        return Err(ApiError::new(
+            "StorageQuotaExceeded",
+            format!(
+                "Allocated storage quota exceeded: limit is {} GiB.",
+                region.quotas.storage_gib
+            ),
+        ));
     }
     Ok(())
 }
 
 /// Certificate authorities that exist.
 pub(crate) fn check_ca(ca: &str) -> Result<(), ApiError> {
-    if ["rds-ca-2019", "rds-ca-rsa2048-g1", "rds-ca-rsa4096-g1", "rds-ca-ecc384-g1"].contains(&ca) {
+    if [
+        "rds-ca-2019",
+        "rds-ca-rsa2048-g1",
+        "rds-ca-rsa4096-g1",
+        "rds-ca-ecc384-g1",
+    ]
+    .contains(&ca)
+    {
         Ok(())
     } else {
-        Err(ApiError::new("CertificateNotFound", format!("Certificate not found: {ca}")))
+        Err(ApiError::new(
+            "CertificateNotFound",
+            format!("Certificate not found: {ca}"),
+        ))
     }
 }
 
@@ -104,12 +166,19 @@ pub(crate) fn lower_case_table_names(region: &Region, group: &str) -> i64 {
 /// `RestoreDBInstanceFromDBSnapshot`.
 pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
     let params = call.params;
-    let id = instance_id("DBInstanceIdentifier", &params.required("DBInstanceIdentifier")?)?;
+    let id = instance_id(
+        "DBInstanceIdentifier",
+        &params.required("DBInstanceIdentifier")?,
+    )?;
     if params.text("DBClusterSnapshotIdentifier").is_some() {
-        return Err(ApiError::value("Restoring a Multi-AZ DB cluster snapshot to a DB instance is not offered here."));
+        return Err(ApiError::value(
+            "Restoring a Multi-AZ DB cluster snapshot to a DB instance is not offered here.",
+        ));
     }
     let given_tags = tags::from_request(params, "Tags")?;
-    let snapshot = snapshots::find(call, &params.required("DBSnapshotIdentifier")?)?.1.clone();
+    let snapshot = snapshots::find(call, &params.required("DBSnapshotIdentifier")?)?
+        .1
+        .clone();
     let resource_id = instances::new_resource_id(call, &id);
     let default_ca = call.region().default_ca.clone();
     let (backup_window, maintenance_window) = windows(&mut call.world.dice, &id);
@@ -120,19 +189,28 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
     let region = regions.entry(scope.clone()).or_default();
     // Referenced objects.
     if region.name_taken(&id) {
-        return Err(ApiError::new("DBInstanceAlreadyExists", "DB instance already exists"));
+        return Err(ApiError::new(
+            "DBInstanceAlreadyExists",
+            "DB instance already exists",
+        ));
     }
-    let subnet_group = params.text("DBSubnetGroupName").map_or_else(|| "default".to_owned(), |name| name.to_ascii_lowercase());
+    let subnet_group = params
+        .text("DBSubnetGroupName")
+        .map_or_else(|| "default".to_owned(), |name| name.to_ascii_lowercase());
     if !region.subnet_groups.contains_key(&subnet_group) {
         return Err(ApiError::no_subnet_group(&subnet_group));
     }
-    let parameter_group = params.text("DBParameterGroupName").map(|name| name.to_ascii_lowercase());
+    let parameter_group = params
+        .text("DBParameterGroupName")
+        .map(|name| name.to_ascii_lowercase());
     if let Some(name) = &parameter_group
         && !region.parameter_groups.contains_key(name)
     {
         return Err(ApiError::no_parameter_group(name));
     }
-    let option_group = params.text("OptionGroupName").map(|name| name.to_ascii_lowercase());
+    let option_group = params
+        .text("OptionGroupName")
+        .map(|name| name.to_ascii_lowercase());
     if let Some(name) = &option_group
         && !region.option_groups.contains_key(name)
     {
@@ -142,22 +220,39 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
     check_ca(&ca)?;
     // State.
     if snapshot.status != "available" {
-        return Err(ApiError::new("InvalidDBSnapshotState", format!("The snapshot {} is not in the available state.", snapshot.id)));
+        return Err(ApiError::new(
+            "InvalidDBSnapshotState",
+            format!(
+                "The snapshot {} is not in the available state.",
+                snapshot.id
+            ),
+        ));
     }
     // Combinations.
     let engine = params.text("Engine").unwrap_or_else(|| from.engine.clone());
     if engine != from.engine {
-        return Err(ApiError::combination(format!("The engine {engine} is not compatible with the snapshot's engine {}.", from.engine)));
+        return Err(ApiError::combination(format!(
+            "The engine {engine} is not compatible with the snapshot's engine {}.",
+            from.engine
+        )));
     }
     if params.text("DBName").is_some() {
-        return Err(ApiError::combination(format!("DBName must be null when restoring a snapshot of the engine {engine}.")));
+        return Err(ApiError::combination(format!(
+            "DBName must be null when restoring a snapshot of the engine {engine}."
+        )));
     }
     if params.boolean("ManageMasterUserPassword")? == Some(true) {
-        return Err(ApiError::combination(format!("ManageMasterUserPassword can't be specified when restoring a snapshot of the engine {engine}.")));
+        return Err(ApiError::combination(format!(
+            "ManageMasterUserPassword can't be specified when restoring a snapshot of the engine {engine}."
+        )));
     }
-    let class = params.text("DBInstanceClass").unwrap_or_else(|| from.class.clone());
+    let class = params
+        .text("DBInstanceClass")
+        .unwrap_or_else(|| from.class.clone());
     if snapshot.encrypted && !catalog::class_supports_encryption(&class) {
-        return Err(ApiError::combination(format!("DB instance class {class} does not support encryption at rest.")));
+        return Err(ApiError::combination(format!(
+            "DB instance class {class} does not support encryption at rest."
+        )));
     }
     let parameter_group = match parameter_group {
         Some(name) => {
@@ -172,7 +267,16 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
             name
         }
         // Persistent and permanent options force the snapshot's own group.
-        None if region.option_groups.get(&from.option_group).is_some_and(|group| group.options.iter().any(|option| option.persistent || option.permanent)) => {
+        None if region
+            .option_groups
+            .get(&from.option_group)
+            .is_some_and(|group| {
+                group
+                    .options
+                    .iter()
+                    .any(|option| option.persistent || option.permanent)
+            }) =>
+        {
             from.option_group.clone()
         }
         None => catalog::default_option_group(&engine, &from.engine_version),
@@ -181,12 +285,18 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
     let (availability_zone, secondary_az) = zones(region, dice, &id, &subnet_group, &placement)?;
     let storage = storage(params, &snapshot)?;
     check_quotas(region, storage.gib)?;
-    let retention = params.integer("BackupRetentionPeriod")?.unwrap_or(from.backup_retention);
+    let retention = params
+        .integer("BackupRetentionPeriod")?
+        .unwrap_or(from.backup_retention);
     if !(0..=35).contains(&retention) {
-        return Err(ApiError::value(format!("Invalid backup retention period: {retention}. Must be between 0 and 35.")));
+        return Err(ApiError::value(format!(
+            "Invalid backup retention period: {retention}. Must be between 0 and 35."
+        )));
     }
     // Lowering the names only after the restore is too late for MySQL 8: data and setting must agree.
-    let names_agree = engine != "mysql" || from.engine_version.starts_with("5.") || lower_case_table_names(region, &parameter_group) == from.lower_case_table_names;
+    let names_agree = engine != "mysql"
+        || from.engine_version.starts_with("5.")
+        || lower_case_table_names(region, &parameter_group) == from.lower_case_table_names;
 
     let new = DbInstance {
         id: id.clone(),
@@ -202,7 +312,9 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
         endpoint_host: None,
         allocated_storage: storage.gib,
         created: None,
-        backup_window: params.text("PreferredBackupWindow").unwrap_or(backup_window),
+        backup_window: params
+            .text("PreferredBackupWindow")
+            .unwrap_or(backup_window),
         backup_retention: retention,
         security_groups: placement.security_groups,
         parameter_status: "in-sync".to_owned(),
@@ -219,7 +331,9 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
         auto_minor_version_upgrade: params.boolean("AutoMinorVersionUpgrade")?.unwrap_or(true),
         replica_of: None,
         replication: None,
-        license_model: params.text("LicenseModel").unwrap_or_else(|| from.license_model.clone()),
+        license_model: params
+            .text("LicenseModel")
+            .unwrap_or_else(|| from.license_model.clone()),
         iops: storage.iops,
         throughput: storage.throughput,
         storage_type: storage.kind,
@@ -236,23 +350,40 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
         promotion_tier: None,
         timezone: from.timezone.clone(),
         character_set: from.character_set.clone(),
-        iam_auth: params.boolean("EnableIAMDatabaseAuthentication")?.unwrap_or(false),
+        iam_auth: params
+            .boolean("EnableIAMDatabaseAuthentication")?
+            .unwrap_or(false),
         insights_mode: "standard".to_owned(),
         pi_enabled: false,
         pi_key: None,
         pi_retention: None,
-        log_exports: params.list("EnableCloudwatchLogsExports").unwrap_or_default(),
+        log_exports: params
+            .list("EnableCloudwatchLogsExports")
+            .unwrap_or_default(),
         processor_features: std::collections::BTreeMap::new(),
         deletion_protection: params.boolean("DeletionProtection")?.unwrap_or(false),
         roles: Vec::new(),
         max_allocated_storage: None,
         // Without tags in the call the source's tags of snapshot time come along; tags in the call replace
         // them.
-        tags: given_tags.unwrap_or_else(|| snapshot.source_tags.iter().filter(|tag| !tag.key.starts_with("aws:")).cloned().collect()),
-        network_type: params.text("NetworkType").unwrap_or_else(|| "IPV4".to_owned()),
-        backup_target: params.text("BackupTarget").unwrap_or_else(|| "region".to_owned()),
+        tags: given_tags.unwrap_or_else(|| {
+            snapshot
+                .source_tags
+                .iter()
+                .filter(|tag| !tag.key.starts_with("aws:"))
+                .cloned()
+                .collect()
+        }),
+        network_type: params
+            .text("NetworkType")
+            .unwrap_or_else(|| "IPV4".to_owned()),
+        backup_target: params
+            .text("BackupTarget")
+            .unwrap_or_else(|| "region".to_owned()),
         dedicated_log_volume: params.boolean("DedicatedLogVolume")?.unwrap_or(false),
-        lifecycle_support: params.text("EngineLifecycleSupport").unwrap_or_else(|| "open-source-rds-extended-support".to_owned()),
+        lifecycle_support: params
+            .text("EngineLifecycleSupport")
+            .unwrap_or_else(|| "open-source-rds-extended-support".to_owned()),
         managed_secret: None,
         automatic_restart: None,
         storage_changed: None,
@@ -267,46 +398,93 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
 
 fn storage(params: &Params, snapshot: &DbSnapshot) -> Result<Storage, ApiError> {
     let from = &snapshot.instance;
-    let sent = (params.integer("Iops")?, params.integer("StorageThroughput")?);
+    let sent = (
+        params.integer("Iops")?,
+        params.integer("StorageThroughput")?,
+    );
     // gp3 unless IOPS are given, then io1: an old gp2 volume silently becomes gp3.
-    let kind = params.text("StorageType").unwrap_or_else(|| if sent.0.is_some() { "io1".to_owned() } else { "gp3".to_owned() });
-    let gib = params.integer("AllocatedStorage")?.unwrap_or(from.allocated_storage);
+    let kind = params.text("StorageType").unwrap_or_else(|| {
+        if sent.0.is_some() {
+            "io1".to_owned()
+        } else {
+            "gp3".to_owned()
+        }
+    });
+    let gib = params
+        .integer("AllocatedStorage")?
+        .unwrap_or(from.allocated_storage);
     if gib < from.allocated_storage {
-        return Err(ApiError::combination(format!("The allocated storage {gib} is smaller than the snapshot's {}.", from.allocated_storage)));
+        return Err(ApiError::combination(format!(
+            "The allocated storage {gib} is smaller than the snapshot's {}.",
+            from.allocated_storage
+        )));
     }
-    let iops = sent.0.or(if kind == from.storage_type { from.iops } else { None });
-    let throughput = sent.1.or(if kind == from.storage_type { from.throughput } else { None });
-    Storage { kind, gib, iops, throughput }.settle(&from.engine, sent)
+    let iops = sent.0.or(if kind == from.storage_type {
+        from.iops
+    } else {
+        None
+    });
+    let throughput = sent.1.or(if kind == from.storage_type {
+        from.throughput
+    } else {
+        None
+    });
+    Storage {
+        kind,
+        gib,
+        iops,
+        throughput,
+    }
+    .settle(&from.engine, sent)
 }
 
-fn schedule(call: &mut Call<'_>, scope: &Scope, new: &DbInstance, snapshot: DbSnapshot, names_agree: bool) {
+fn schedule(
+    call: &mut Call<'_>,
+    scope: &Scope,
+    new: &DbInstance,
+    snapshot: DbSnapshot,
+    names_agree: bool,
+) {
     let now = call.now;
     let took = call.world.takes(&format!("restore/{}", new.id), (240, 600));
     call.world.lag(scope, now, &new.resource_id, None);
     // A restore with a custom group ends in `pending-reboot` about three times in ten.
     let custom = !new.parameter_group.starts_with("default.");
-    let pending = custom && call.world.dice.chance(&format!("lottery/{}", new.id), call.world.knobs.pending_reboot_chance);
+    let pending = custom
+        && call.world.dice.chance(
+            &format!("lottery/{}", new.id),
+            call.world.knobs.pending_reboot_chance,
+        );
     let snapshot_id = snapshot.id.clone();
     let (backs_up, creating) = (new.backup_retention > 0, took * 7 / 10);
     let rest = took - creating;
     let timeline = Timeline::new(scope, &new.resource_id)
         .then(0, move |moment| {
-            let (Some(engines), Some(copy)) = (moment.world.engines.clone(), snapshot.copy) else { return };
+            let (Some(engines), Some(copy)) = (moment.world.engines.clone(), snapshot.copy) else {
+                return;
+            };
             if let Some(spec) = data::present_spec(moment) {
-                moment.start(async move { engines.restore(&copy, spec).await.map(JobOutput::Server) });
+                moment.start(
+                    async move { engines.restore(&copy, spec).await.map(JobOutput::Server) },
+                );
             }
         })
         .when_done(creating, move |moment| {
             data::take_server(moment);
             if !names_agree {
-                data::fail(moment, "incompatible-restore", "lower_case_table_names of the parameter group differs from that of the data");
+                data::fail(
+                    moment,
+                    "incompatible-restore",
+                    "lower_case_table_names of the parameter group differs from that of the data",
+                );
                 return;
             }
             let now = moment.now;
             if let Some(instance) = moment.instance() {
                 instance.created = Some(now);
                 instance.status = if backs_up { "backing-up" } else { "modifying" }.to_owned();
-                instance.parameter_status = if pending { "pending-reboot" } else { "in-sync" }.to_owned();
+                instance.parameter_status =
+                    if pending { "pending-reboot" } else { "in-sync" }.to_owned();
                 for group in &mut instance.security_groups {
                     group.status = "active".to_owned();
                 }
@@ -314,12 +492,18 @@ fn schedule(call: &mut Call<'_>, scope: &Scope, new: &DbInstance, snapshot: DbSn
             data::open_endpoint(moment);
         })
         .when_done(rest, move |moment| {
-            if moment.instance().is_none_or(|instance| instance.created.is_none()) {
+            if moment
+                .instance()
+                .is_none_or(|instance| instance.created.is_none())
+            {
                 return;
             }
             data::take_endpoint(moment);
             moment.status("available");
-            moment.event("restoration", format!("Restored from snapshot {snapshot_id}"));
+            moment.event(
+                "restoration",
+                format!("Restored from snapshot {snapshot_id}"),
+            );
         })
         .on_failure(|moment, error| data::fail(moment, "incompatible-restore", &error));
     call.world.schedule(now, timeline);

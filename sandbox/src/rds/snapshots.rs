@@ -41,7 +41,10 @@ fn write(xml: &mut Xml, scope: &Scope, snapshot: &DbSnapshot) {
     xml.value("PercentProgress", snapshot.percent);
     // Filled only for copies from another region or account.
     xml.optional("SourceRegion", snapshot.source_region.as_ref());
-    xml.optional("SourceDBSnapshotIdentifier", snapshot.source_snapshot.as_ref());
+    xml.optional(
+        "SourceDBSnapshotIdentifier",
+        snapshot.source_snapshot.as_ref(),
+    );
     xml.value("StorageType", &instance.storage_type);
     xml.value("Encrypted", snapshot.encrypted);
     xml.value("StorageEncryptionType", &snapshot.encryption_type);
@@ -51,10 +54,15 @@ fn write(xml: &mut Xml, scope: &Scope, snapshot: &DbSnapshot) {
     xml.value("DBSnapshotArn", arn(scope, snapshot));
     xml.optional("Timezone", instance.timezone.as_ref());
     xml.value("IAMDatabaseAuthenticationEnabled", instance.iam_auth);
-    xml.list("ProcessorFeatures", "ProcessorFeature", &instance.processor_features, |xml, (name, value)| {
-        xml.value("Name", name);
-        xml.value("Value", value);
-    });
+    xml.list(
+        "ProcessorFeatures",
+        "ProcessorFeature",
+        &instance.processor_features,
+        |xml, (name, value)| {
+            xml.value("Name", name);
+            xml.value("Value", value);
+        },
+    );
     xml.value("DbiResourceId", &instance.resource_id);
     instances::write_tags(xml, &snapshot.tags);
     if let Some(created) = snapshot.original_created {
@@ -67,31 +75,51 @@ fn write(xml: &mut Xml, scope: &Scope, snapshot: &DbSnapshot) {
 
 fn answer(call: &mut Call<'_>, id: &str) -> Answer {
     let scope = call.scope;
-    let snapshot = call.region().snapshot(id).ok_or_else(|| ApiError::no_snapshot(id))?;
+    let snapshot = call
+        .region()
+        .snapshot(id)
+        .ok_or_else(|| ApiError::no_snapshot(id))?;
     result(|xml| xml.element("DBSnapshot", |xml| write(xml, scope, snapshot)))
 }
 
 /// The snapshot that a parameter names, by identifier or ARN, here or in another region of the account.
-pub(crate) fn find<'a>(call: &'a mut Call<'_>, reference: &str) -> Result<(Scope, &'a DbSnapshot), ApiError> {
+pub(crate) fn find<'a>(
+    call: &'a mut Call<'_>,
+    reference: &str,
+) -> Result<(Scope, &'a DbSnapshot), ApiError> {
     let (scope, name) = match parse_arn(reference) {
         Some(arn) if arn.kind == "snapshot" => (arn.scope, arn.name),
-        Some(_) => return Err(ApiError::value(format!("Invalid snapshot ARN: {reference}"))),
+        Some(_) => {
+            return Err(ApiError::value(format!(
+                "Invalid snapshot ARN: {reference}"
+            )));
+        }
         None => (call.scope.clone(), reference.to_owned()),
     };
     if scope.account != call.scope.account {
         return Err(ApiError::no_snapshot(reference));
     }
     let region = call.world.region_mut(&scope);
-    region.snapshot(&name).map(|snapshot| (scope, snapshot)).ok_or_else(|| ApiError::no_snapshot(reference))
+    region
+        .snapshot(&name)
+        .map(|snapshot| (scope, snapshot))
+        .ok_or_else(|| ApiError::no_snapshot(reference))
 }
 
 /// Manual snapshots count against the quota from the moment they are asked for.
 fn check_quota(region: &Region) -> Result<(), ApiError> {
-    let manual = region.snapshots.iter().filter(|snapshot| snapshot.snapshot_type == "manual").count();
+    let manual = region
+        .snapshots
+        .iter()
+        .filter(|snapshot| snapshot.snapshot_type == "manual")
+        .count();
     if i64::try_from(manual).unwrap_or(i64::MAX) >= region.quotas.manual_snapshots {
         return Err(ApiError::new(
             "SnapshotQuotaExceeded",
-            format!("Cannot create more than {} manual snapshots.", region.quotas.manual_snapshots),
+            format!(
+                "Cannot create more than {} manual snapshots.",
+                region.quotas.manual_snapshots
+            ),
         ));
     }
     Ok(())
@@ -101,7 +129,9 @@ fn check_free(region: &Region, id: &str) -> Result<(), ApiError> {
     match region.snapshot(id) {
         Some(_) => Err(ApiError::new(
             "DBSnapshotAlreadyExists",
-            format!("Cannot create the snapshot because a snapshot with the identifier {id} already exists."),
+            format!(
+                "Cannot create the snapshot because a snapshot with the identifier {id} already exists."
+            ),
         )),
         None => Ok(()),
     }
@@ -110,12 +140,18 @@ fn check_free(region: &Region, id: &str) -> Result<(), ApiError> {
 /// `CreateDBSnapshot`: the source must be `available` or `storage-optimization`; it is `backing-up` until
 /// the snapshot is complete.
 pub(crate) fn create(call: &mut Call<'_>) -> Answer {
-    let id = snapshot_id("DBSnapshotIdentifier", &call.params.required("DBSnapshotIdentifier")?)?;
+    let id = snapshot_id(
+        "DBSnapshotIdentifier",
+        &call.params.required("DBSnapshotIdentifier")?,
+    )?;
     let reference = call.params.required("DBInstanceIdentifier")?;
     let given = tags::from_request(call.params, "Tags")?;
     let instance = instances::find(call.region(), &reference)?.clone();
     if instance.is_cluster_member() {
-        return Err(ApiError::value(format!("The DB instance {} is a member of a cluster; create a DB cluster snapshot.", instance.id)));
+        return Err(ApiError::value(format!(
+            "The DB instance {} is a member of a cluster; create a DB cluster snapshot.",
+            instance.id
+        )));
     }
     check_free(call.region(), &id)?;
     if !instance.is_ready() {
@@ -131,15 +167,30 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
 }
 
 /// Starts a manual snapshot of an instance whose state has been checked.
-pub(crate) fn begin(call: &mut Call<'_>, id: &str, resource_id: &str, given: Option<Vec<Tag>>) -> u64 {
+pub(crate) fn begin(
+    call: &mut Call<'_>,
+    id: &str,
+    resource_id: &str,
+    given: Option<Vec<Tag>>,
+) -> u64 {
     let (scope, now) = (call.scope, call.now);
-    let Some(before) = call.region().by_resource(resource_id).cloned() else { return 0 };
-    let took = call.world.takes(&format!("snapshot/{}", before.id), (120, 300));
+    let Some(before) = call.region().by_resource(resource_id).cloned() else {
+        return 0;
+    };
+    let took = call
+        .world
+        .takes(&format!("snapshot/{}", before.id), (120, 300));
     let mut recorded = before.clone();
     recorded.stale = None;
     recorded.server = None;
     // Instance tags go to the snapshot only with CopyTagsToSnapshot; tags of the call replace them.
-    let tags = given.unwrap_or_else(|| if before.copy_tags { before.tags.clone() } else { Vec::new() });
+    let tags = given.unwrap_or_else(|| {
+        if before.copy_tags {
+            before.tags.clone()
+        } else {
+            Vec::new()
+        }
+    });
     let region = call.region();
     let vpc_id = region.vpc(&before.subnet_group);
     region.snapshots.push(DbSnapshot {
@@ -166,16 +217,33 @@ pub(crate) fn begin(call: &mut Call<'_>, id: &str, resource_id: &str, given: Opt
         && instance.is_ready()
     {
         instance.status = "backing-up".to_owned();
-        call.world.lag(scope, now, resource_id, Some(before.clone()));
+        call.world
+            .lag(scope, now, resource_id, Some(before.clone()));
     }
-    call.world.event(scope, now, "db-snapshot", id, "creation", "Creating manual snapshot".to_owned());
+    call.world.event(
+        scope,
+        now,
+        "db-snapshot",
+        id,
+        "creation",
+        "Creating manual snapshot".to_owned(),
+    );
 
     let quarter = took / 4;
-    let (one, two, three, four, five) = (id.to_owned(), id.to_owned(), id.to_owned(), id.to_owned(), id.to_owned());
+    let (one, two, three, four, five) = (
+        id.to_owned(),
+        id.to_owned(),
+        id.to_owned(),
+        id.to_owned(),
+        id.to_owned(),
+    );
     let (rid, failed) = (resource_id.to_owned(), resource_id.to_owned());
     let timeline = Timeline::new(scope, &format!("snapshot:{id}"))
         .then(0, move |moment| {
-            let server = moment.region().by_resource(&rid).and_then(|instance| instance.server.clone());
+            let server = moment
+                .region()
+                .by_resource(&rid)
+                .and_then(|instance| instance.server.clone());
             if let (Some(engines), Some(server)) = (moment.world.engines.clone(), server) {
                 moment.start(async move { engines.snapshot(&server).await.map(JobOutput::Copy) });
             }
@@ -199,7 +267,14 @@ pub(crate) fn begin(call: &mut Call<'_>, id: &str, resource_id: &str, given: Opt
                 snapshot.status = "failed".to_owned();
             }
             let (scope, now) = (moment.scope.clone(), moment.now);
-            moment.world.event(&scope, now, "db-snapshot", &five, "failure", format!("The snapshot failed: {error}"));
+            moment.world.event(
+                &scope,
+                now,
+                "db-snapshot",
+                &five,
+                "failure",
+                format!("The snapshot failed: {error}"),
+            );
             back_to_available(moment, &failed);
         });
     call.world.schedule(now, timeline);
@@ -231,14 +306,24 @@ fn complete(moment: &mut Moment<'_>, id: &str, copy: Option<crate::engine::CopyI
         if copy.is_some() {
             snapshot.copy = copy;
         }
-        moment.world.event(&scope, now, "db-snapshot", id, "creation", "Manual snapshot created".to_owned());
+        moment.world.event(
+            &scope,
+            now,
+            "db-snapshot",
+            id,
+            "creation",
+            "Manual snapshot created".to_owned(),
+        );
     }
 }
 
 /// `CopyDBSnapshot`: a key on an unencrypted source makes an encrypted copy, on an encrypted one it
 /// re-keys; without a key the copy is as its source. Copies of one instance queue at 0 %.
 pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
-    let target = snapshot_id("TargetDBSnapshotIdentifier", &call.params.required("TargetDBSnapshotIdentifier")?)?;
+    let target = snapshot_id(
+        "TargetDBSnapshotIdentifier",
+        &call.params.required("TargetDBSnapshotIdentifier")?,
+    )?;
     let reference = call.params.required("SourceDBSnapshotIdentifier")?;
     let given = tags::from_request(call.params, "Tags")?;
     let copy_tags = call.params.boolean("CopyTags")?.unwrap_or(false);
@@ -250,12 +335,17 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
     if source.status != "available" {
         return Err(ApiError::new(
             "InvalidDBSnapshotState",
-            format!("The source snapshot {} is not in the available state.", source.id),
+            format!(
+                "The source snapshot {} is not in the available state.",
+                source.id
+            ),
         ));
     }
     // Keys live in one region: an encrypted snapshot leaves it only under a key of the destination.
     if cross_region && source.encrypted && key.is_none() {
-        return Err(ApiError::combination("A KmsKeyId of the destination region must be specified to copy an encrypted snapshot to another region."));
+        return Err(ApiError::combination(
+            "A KmsKeyId of the destination region must be specified to copy an encrypted snapshot to another region.",
+        ));
     }
     let key = match &key {
         Some(key) => Some(kms::usable_by_rds(call.world, call.scope, key)?),
@@ -263,11 +353,18 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
     };
     check_quota(call.region())?;
     let region = call.region();
-    let in_flight: Vec<&DbSnapshot> = region.snapshots.iter().filter(|snapshot| snapshot.is_copy && snapshot.status == "creating").collect();
+    let in_flight: Vec<&DbSnapshot> = region
+        .snapshots
+        .iter()
+        .filter(|snapshot| snapshot.is_copy && snapshot.status == "creating")
+        .collect();
     if i64::try_from(in_flight.len()).unwrap_or(i64::MAX) >= region.quotas.copies_in_flight {
         return Err(ApiError::new(
             "SnapshotQuotaExceeded",
-            format!("Cannot copy more than {} snapshots in parallel in this region.", region.quotas.copies_in_flight),
+            format!(
+                "Cannot copy more than {} snapshots in parallel in this region.",
+                region.quotas.copies_in_flight
+            ),
         ));
     }
     let queue_until = in_flight
@@ -277,18 +374,28 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
         .max();
 
     let (scope, now) = (call.scope, call.now);
-    let waits = queue_until.map_or(0, |until| u64::try_from(until.duration_since(now).as_secs()).unwrap_or(0));
+    let waits = queue_until.map_or(0, |until| {
+        u64::try_from(until.duration_since(now).as_secs()).unwrap_or(0)
+    });
     let size = u64::try_from(source.instance.allocated_storage / 4).unwrap_or(0);
-    let took = call.world.takes(&format!("copy/{}", source.instance.id), (120 + size, 300 + size));
+    let took = call.world.takes(
+        &format!("copy/{}", source.instance.id),
+        (120 + size, 300 + size),
+    );
     let mut instance = source.instance.clone();
     if cross_region {
         // Option groups do not leave their region either.
-        instance.option_group = super::catalog::default_option_group(&instance.engine, &instance.engine_version);
+        instance.option_group =
+            super::catalog::default_option_group(&instance.engine, &instance.engine_version);
         instance.availability_zone = format!("{}a", scope.region);
     }
     let source_arn = source_scope.arn("snapshot", &source.id);
     let region = call.region();
-    let vpc_id = if cross_region { region.default_vpc.clone() } else { source.vpc_id.clone() };
+    let vpc_id = if cross_region {
+        region.default_vpc.clone()
+    } else {
+        source.vpc_id.clone()
+    };
     region.snapshots.push(DbSnapshot {
         id: target.clone(),
         status: "creating".to_owned(),
@@ -299,10 +406,20 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
         instance,
         source_tags: source.source_tags.clone(),
         // Tags of the call win over CopyTags.
-        tags: given.unwrap_or_else(|| if copy_tags { source.tags.clone() } else { Vec::new() }),
+        tags: given.unwrap_or_else(|| {
+            if copy_tags {
+                source.tags.clone()
+            } else {
+                Vec::new()
+            }
+        }),
         vpc_id,
         encrypted: key.is_some(),
-        encryption_type: if key.is_some() { "sse-kms".to_owned() } else { source.encryption_type.clone() },
+        encryption_type: if key.is_some() {
+            "sse-kms".to_owned()
+        } else {
+            source.encryption_type.clone()
+        },
         kms_key: key,
         source_region: cross_region.then(|| source_scope.region.clone()),
         source_snapshot: cross_region.then_some(source_arn),
@@ -311,8 +428,23 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
         copy: source.copy.clone(),
     });
     let source_id = source.id.clone();
-    call.world.event(scope, now, "db-snapshot", &target, "notification", format!("Started copy of snapshot {source_id} from region {}", source_scope.region));
-    let (one, two, three, last) = (target.clone(), target.clone(), target.clone(), target.clone());
+    call.world.event(
+        scope,
+        now,
+        "db-snapshot",
+        &target,
+        "notification",
+        format!(
+            "Started copy of snapshot {source_id} from region {}",
+            source_scope.region
+        ),
+    );
+    let (one, two, three, last) = (
+        target.clone(),
+        target.clone(),
+        target.clone(),
+        target.clone(),
+    );
     let quarter = took / 4;
     let timeline = Timeline::new(scope, &format!("snapshot:{target}"))
         .then(waits + quarter, move |moment| progress(moment, &one, 25))
@@ -320,14 +452,35 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
         .then(quarter, move |moment| progress(moment, &three, 75))
         .then(took - 3 * quarter, move |moment| {
             // The source may have gone while it was being copied.
-            let still_there = moment.world.region_mut(&source_scope).snapshot(&source_id).is_some();
+            let still_there = moment
+                .world
+                .region_mut(&source_scope)
+                .snapshot(&source_id)
+                .is_some();
             let (scope, now) = (moment.scope.clone(), moment.now);
             if still_there {
                 complete(moment, &last, None);
-                moment.world.event(&scope, now, "db-snapshot", &last, "notification", format!("Finished copy of snapshot {source_id} from region {}", source_scope.region));
+                moment.world.event(
+                    &scope,
+                    now,
+                    "db-snapshot",
+                    &last,
+                    "notification",
+                    format!(
+                        "Finished copy of snapshot {source_id} from region {}",
+                        source_scope.region
+                    ),
+                );
             } else if let Some(snapshot) = moment.region().snapshot_mut(&last) {
                 snapshot.status = "failed".to_owned();
-                moment.world.event(&scope, now, "db-snapshot", &last, "failure", format!("The copy failed because the source snapshot {source_id} was deleted."));
+                moment.world.event(
+                    &scope,
+                    now,
+                    "db-snapshot",
+                    &last,
+                    "failure",
+                    format!("The copy failed because the source snapshot {source_id} was deleted."),
+                );
             }
         });
     call.world.schedule(now, timeline);
@@ -340,31 +493,58 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
     let id = find(call, &reference)?.1.id.clone();
     let scope = call.scope;
     let region = call.region();
-    let position = region.snapshots.iter().position(|snapshot| snapshot.id == id).ok_or_else(|| ApiError::no_snapshot(&id))?;
-    let fine = region
+    let position = region
         .snapshots
-        .get(position)
-        .is_some_and(|snapshot| matches!(snapshot.status.as_str(), "available" | "failed") || (snapshot.is_copy && snapshot.status == "creating"));
+        .iter()
+        .position(|snapshot| snapshot.id == id)
+        .ok_or_else(|| ApiError::no_snapshot(&id))?;
+    let fine = region.snapshots.get(position).is_some_and(|snapshot| {
+        matches!(snapshot.status.as_str(), "available" | "failed")
+            || (snapshot.is_copy && snapshot.status == "creating")
+    });
     if !fine {
-        return Err(ApiError::new("InvalidDBSnapshotState", format!("The snapshot {id} is not in the available state.")));
+        return Err(ApiError::new(
+            "InvalidDBSnapshotState",
+            format!("The snapshot {id} is not in the available state."),
+        ));
     }
     let mut snapshot = region.snapshots.remove(position);
     let cancelled = snapshot.status == "creating";
     // Copies share their data: it goes with the last snapshot that holds it.
     let data = snapshot.copy.take();
     let shared = data.is_some()
-        && call.world.regions.values().flat_map(|region| &region.snapshots).any(|other| other.copy == data);
+        && call
+            .world
+            .regions
+            .values()
+            .flat_map(|region| &region.snapshots)
+            .any(|other| other.copy == data);
     if let (Some(data), Some(engines), false) = (data, call.world.engines.clone(), shared) {
         call.world.schedule(
             call.now,
             Timeline::new(scope, &format!("deleted-snapshot:{id}"))
-                .then(0, move |moment| moment.start(async move { engines.delete_copy(&data).await.map(|()| JobOutput::Done) }))
+                .then(0, move |moment| {
+                    moment.start(async move {
+                        engines.delete_copy(&data).await.map(|()| JobOutput::Done)
+                    })
+                })
                 .when_done(0, |_| {}),
         );
     }
     call.world.cancel(scope, &format!("snapshot:{id}"));
-    let text = if cancelled { "Cancelled snapshot copy request" } else { "Deleted manual snapshot" };
-    call.world.event(scope, call.now, "db-snapshot", &id, "deletion", text.to_owned());
+    let text = if cancelled {
+        "Cancelled snapshot copy request"
+    } else {
+        "Deleted manual snapshot"
+    };
+    call.world.event(
+        scope,
+        call.now,
+        "db-snapshot",
+        &id,
+        "deletion",
+        text.to_owned(),
+    );
     snapshot.status = "deleted".to_owned();
     result(|xml| xml.element("DBSnapshot", |xml| write(xml, scope, &snapshot)))
 }
@@ -372,16 +552,29 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
 /// `DescribeDBSnapshots`: without a type the automated and the manual ones; naming an automated one
 /// (`rds:…`) needs the type.
 pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
-    let filters = Filters::read(call.params, &["db-instance-id", "db-snapshot-id", "dbi-resource-id", "snapshot-type", "engine"])?;
+    let filters = Filters::read(
+        call.params,
+        &[
+            "db-instance-id",
+            "db-snapshot-id",
+            "dbi-resource-id",
+            "snapshot-type",
+            "engine",
+        ],
+    )?;
     let (scope, params, limit) = (call.scope, call.params, call.world.knobs.page_limit);
-    let wanted = params.text("DBSnapshotIdentifier").map(|reference| parse_arn(&reference).map_or(reference, |arn| arn.name));
+    let wanted = params
+        .text("DBSnapshotIdentifier")
+        .map(|reference| parse_arn(&reference).map_or(reference, |arn| arn.name));
     let instance = params.text("DBInstanceIdentifier");
     let resource = params.text("DbiResourceId");
     let kind = params.text("SnapshotType");
     if let Some(kind) = &kind
         && !["automated", "manual", "shared", "public", "awsbackup"].contains(&kind.as_str())
     {
-        return Err(ApiError::value(format!("Invalid value for SnapshotType: {kind}")));
+        return Err(ApiError::value(format!(
+            "Invalid value for SnapshotType: {kind}"
+        )));
     }
     let region = call.region();
     let found: Vec<&DbSnapshot> = region
@@ -391,12 +584,29 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
             Some(kind) => snapshot.snapshot_type == *kind,
             None => matches!(snapshot.snapshot_type.as_str(), "manual" | "automated"),
         })
-        .filter(|snapshot| wanted.as_ref().is_none_or(|id| snapshot.id.eq_ignore_ascii_case(id)))
-        .filter(|snapshot| instance.as_ref().is_none_or(|id| snapshot.instance.id.eq_ignore_ascii_case(id)))
-        .filter(|snapshot| resource.as_ref().is_none_or(|id| snapshot.instance.resource_id == *id))
         .filter(|snapshot| {
-            filters.admits("db-instance-id", &[&snapshot.instance.id, &scope.arn("db", &snapshot.instance.id)])
-                && filters.admits("db-snapshot-id", &[&snapshot.id, &arn(scope, snapshot)])
+            wanted
+                .as_ref()
+                .is_none_or(|id| snapshot.id.eq_ignore_ascii_case(id))
+        })
+        .filter(|snapshot| {
+            instance
+                .as_ref()
+                .is_none_or(|id| snapshot.instance.id.eq_ignore_ascii_case(id))
+        })
+        .filter(|snapshot| {
+            resource
+                .as_ref()
+                .is_none_or(|id| snapshot.instance.resource_id == *id)
+        })
+        .filter(|snapshot| {
+            filters.admits(
+                "db-instance-id",
+                &[
+                    &snapshot.instance.id,
+                    &scope.arn("db", &snapshot.instance.id),
+                ],
+            ) && filters.admits("db-snapshot-id", &[&snapshot.id, &arn(scope, snapshot)])
                 && filters.admits("dbi-resource-id", &[&snapshot.instance.resource_id])
                 && filters.admits("snapshot-type", &[&snapshot.snapshot_type])
                 && filters.admits("engine", &[&snapshot.instance.engine])
@@ -407,7 +617,9 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
     }
     let page = page(params, found, 100, limit)?;
     result(|xml| {
-        xml.list("DBSnapshots", "DBSnapshot", page.items, |xml, snapshot| write(xml, scope, snapshot));
+        xml.list("DBSnapshots", "DBSnapshot", page.items, |xml, snapshot| {
+            write(xml, scope, snapshot)
+        });
         xml.optional("Marker", page.marker);
     })
 }

@@ -17,7 +17,12 @@ pub(crate) struct Scope {
 impl Scope {
     /// The ARN of an RDS resource here; `kind` is `db`, `snapshot`, `cluster`, `pg`, …
     pub(crate) fn arn(&self, kind: &str, name: &str) -> String {
-        format!("arn:{}:rds:{}:{}:{kind}:{name}", self.partition(), self.region, self.account)
+        format!(
+            "arn:{}:rds:{}:{}:{kind}:{name}",
+            self.partition(),
+            self.region,
+            self.account
+        )
     }
 
     /// `aws`, or what stands for it in the other partitions.
@@ -108,9 +113,24 @@ impl Changes {
             ($($field:ident),*) => { $(if later.$field.is_some() { self.$field = later.$field; })* };
         }
         take!(
-            class, allocated_storage, storage_type, iops, throughput, multi_az, engine_version, license_model,
-            option_group, new_id, iam_auth, ca, network_type, subnet_group, backup_retention,
-            dedicated_log_volume, password, port
+            class,
+            allocated_storage,
+            storage_type,
+            iops,
+            throughput,
+            multi_az,
+            engine_version,
+            license_model,
+            option_group,
+            new_id,
+            iam_auth,
+            ca,
+            network_type,
+            subnet_group,
+            backup_retention,
+            dedicated_log_volume,
+            password,
+            port
         );
         self.logs_enabling.extend(later.logs_enabling);
         self.logs_disabling.extend(later.logs_disabling);
@@ -419,7 +439,14 @@ impl Default for Quotas {
     /// RDS's defaults: 40 instances, 100 manual snapshots, 100 000 GiB, 15 replicas, 20 copies in flight
     /// per destination region, 5 roles per instance.
     fn default() -> Self {
-        Self { instances: 40, manual_snapshots: 100, storage_gib: 100_000, replicas_per_source: 15, copies_in_flight: 20, roles_per_instance: 5 }
+        Self {
+            instances: 40,
+            manual_snapshots: 100,
+            storage_gib: 100_000,
+            replicas_per_source: 15,
+            copies_in_flight: 20,
+            roles_per_instance: 5,
+        }
     }
 }
 
@@ -454,33 +481,52 @@ pub(crate) struct Region {
 impl Region {
     /// The instance with this name, as it truly is. Names are matched without regard to case.
     pub(crate) fn instance(&self, id: &str) -> Option<&DbInstance> {
-        self.instances.iter().find(|instance| instance.id.eq_ignore_ascii_case(id))
+        self.instances
+            .iter()
+            .find(|instance| instance.id.eq_ignore_ascii_case(id))
     }
 
     pub(crate) fn by_resource(&self, resource_id: &str) -> Option<&DbInstance> {
-        self.instances.iter().find(|instance| instance.resource_id == resource_id)
+        self.instances
+            .iter()
+            .find(|instance| instance.resource_id == resource_id)
     }
 
     pub(crate) fn by_resource_mut(&mut self, resource_id: &str) -> Option<&mut DbInstance> {
-        self.instances.iter_mut().find(|instance| instance.resource_id == resource_id)
+        self.instances
+            .iter_mut()
+            .find(|instance| instance.resource_id == resource_id)
     }
 
     pub(crate) fn snapshot(&self, id: &str) -> Option<&DbSnapshot> {
-        self.snapshots.iter().find(|snapshot| snapshot.id.eq_ignore_ascii_case(id))
+        self.snapshots
+            .iter()
+            .find(|snapshot| snapshot.id.eq_ignore_ascii_case(id))
     }
 
     pub(crate) fn snapshot_mut(&mut self, id: &str) -> Option<&mut DbSnapshot> {
-        self.snapshots.iter_mut().find(|snapshot| snapshot.id.eq_ignore_ascii_case(id))
+        self.snapshots
+            .iter_mut()
+            .find(|snapshot| snapshot.id.eq_ignore_ascii_case(id))
     }
 
     /// The replicas of an instance.
-    pub(crate) fn replicas_of<'a>(&'a self, resource_id: &'a str) -> impl Iterator<Item = &'a DbInstance> {
-        self.instances.iter().filter(move |instance| instance.replica_of.as_deref() == Some(resource_id))
+    pub(crate) fn replicas_of<'a>(
+        &'a self,
+        resource_id: &'a str,
+    ) -> impl Iterator<Item = &'a DbInstance> {
+        self.instances
+            .iter()
+            .filter(move |instance| instance.replica_of.as_deref() == Some(resource_id))
     }
 
     /// Whether a name is taken, by an instance or by a rename that has not let go of it yet.
     pub(crate) fn name_taken(&self, id: &str) -> bool {
-        self.instance(id).is_some() || self.held_names.iter().any(|name| name.eq_ignore_ascii_case(id))
+        self.instance(id).is_some()
+            || self
+                .held_names
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(id))
     }
 
     /// The key that a key id, key ARN, alias name or alias ARN means.
@@ -494,7 +540,12 @@ impl Region {
             None if short.starts_with("alias/") => self.aliases.get(short)?.as_str(),
             None => short,
         };
-        self.keys.iter().find(|key| key.id == id && (!reference.starts_with("arn:") || short.starts_with("alias/") || key.arn == reference))
+        self.keys.iter().find(|key| {
+            key.id == id
+                && (!reference.starts_with("arn:")
+                    || short.starts_with("alias/")
+                    || key.arn == reference)
+        })
     }
 
     /// Subnets' zones of a subnet group, in order.
@@ -507,6 +558,8 @@ impl Region {
 
     /// The VPC of a subnet group.
     pub(crate) fn vpc(&self, subnet_group: &str) -> String {
-        self.subnet_groups.get(subnet_group).map_or_else(|| self.default_vpc.clone(), |group| group.vpc_id.clone())
+        self.subnet_groups
+            .get(subnet_group)
+            .map_or_else(|| self.default_vpc.clone(), |group| group.vpc_id.clone())
     }
 }

@@ -51,7 +51,13 @@ impl Xml {
     }
 
     /// A list of structures.
-    pub(crate) fn list<T>(&mut self, name: &str, item: &str, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Self, T)) {
+    pub(crate) fn list<T>(
+        &mut self,
+        name: &str,
+        item: &str,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) {
         self.element(name, |xml| {
             for entry in items {
                 xml.element(item, |xml| write(xml, entry));
@@ -60,7 +66,12 @@ impl Xml {
     }
 
     /// A list of scalars.
-    pub(crate) fn values<T: Display>(&mut self, name: &str, item: &str, items: impl IntoIterator<Item = T>) {
+    pub(crate) fn values<T: Display>(
+        &mut self,
+        name: &str,
+        item: &str,
+        items: impl IntoIterator<Item = T>,
+    ) {
         self.element(name, |xml| {
             for entry in items {
                 xml.value(item, entry);
@@ -70,19 +81,36 @@ impl Xml {
 }
 
 /// The success envelope. Rust's SDK wants `XResult` as the first child; a void action has none.
-pub(crate) fn envelope(action: &str, xmlns: &str, result: Option<&str>, request_id: &str) -> String {
+pub(crate) fn envelope(
+    action: &str,
+    xmlns: &str,
+    result: Option<&str>,
+    request_id: &str,
+) -> String {
     let mut out = String::new();
     // Writing into a String cannot fail.
-    let _infallible = write!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{action}Response xmlns=\"{xmlns}\">");
+    let _infallible = write!(
+        out,
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{action}Response xmlns=\"{xmlns}\">"
+    );
     if let Some(result) = result {
         let _infallible = write!(out, "<{action}Result>{result}</{action}Result>");
     }
-    let _infallible = write!(out, "<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>\n");
+    let _infallible = writeln!(
+        out,
+        "<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>"
+    );
     out
 }
 
 /// The error envelope. The request id stands in the body for boto and in a header for the Rust SDK.
-pub(crate) fn error_envelope(xmlns: &str, status: u16, code: &str, message: &str, request_id: &str) -> String {
+pub(crate) fn error_envelope(
+    xmlns: &str,
+    status: u16,
+    code: &str,
+    message: &str,
+    request_id: &str,
+) -> String {
     let mut xml = Xml::new();
     xml.element("Error", |xml| {
         xml.value("Type", if status < 500 { "Sender" } else { "Receiver" });
@@ -90,7 +118,10 @@ pub(crate) fn error_envelope(xmlns: &str, status: u16, code: &str, message: &str
         xml.value("Message", message);
     });
     xml.value("RequestId", request_id);
-    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ErrorResponse xmlns=\"{xmlns}\">{}</ErrorResponse>\n", xml.into_string())
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ErrorResponse xmlns=\"{xmlns}\">{}</ErrorResponse>\n",
+        xml.into_string()
+    )
 }
 
 #[cfg(test)]
@@ -103,12 +134,20 @@ mod tests {
         xml.value("Key", "a<b>&\"c'");
         xml.optional("Iops", None::<i64>);
         xml.values("Names", "member", Vec::<String>::new());
-        assert_eq!(xml.into_string(), "<Key>a&lt;b&gt;&amp;&quot;c&apos;</Key><Names></Names>");
+        assert_eq!(
+            xml.into_string(),
+            "<Key>a&lt;b&gt;&amp;&quot;c&apos;</Key><Names></Names>"
+        );
     }
 
     #[test]
     fn the_result_is_the_first_child_and_void_actions_have_none() {
-        assert!(envelope("A", "n", Some("<X/>"), "id").contains("<AResponse xmlns=\"n\"><AResult><X/></AResult><ResponseMetadata>"));
-        assert!(envelope("A", "n", None, "id").contains("<AResponse xmlns=\"n\"><ResponseMetadata>"));
+        assert!(
+            envelope("A", "n", Some("<X/>"), "id")
+                .contains("<AResponse xmlns=\"n\"><AResult><X/></AResult><ResponseMetadata>")
+        );
+        assert!(
+            envelope("A", "n", None, "id").contains("<AResponse xmlns=\"n\"><ResponseMetadata>")
+        );
     }
 }

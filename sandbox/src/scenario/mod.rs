@@ -61,10 +61,17 @@ impl Scenario {
     /// # Errors
     /// The file cannot be read, is not TOML, has an unknown key, or contradicts itself.
     pub fn from_file(path: &Path) -> Result<Self, ScenarioError> {
-        let read = |path: &Path| std::fs::read_to_string(path).map_err(|source| ScenarioError::Read { path: path.to_owned(), source });
+        let read = |path: &Path| {
+            std::fs::read_to_string(path).map_err(|source| ScenarioError::Read {
+                path: path.to_owned(),
+                source,
+            })
+        };
         let text = read(path)?;
         let name = path.display().to_string();
-        Self::build(&name, &text, |file| read(&path.parent().unwrap_or(Path::new(".")).join(file)))
+        Self::build(&name, &text, |file| {
+            read(&path.parent().unwrap_or(Path::new(".")).join(file))
+        })
     }
 
     /// Reads a scenario from its text.
@@ -75,7 +82,10 @@ impl Scenario {
         Self::build(name, text, |file| {
             Err(ScenarioError::Read {
                 path: PathBuf::from(file),
-                source: std::io::Error::new(std::io::ErrorKind::NotFound, "a scenario that is not a file cannot name files"),
+                source: std::io::Error::new(
+                    std::io::ErrorKind::NotFound,
+                    "a scenario that is not a file cannot name files",
+                ),
             })
         })
     }
@@ -83,7 +93,10 @@ impl Scenario {
     /// The scenarios that come with the sandbox, as name and text.
     #[must_use]
     pub fn shipped() -> Vec<(&'static str, &'static str)> {
-        vec![("seed-story", include_str!("../../scenarios/seed-story.toml"))]
+        vec![(
+            "seed-story",
+            include_str!("../../scenarios/seed-story.toml"),
+        )]
     }
 
     /// Its name: that of the file or of the shipped scenario.
@@ -96,25 +109,46 @@ impl Scenario {
         &self.spec
     }
 
-    fn build(name: &str, text: &str, read: impl Fn(&str) -> Result<String, ScenarioError>) -> Result<Self, ScenarioError> {
-        let mut spec: Spec = toml::from_str(text).map_err(|source| ScenarioError::Syntax { name: name.to_owned(), source: Box::new(source) })?;
+    fn build(
+        name: &str,
+        text: &str,
+        read: impl Fn(&str) -> Result<String, ScenarioError>,
+    ) -> Result<Self, ScenarioError> {
+        let mut spec: Spec = toml::from_str(text).map_err(|source| ScenarioError::Syntax {
+            name: name.to_owned(),
+            source: Box::new(source),
+        })?;
         for instance in &mut spec.instances {
             if let Some(file) = instance.sql_file.take() {
                 instance.sql.get_or_insert_default().push_str(&read(&file)?);
             }
             if let Some(file) = instance.replica_sql_file.take() {
-                instance.replica_sql.get_or_insert_default().push_str(&read(&file)?);
+                instance
+                    .replica_sql
+                    .get_or_insert_default()
+                    .push_str(&read(&file)?);
             }
         }
-        let meaning = |span: std::ops::Range<usize>, subject: String, problem: String| ScenarioError::Meaning {
-            name: name.to_owned(),
-            line: text.get(..span.start).unwrap_or_default().lines().count().max(1),
-            subject,
-            problem,
+        let meaning = |span: std::ops::Range<usize>, subject: String, problem: String| {
+            ScenarioError::Meaning {
+                name: name.to_owned(),
+                line: text
+                    .get(..span.start)
+                    .unwrap_or_default()
+                    .lines()
+                    .count()
+                    .max(1),
+                subject,
+                problem,
+            }
         };
         spec.expand();
-        spec.check().map_err(|(span, subject, problem)| meaning(span, subject, problem))?;
-        Ok(Self { name: name.to_owned(), spec })
+        spec.check()
+            .map_err(|(span, subject, problem)| meaning(span, subject, problem))?;
+        Ok(Self {
+            name: name.to_owned(),
+            spec,
+        })
     }
 }
 
@@ -144,21 +178,34 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_refused_with_its_line() {
-        let error = Scenario::parse("small", &format!("{SMALL}\nmulti_zone = true\n")).expect_err("refused");
+        let error = Scenario::parse("small", &format!("{SMALL}\nmulti_zone = true\n"))
+            .expect_err("refused");
         let text = crate::world::describe(&error);
-        assert!(text.contains("multi_zone") && text.contains("line 11"), "{text}");
+        assert!(
+            text.contains("multi_zone") && text.contains("line 11"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_group_that_does_not_exist_is_refused_with_the_line_of_its_instance() {
-        let error = Scenario::parse("small", &format!("{SMALL}\nparameter_group = \"nope\"\n")).expect_err("refused");
-        assert!(error.to_string().contains("line 7") && error.to_string().contains("nope"), "{error}");
+        let error = Scenario::parse("small", &format!("{SMALL}\nparameter_group = \"nope\"\n"))
+            .expect_err("refused");
+        assert!(
+            error.to_string().contains("line 7") && error.to_string().contains("nope"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_count_makes_a_fleet() {
         let scenario = Scenario::parse("small", &format!("{SMALL}\ncount = 3\n")).expect("valid");
-        let names: Vec<&str> = scenario.spec.instances.iter().map(|instance| instance.id.get_ref().as_str()).collect();
+        let names: Vec<&str> = scenario
+            .spec
+            .instances
+            .iter()
+            .map(|instance| instance.id.get_ref().as_str())
+            .collect();
         assert_eq!(names, ["one-001", "one-002", "one-003"]);
     }
 }

@@ -7,8 +7,9 @@ use crate::clock::plus;
 use crate::kms;
 use crate::rds::catalog::{self, Storage};
 use crate::rds::state::{
-    AssociatedRole, Changes, DbCluster, DbClusterSnapshot, DbInstance, DbProxy, DbSnapshot, EventSubscription, ManagedSecret, Membership,
-    OptionGroup, OptionSetting, ParameterGroup, PendingAction, Scope, SubnetGroup,
+    AssociatedRole, Changes, DbCluster, DbClusterSnapshot, DbInstance, DbProxy, DbSnapshot,
+    EventSubscription, ManagedSecret, Membership, OptionGroup, OptionSetting, ParameterGroup,
+    PendingAction, Scope, SubnetGroup,
 };
 use crate::world::{Account, World};
 
@@ -21,14 +22,24 @@ impl Spec {
             world.accounts.push(Account {
                 id: account.id.clone(),
                 access_key_id: account.access_key_id.clone(),
-                secret_access_key: account.secret_access_key.as_ref().map(|secret| secret.0.clone()),
-                principal: format!("arn:aws:iam::{}:user/{}", account.id, account.user.as_deref().unwrap_or("sandbox")),
+                secret_access_key: account
+                    .secret_access_key
+                    .as_ref()
+                    .map(|secret| secret.0.clone()),
+                principal: format!(
+                    "arn:aws:iam::{}:user/{}",
+                    account.id,
+                    account.user.as_deref().unwrap_or("sandbox")
+                ),
             });
         }
         self.keys_and_groups(world);
         self.clusters(world);
         // Sources before their replicas, whatever the order in the file: chains are short.
-        let (sources, replicas): (Vec<_>, Vec<_>) = self.instances.iter().partition(|instance| instance.replica_of.is_none());
+        let (sources, replicas): (Vec<_>, Vec<_>) = self
+            .instances
+            .iter()
+            .partition(|instance| instance.replica_of.is_none());
         for instance in sources {
             self.instance(world, instance);
         }
@@ -43,33 +54,62 @@ impl Spec {
         self.snapshots(world);
         for subscription in &self.event_subscriptions {
             let scope = self.scope(subscription.account.as_ref(), subscription.region.as_ref());
-            world.region_mut(&scope).event_subscriptions.push(EventSubscription {
-                name: subscription.name.clone(),
-                topic_arn: subscription.topic_arn.clone(),
-                source_type: subscription.source_type.clone(),
-                source_ids: subscription.source_ids.clone(),
-                categories: subscription.categories.clone(),
-            });
+            world
+                .region_mut(&scope)
+                .event_subscriptions
+                .push(EventSubscription {
+                    name: subscription.name.clone(),
+                    topic_arn: subscription.topic_arn.clone(),
+                    source_type: subscription.source_type.clone(),
+                    source_ids: subscription.source_ids.clone(),
+                    categories: subscription.categories.clone(),
+                });
         }
         for proxy in &self.proxies {
             let scope = self.scope(proxy.account.as_ref(), proxy.region.as_ref());
-            world.region_mut(&scope).proxies.push(DbProxy { name: proxy.name.clone(), engine_family: proxy.engine_family.clone(), targets: proxy.targets.clone() });
+            world.region_mut(&scope).proxies.push(DbProxy {
+                name: proxy.name.clone(),
+                engine_family: proxy.engine_family.clone(),
+                targets: proxy.targets.clone(),
+            });
         }
         for action in &self.pending_maintenance {
             let scope = self.scope(action.account.as_ref(), action.region.as_ref());
             let region = world.region_mut(&scope);
-            if let Some(resource_id) = region.instance(&action.instance).map(|instance| instance.resource_id.clone()) {
-                region.pending_actions.push(PendingAction { resource_id, action: action.action.clone(), description: action.description.clone() });
+            if let Some(resource_id) = region
+                .instance(&action.instance)
+                .map(|instance| instance.resource_id.clone())
+            {
+                region.pending_actions.push(PendingAction {
+                    resource_id,
+                    action: action.action.clone(),
+                    description: action.description.clone(),
+                });
             }
         }
     }
 
     fn keys_and_groups(&self, world: &mut World) {
         for key in &self.keys {
-            let regions = if key.regions.is_empty() { vec![key.region.clone().unwrap_or_else(|| self.default_region.clone())] } else { key.regions.clone() };
+            let regions = if key.regions.is_empty() {
+                vec![
+                    key.region
+                        .clone()
+                        .unwrap_or_else(|| self.default_region.clone()),
+                ]
+            } else {
+                key.regions.clone()
+            };
             for region in regions {
                 let scope = self.scope(key.account.as_ref(), Some(&region));
-                kms::create(world, &scope, &key.alias, "CUSTOMER", &key.state, &key.description);
+                kms::create(
+                    world,
+                    &scope,
+                    &key.alias,
+                    "CUSTOMER",
+                    &key.state,
+                    &key.description,
+                );
             }
         }
         for group in &self.subnet_groups {
@@ -78,15 +118,28 @@ impl Spec {
                 .zones
                 .iter()
                 .map(|zone| {
-                    let id = world.dice.word(&format!("subnet/{}/{}/{zone}", scope.region, group.name), "0123456789abcdef", 17);
+                    let id = world.dice.word(
+                        &format!("subnet/{}/{}/{zone}", scope.region, group.name),
+                        "0123456789abcdef",
+                        17,
+                    );
                     (format!("subnet-{id}"), format!("{}{zone}", scope.region))
                 })
                 .collect();
             let region = world.region_mut(&scope);
-            let vpc_id = group.vpc.clone().unwrap_or_else(|| region.default_vpc.clone());
+            let vpc_id = group
+                .vpc
+                .clone()
+                .unwrap_or_else(|| region.default_vpc.clone());
             region.subnet_groups.insert(
                 group.name.clone(),
-                SubnetGroup { name: group.name.clone(), description: group.description.clone(), vpc_id, subnets, tags: Vec::new() },
+                SubnetGroup {
+                    name: group.name.clone(),
+                    description: group.description.clone(),
+                    vpc_id,
+                    subnets,
+                    tags: Vec::new(),
+                },
             );
         }
         for group in &self.parameter_groups {
@@ -107,7 +160,12 @@ impl Spec {
             let options = group
                 .options
                 .iter()
-                .map(|option| OptionSetting { name: option.name.clone(), persistent: option.persistent, permanent: option.permanent, settings: option.settings.clone() })
+                .map(|option| OptionSetting {
+                    name: option.name.clone(),
+                    persistent: option.persistent,
+                    permanent: option.permanent,
+                    settings: option.settings.clone(),
+                })
                 .collect();
             world.region_mut(&scope).option_groups.insert(
                 group.name.clone(),
@@ -127,8 +185,16 @@ impl Spec {
         for cluster in &self.clusters {
             let scope = self.scope(cluster.account.as_ref(), cluster.region.as_ref());
             let id = cluster.id.get_ref().to_ascii_lowercase();
-            let kms_key = cluster.kms_key.as_ref().and_then(|key| key_arn(world, &scope, key));
-            let resource_id = format!("cluster-{}", world.dice.word(&format!("cluster/{}/{id}", scope.region), BASE32, 26));
+            let kms_key = cluster
+                .kms_key
+                .as_ref()
+                .and_then(|key| key_arn(world, &scope, key));
+            let resource_id = format!(
+                "cluster-{}",
+                world
+                    .dice
+                    .word(&format!("cluster/{}/{id}", scope.region), BASE32, 26)
+            );
             let created = plus(world.clock.start(), -200 * 86_400);
             let region = world.region_mut(&scope);
             let built = DbCluster {
@@ -137,7 +203,10 @@ impl Spec {
                 engine_version: cluster.engine_version.clone(),
                 engine_mode: "provisioned".to_owned(),
                 status: "available".to_owned(),
-                parameter_group: catalog::default_parameter_group(&cluster.engine, &cluster.engine_version),
+                parameter_group: catalog::default_parameter_group(
+                    &cluster.engine,
+                    &cluster.engine_version,
+                ),
                 subnet_group: "default".to_owned(),
                 port: catalog::default_port(&cluster.engine),
                 master_username: "admin".to_owned(),
@@ -150,9 +219,16 @@ impl Spec {
                 maintenance_window: "sat:04:00-sat:04:30".to_owned(),
                 security_groups: vec![region.default_security_group.clone()],
                 availability_zones: region.zones("default"),
-                multi_az: self.instances.iter().filter(|member| member.cluster.as_deref() == Some(cluster.id.get_ref())).count() > 1,
+                multi_az: self
+                    .instances
+                    .iter()
+                    .filter(|member| member.cluster.as_deref() == Some(cluster.id.get_ref()))
+                    .count()
+                    > 1,
                 encrypted: kms_key.is_some(),
-                encryption_type: cluster.encryption_type.clone().unwrap_or_else(|| if kms_key.is_some() { "sse-kms" } else { "none" }.to_owned()),
+                encryption_type: cluster.encryption_type.clone().unwrap_or_else(|| {
+                    if kms_key.is_some() { "sse-kms" } else { "none" }.to_owned()
+                }),
                 kms_key,
                 iam_auth: false,
                 log_exports: cluster.log_exports.clone(),
@@ -175,13 +251,27 @@ impl Spec {
             },
             None => None,
         };
-        let cluster = spec.cluster.as_ref().and_then(|name| world.region_mut(&scope).clusters.iter().find(|cluster| cluster.id.eq_ignore_ascii_case(name)).cloned());
+        let cluster = spec.cluster.as_ref().and_then(|name| {
+            world
+                .region_mut(&scope)
+                .clusters
+                .iter()
+                .find(|cluster| cluster.id.eq_ignore_ascii_case(name))
+                .cloned()
+        });
         let built = self.build(world, &scope, spec, source.as_ref(), cluster.as_ref());
         world.region_mut(&scope).instances.push(built);
         true
     }
 
-    fn build(&self, world: &mut World, scope: &Scope, spec: &InstanceSpec, source: Option<&DbInstance>, cluster: Option<&DbCluster>) -> DbInstance {
+    fn build(
+        &self,
+        world: &mut World,
+        scope: &Scope,
+        spec: &InstanceSpec,
+        source: Option<&DbInstance>,
+        cluster: Option<&DbCluster>,
+    ) -> DbInstance {
         let id = spec.id.get_ref().to_ascii_lowercase();
         let engine = spec
             .engine
@@ -202,64 +292,172 @@ impl Spec {
         };
         let pi_key = spec
             .performance_insights
-            .then(|| key_arn(world, scope, spec.performance_insights_kms_key.as_deref().unwrap_or("alias/aws/rds")))
+            .then(|| {
+                key_arn(
+                    world,
+                    scope,
+                    spec.performance_insights_kms_key
+                        .as_deref()
+                        .unwrap_or("alias/aws/rds"),
+                )
+            })
             .flatten();
         let managed_secret = spec.managed_password.then(|| ManagedSecret {
-            arn: format!("arn:aws:secretsmanager:{}:{}:secret:rds!db-{id}", scope.region, scope.account),
+            arn: format!(
+                "arn:aws:secretsmanager:{}:{}:secret:rds!db-{id}",
+                scope.region, scope.account
+            ),
             status: "active".to_owned(),
             kms_key: key_arn(world, scope, "alias/aws/secretsmanager").unwrap_or_default(),
         });
-        let wanted_storage = spec.storage_type.clone().or_else(|| source.map(|source| source.storage_type.clone())).unwrap_or_else(|| if cluster.is_some() { "aurora".to_owned() } else { "gp3".to_owned() });
-        let gib = spec.allocated_storage.or_else(|| source.map(|source| source.allocated_storage)).unwrap_or(if cluster.is_some() { 1 } else { 20 });
-        let asked = Storage { kind: wanted_storage, gib, iops: spec.iops, throughput: spec.storage_throughput };
+        let wanted_storage = spec
+            .storage_type
+            .clone()
+            .or_else(|| source.map(|source| source.storage_type.clone()))
+            .unwrap_or_else(|| {
+                if cluster.is_some() {
+                    "aurora".to_owned()
+                } else {
+                    "gp3".to_owned()
+                }
+            });
+        let gib = spec
+            .allocated_storage
+            .or_else(|| source.map(|source| source.allocated_storage))
+            .unwrap_or(if cluster.is_some() { 1 } else { 20 });
+        let asked = Storage {
+            kind: wanted_storage,
+            gib,
+            iops: spec.iops,
+            throughput: spec.storage_throughput,
+        };
         let storage = asked.clone().settle(&engine, (None, None)).unwrap_or(asked);
-        let resource_id = format!("db-{}", world.dice.word(&format!("resource/{}/{}/{id}", scope.account, scope.region), BASE32, 26));
+        let resource_id = format!(
+            "db-{}",
+            world.dice.word(
+                &format!("resource/{}/{}/{id}", scope.account, scope.region),
+                BASE32,
+                26
+            )
+        );
         let age = world.dice.between(&format!("age/{id}"), (30, 900));
-        let created = plus(world.clock.start(), -86_400 * i64::try_from(age).unwrap_or(30));
+        let created = plus(
+            world.clock.start(),
+            -86_400 * i64::try_from(age).unwrap_or(30),
+        );
         let quarter = world.dice.between(&format!("window/{id}"), (0, 20));
-        let parameter_group = spec.parameter_group.clone().or_else(|| source.map(|source| source.parameter_group.clone())).unwrap_or_else(|| catalog::default_parameter_group(&engine, &engine_version));
+        let parameter_group = spec
+            .parameter_group
+            .clone()
+            .or_else(|| source.map(|source| source.parameter_group.clone()))
+            .unwrap_or_else(|| catalog::default_parameter_group(&engine, &engine_version));
 
         let region = world.region_mut(scope);
-        let subnet_group = spec.subnet_group.clone().or_else(|| source.map(|source| source.subnet_group.clone())).unwrap_or_else(|| "default".to_owned());
+        let subnet_group = spec
+            .subnet_group
+            .clone()
+            .or_else(|| source.map(|source| source.subnet_group.clone()))
+            .unwrap_or_else(|| "default".to_owned());
         let zones = region.zones(&subnet_group);
-        let availability_zone = spec.availability_zone.clone().or_else(|| zones.first().cloned()).unwrap_or_default();
-        let standby = zones.iter().find(|zone| **zone != availability_zone).cloned();
-        let lower_case_table_names = region.parameter_groups.get(&parameter_group).and_then(|group| group.user.get("lower_case_table_names")).and_then(|value| value.parse().ok()).unwrap_or(0);
-        let security_groups = spec.security_groups.clone().unwrap_or_else(|| vec![region.default_security_group.clone()]);
+        let availability_zone = spec
+            .availability_zone
+            .clone()
+            .or_else(|| zones.first().cloned())
+            .unwrap_or_default();
+        let standby = zones
+            .iter()
+            .find(|zone| **zone != availability_zone)
+            .cloned();
+        let lower_case_table_names = region
+            .parameter_groups
+            .get(&parameter_group)
+            .and_then(|group| group.user.get("lower_case_table_names"))
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(0);
+        let security_groups = spec
+            .security_groups
+            .clone()
+            .unwrap_or_else(|| vec![region.default_security_group.clone()]);
         DbInstance {
-            endpoint_host: Some(format!("{id}.{}.{}.rds.amazonaws.com", region.suffix, scope.region)),
+            endpoint_host: Some(format!(
+                "{id}.{}.{}.rds.amazonaws.com",
+                region.suffix, scope.region
+            )),
             resource_id,
             class: spec.class.clone(),
-            status: spec.status.clone().unwrap_or_else(|| "available".to_owned()),
-            master_username: spec.master_username.clone().or_else(|| source.map(|source| source.master_username.clone())).unwrap_or_else(|| "admin".to_owned()),
+            status: spec
+                .status
+                .clone()
+                .unwrap_or_else(|| "available".to_owned()),
+            master_username: spec
+                .master_username
+                .clone()
+                .or_else(|| source.map(|source| source.master_username.clone()))
+                .unwrap_or_else(|| "admin".to_owned()),
             master_password: spec
                 .master_password
                 .as_ref()
                 .map(|password| password.0.clone())
                 .or_else(|| source.map(|source| source.master_password.clone()))
                 .unwrap_or_else(|| self.default_password.0.clone()),
-            db_name: spec.db_name.clone().or_else(|| source.and_then(|source| source.db_name.clone())),
-            port: spec.port.unwrap_or_else(|| source.map_or_else(|| catalog::default_port(&engine), |source| source.port)),
+            db_name: spec
+                .db_name
+                .clone()
+                .or_else(|| source.and_then(|source| source.db_name.clone())),
+            port: spec.port.unwrap_or_else(|| {
+                source.map_or_else(|| catalog::default_port(&engine), |source| source.port)
+            }),
             allocated_storage: storage.gib,
             created: Some(created),
-            backup_window: spec.backup_window.clone().unwrap_or_else(|| format!("{:02}:00-{:02}:30", quarter, quarter)),
-            backup_retention: spec.backup_retention.unwrap_or_else(|| if source.is_some() { 0 } else { cluster.map_or(1, |cluster| cluster.backup_retention) }),
-            security_groups: security_groups.into_iter().map(|name| Membership { name, status: "active".to_owned() }).collect(),
+            backup_window: spec
+                .backup_window
+                .clone()
+                .unwrap_or_else(|| format!("{:02}:00-{:02}:30", quarter, quarter)),
+            backup_retention: spec.backup_retention.unwrap_or_else(|| {
+                if source.is_some() {
+                    0
+                } else {
+                    cluster.map_or(1, |cluster| cluster.backup_retention)
+                }
+            }),
+            security_groups: security_groups
+                .into_iter()
+                .map(|name| Membership {
+                    name,
+                    status: "active".to_owned(),
+                })
+                .collect(),
             lower_case_table_names,
             parameter_group,
-            parameter_status: spec.parameter_apply_status.clone().unwrap_or_else(|| "in-sync".to_owned()),
-            option_group: spec.option_group.clone().or_else(|| source.map(|source| source.option_group.clone())).unwrap_or_else(|| catalog::default_option_group(&engine, &engine_version)),
+            parameter_status: spec
+                .parameter_apply_status
+                .clone()
+                .unwrap_or_else(|| "in-sync".to_owned()),
+            option_group: spec
+                .option_group
+                .clone()
+                .or_else(|| source.map(|source| source.option_group.clone()))
+                .unwrap_or_else(|| catalog::default_option_group(&engine, &engine_version)),
             option_status: "in-sync".to_owned(),
             secondary_az: standby.filter(|_| spec.multi_az),
             availability_zone,
             subnet_group,
-            maintenance_window: spec.maintenance_window.clone().unwrap_or_else(|| format!("sun:{:02}:00-sun:{:02}:30", quarter + 2, quarter + 2)),
+            maintenance_window: spec
+                .maintenance_window
+                .clone()
+                .unwrap_or_else(|| format!("sun:{:02}:00-sun:{:02}:30", quarter + 2, quarter + 2)),
             pending: Changes::default(),
             multi_az: spec.multi_az,
             auto_minor_version_upgrade: spec.auto_minor_version_upgrade,
             replica_of: source.map(|source| source.resource_id.clone()),
-            replication: source.map(|_| Membership { name: String::new(), status: "replicating".to_owned() }),
-            license_model: spec.license_model.clone().unwrap_or_else(|| catalog::default_license(&engine).to_owned()),
+            replication: source.map(|_| Membership {
+                name: String::new(),
+                status: "replicating".to_owned(),
+            }),
+            license_model: spec
+                .license_model
+                .clone()
+                .unwrap_or_else(|| catalog::default_license(&engine).to_owned()),
             iops: storage.iops,
             throughput: storage.throughput,
             storage_type: storage.kind,
@@ -281,24 +479,39 @@ impl Spec {
             timezone: spec.timezone.clone(),
             character_set: spec.character_set.clone(),
             iam_auth: spec.iam_authentication,
-            insights_mode: spec.database_insights_mode.clone().unwrap_or_else(|| "standard".to_owned()),
+            insights_mode: spec
+                .database_insights_mode
+                .clone()
+                .unwrap_or_else(|| "standard".to_owned()),
             pi_enabled: spec.performance_insights,
             pi_key,
-            pi_retention: spec.performance_insights.then(|| spec.performance_insights_retention.unwrap_or(7)),
+            pi_retention: spec
+                .performance_insights
+                .then(|| spec.performance_insights_retention.unwrap_or(7)),
             log_exports: spec.log_exports.clone(),
             processor_features: spec.processor_features.clone(),
             deletion_protection: spec.deletion_protection,
             roles: spec
                 .roles
                 .iter()
-                .map(|role| AssociatedRole { role_arn: role.role_arn.clone(), feature_name: role.feature_name.clone(), status: "ACTIVE".to_owned() })
+                .map(|role| AssociatedRole {
+                    role_arn: role.role_arn.clone(),
+                    feature_name: role.feature_name.clone(),
+                    status: "ACTIVE".to_owned(),
+                })
                 .collect(),
             max_allocated_storage: spec.max_allocated_storage,
             tags: spec.tags.clone(),
-            network_type: spec.network_type.clone().unwrap_or_else(|| "IPV4".to_owned()),
+            network_type: spec
+                .network_type
+                .clone()
+                .unwrap_or_else(|| "IPV4".to_owned()),
             backup_target: "region".to_owned(),
             dedicated_log_volume: spec.dedicated_log_volume,
-            lifecycle_support: spec.lifecycle_support.clone().unwrap_or_else(|| "open-source-rds-extended-support".to_owned()),
+            lifecycle_support: spec
+                .lifecycle_support
+                .clone()
+                .unwrap_or_else(|| "open-source-rds-extended-support".to_owned()),
             managed_secret,
             automatic_restart: None,
             storage_changed: None,
@@ -316,7 +529,12 @@ impl Spec {
             let scope = self.scope(spec.account.as_ref(), spec.region.as_ref());
             let at = plus(world.clock.start(), -86_400 * spec.age_days);
             let region = world.region_mut(&scope);
-            if let Some(cluster) = spec.cluster.as_ref().and_then(|name| region.clusters.iter().find(|cluster| cluster.id.eq_ignore_ascii_case(name))) {
+            if let Some(cluster) = spec.cluster.as_ref().and_then(|name| {
+                region
+                    .clusters
+                    .iter()
+                    .find(|cluster| cluster.id.eq_ignore_ascii_case(name))
+            }) {
                 let snapshot = DbClusterSnapshot {
                     id: spec.id.get_ref().clone(),
                     snapshot_type: spec.snapshot_type.clone(),
@@ -326,7 +544,12 @@ impl Spec {
                 };
                 region.cluster_snapshots.push(snapshot);
             }
-            if let Some(instance) = spec.instance.as_ref().and_then(|name| region.instance(name)).cloned() {
+            if let Some(instance) = spec
+                .instance
+                .as_ref()
+                .and_then(|name| region.instance(name))
+                .cloned()
+            {
                 let vpc_id = region.vpc(&instance.subnet_group);
                 region.snapshots.push(DbSnapshot {
                     id: spec.id.get_ref().clone(),
@@ -356,7 +579,15 @@ impl Spec {
     pub(crate) fn data(&self) -> BTreeMap<(Scope, String), &InstanceSpec> {
         self.instances
             .iter()
-            .map(|spec| ((self.scope(spec.account.as_ref(), spec.region.as_ref()), spec.id.get_ref().to_ascii_lowercase()), spec))
+            .map(|spec| {
+                (
+                    (
+                        self.scope(spec.account.as_ref(), spec.region.as_ref()),
+                        spec.id.get_ref().to_ascii_lowercase(),
+                    ),
+                    spec,
+                )
+            })
             .collect()
     }
 }
@@ -364,5 +595,8 @@ impl Spec {
 /// The ARN of a key whatever its state: a scenario may begin with a key that was disabled later.
 fn key_arn(world: &mut World, scope: &Scope, reference: &str) -> Option<String> {
     kms::ensure_managed(world, scope, reference);
-    world.region_mut(scope).key(reference).map(|key| key.arn.clone())
+    world
+        .region_mut(scope)
+        .key(reference)
+        .map(|key| key.arn.clone())
 }

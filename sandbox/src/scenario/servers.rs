@@ -25,19 +25,26 @@ struct Job {
 
 /// Makes a server for every instance that can have one: sources with their data first, then replicas from
 /// their sources, then the copies behind the snapshots. Returns how many there are.
-pub(crate) async fn start_servers(core: &Core, engines: &Engines, spec: &Spec) -> Result<usize, EngineError> {
+pub(crate) async fn start_servers(
+    core: &Core,
+    engines: &Engines,
+    spec: &Spec,
+) -> Result<usize, EngineError> {
     let mut waiting = jobs(core, engines, spec);
     let mut made = 0;
     while !waiting.is_empty() {
-        let (ready, later): (Vec<Job>, Vec<Job>) = waiting.into_iter().partition(|job| match &job.source {
-            None => true,
-            Some(source) => server_of(core, &job.scope, source).is_some(),
-        });
+        let (ready, later): (Vec<Job>, Vec<Job>) =
+            waiting.into_iter().partition(|job| match &job.source {
+                None => true,
+                Some(source) => server_of(core, &job.scope, source).is_some(),
+            });
         if ready.is_empty() {
             // Replicas of sources that have no server have none either.
             break;
         }
-        let mut running = futures::stream::iter(ready.into_iter().map(|job| make(core, engines, job))).buffer_unordered(AT_ONCE);
+        let mut running =
+            futures::stream::iter(ready.into_iter().map(|job| make(core, engines, job)))
+                .buffer_unordered(AT_ONCE);
         while let Some(result) = running.next().await {
             result?;
             made += 1;
@@ -55,8 +62,16 @@ fn jobs(core: &Core, engines: &Engines, spec: &Spec) -> Vec<Job> {
     world
         .regions
         .iter()
-        .flat_map(|(scope, region)| region.instances.iter().map(move |instance| (scope, region, instance)))
-        .filter(|(_, _, instance)| catalog::is_mysql_family(&instance.engine) && engines.can_run(&instance.engine, &instance.engine_version))
+        .flat_map(|(scope, region)| {
+            region
+                .instances
+                .iter()
+                .map(move |instance| (scope, region, instance))
+        })
+        .filter(|(_, _, instance)| {
+            catalog::is_mysql_family(&instance.engine)
+                && engines.can_run(&instance.engine, &instance.engine_version)
+        })
         .filter_map(|(scope, region, instance)| {
             let written = data.get(&(scope.clone(), instance.id.clone()))?;
             written.server.then(|| Job {
@@ -74,11 +89,18 @@ fn jobs(core: &Core, engines: &Engines, spec: &Spec) -> Vec<Job> {
 }
 
 fn server_of(core: &Core, scope: &Scope, resource_id: &str) -> Option<ServerId> {
-    core.lock().region_mut(scope).by_resource(resource_id)?.server.clone()
+    core.lock()
+        .region_mut(scope)
+        .by_resource(resource_id)?
+        .server
+        .clone()
 }
 
 async fn make(core: &Core, engines: &Engines, job: Job) -> Result<(), EngineError> {
-    let source = job.source.as_ref().and_then(|source| server_of(core, &job.scope, source));
+    let source = job
+        .source
+        .as_ref()
+        .and_then(|source| server_of(core, &job.scope, source));
     let server = match &source {
         Some(source) => engines.replica(source, job.spec).await?,
         None => engines.create(job.spec).await?,
@@ -88,10 +110,18 @@ async fn make(core: &Core, engines: &Engines, job: Job) -> Result<(), EngineErro
     }
     if let Some(sql) = &job.replica_sql {
         // What exists on the replica only must not get into its binary log.
-        engines.run_sql(&server, &format!("SET SESSION sql_log_bin = 0;\n{sql}")).await?;
+        engines
+            .run_sql(&server, &format!("SET SESSION sql_log_bin = 0;\n{sql}"))
+            .await?;
     }
-    let address = engines.open_endpoint(&server, &endpoint_name(&job.scope, &job.id), job.port).await?;
-    if let Some(instance) = core.lock().region_mut(&job.scope).by_resource_mut(&job.resource_id) {
+    let address = engines
+        .open_endpoint(&server, &endpoint_name(&job.scope, &job.id), job.port)
+        .await?;
+    if let Some(instance) = core
+        .lock()
+        .region_mut(&job.scope)
+        .by_resource_mut(&job.resource_id)
+    {
         instance.server = Some(server);
         instance.endpoint_host = Some(address.to_string());
     }
@@ -106,7 +136,10 @@ async fn copies(core: &Core, engines: &Engines) -> Result<(), EngineError> {
         .iter()
         .flat_map(|(scope, region)| {
             region.snapshots.iter().filter_map(move |snapshot| {
-                let server = region.by_resource(&snapshot.instance.resource_id)?.server.clone()?;
+                let server = region
+                    .by_resource(&snapshot.instance.resource_id)?
+                    .server
+                    .clone()?;
                 Some((scope.clone(), snapshot.id.clone(), server))
             })
         })

@@ -423,10 +423,22 @@ type Problem = (Range<usize>, String, String);
 
 impl Spec {
     /// Account and region of a resource.
-    pub(crate) fn scope(&self, account: Option<&String>, region: Option<&String>) -> crate::rds::state::Scope {
-        let first = || self.accounts.first().map(|account| account.id.clone()).unwrap_or_default();
+    pub(crate) fn scope(
+        &self,
+        account: Option<&String>,
+        region: Option<&String>,
+    ) -> crate::rds::state::Scope {
+        let first = || {
+            self.accounts
+                .first()
+                .map(|account| account.id.clone())
+                .unwrap_or_default()
+        };
         crate::rds::state::Scope {
-            account: account.or(self.default_account.as_ref()).cloned().unwrap_or_else(first),
+            account: account
+                .or(self.default_account.as_ref())
+                .cloned()
+                .unwrap_or_else(first),
             region: region.unwrap_or(&self.default_region).clone(),
         }
     }
@@ -453,78 +465,149 @@ impl Spec {
     pub(crate) fn source_of(&self, near: &InstanceSpec) -> Option<&InstanceSpec> {
         let name = near.replica_of.as_ref()?;
         let place = self.scope(near.account.as_ref(), near.region.as_ref());
-        self.instances.iter().find(|other| other.id.get_ref() == name && self.scope(other.account.as_ref(), other.region.as_ref()) == place)
+        self.instances.iter().find(|other| {
+            other.id.get_ref() == name
+                && self.scope(other.account.as_ref(), other.region.as_ref()) == place
+        })
     }
 
     /// What the types cannot say: names exist, are unique and fit each other.
     pub(crate) fn check(&self) -> Result<(), Problem> {
         if self.accounts.is_empty() {
-            return Err((0..0, "accounts".to_owned(), "there is no account".to_owned()));
+            return Err((
+                0..0,
+                "accounts".to_owned(),
+                "there is no account".to_owned(),
+            ));
         }
         let mut seen = std::collections::BTreeSet::new();
         for instance in &self.instances {
             let id = instance.id.get_ref();
-            let problem = |key: &str, text: String| (instance.id.span(), format!("instances.{id}.{key}"), text);
+            let problem = |key: &str, text: String| {
+                (instance.id.span(), format!("instances.{id}.{key}"), text)
+            };
             let place = self.scope(instance.account.as_ref(), instance.region.as_ref());
-            if !self.accounts.iter().any(|account| account.id == place.account) {
-                return Err(problem("account", format!("there is no account {}", place.account)));
+            if !self
+                .accounts
+                .iter()
+                .any(|account| account.id == place.account)
+            {
+                return Err(problem(
+                    "account",
+                    format!("there is no account {}", place.account),
+                ));
             }
-            if !catalog::REGIONS.iter().any(|(region, _)| *region == place.region) {
-                return Err(problem("region", format!("there is no commercial region {}", place.region)));
+            if !catalog::REGIONS
+                .iter()
+                .any(|(region, _)| *region == place.region)
+            {
+                return Err(problem(
+                    "region",
+                    format!("there is no commercial region {}", place.region),
+                ));
             }
             if !seen.insert((place.clone(), id.to_ascii_lowercase())) {
                 return Err(problem("id", "the name is used twice".to_owned()));
             }
-            let cluster = instance.cluster.as_ref().and_then(|name| self.clusters.iter().find(|cluster| cluster.id.get_ref() == name));
+            let cluster = instance.cluster.as_ref().and_then(|name| {
+                self.clusters
+                    .iter()
+                    .find(|cluster| cluster.id.get_ref() == name)
+            });
             if let (Some(name), None) = (&instance.cluster, cluster) {
                 return Err(problem("cluster", format!("there is no cluster {name}")));
             }
             let source = self.source_of(instance);
             if let (Some(name), None) = (&instance.replica_of, source) {
-                return Err(problem("replica_of", format!("there is no instance {name} in the same account and region")));
+                return Err(problem(
+                    "replica_of",
+                    format!("there is no instance {name} in the same account and region"),
+                ));
             }
-            if source.is_none() && cluster.is_none() && (instance.engine.is_none() || instance.engine_version.is_none()) {
+            if source.is_none()
+                && cluster.is_none()
+                && (instance.engine.is_none() || instance.engine_version.is_none())
+            {
                 return Err(problem("engine", "engine and engine_version are needed unless it is a replica or a cluster member".to_owned()));
             }
             if source.is_none() && (instance.replica_sql.is_some()) {
-                return Err(problem("replica_sql", "only a replica has data of its own".to_owned()));
+                return Err(problem(
+                    "replica_sql",
+                    "only a replica has data of its own".to_owned(),
+                ));
             }
             if let Some(name) = &instance.parameter_group
                 && !name.starts_with("default.")
-                && !self.parameter_groups.iter().any(|group| group.name == *name && self.scope(group.account.as_ref(), group.region.as_ref()) == place)
+                && !self.parameter_groups.iter().any(|group| {
+                    group.name == *name
+                        && self.scope(group.account.as_ref(), group.region.as_ref()) == place
+                })
             {
-                return Err(problem("parameter_group", format!("there is no parameter group {name} in {}", place.region)));
+                return Err(problem(
+                    "parameter_group",
+                    format!("there is no parameter group {name} in {}", place.region),
+                ));
             }
             if let Some(name) = &instance.option_group
                 && !name.starts_with("default:")
-                && !self.option_groups.iter().any(|group| group.name == *name && self.scope(group.account.as_ref(), group.region.as_ref()) == place)
+                && !self.option_groups.iter().any(|group| {
+                    group.name == *name
+                        && self.scope(group.account.as_ref(), group.region.as_ref()) == place
+                })
             {
-                return Err(problem("option_group", format!("there is no option group {name} in {}", place.region)));
+                return Err(problem(
+                    "option_group",
+                    format!("there is no option group {name} in {}", place.region),
+                ));
             }
             if let Some(name) = &instance.subnet_group
                 && name != "default"
-                && !self.subnet_groups.iter().any(|group| group.name == *name && self.scope(group.account.as_ref(), group.region.as_ref()) == place)
+                && !self.subnet_groups.iter().any(|group| {
+                    group.name == *name
+                        && self.scope(group.account.as_ref(), group.region.as_ref()) == place
+                })
             {
-                return Err(problem("subnet_group", format!("there is no subnet group {name} in {}", place.region)));
+                return Err(problem(
+                    "subnet_group",
+                    format!("there is no subnet group {name} in {}", place.region),
+                ));
             }
-            for key in [&instance.kms_key, &instance.performance_insights_kms_key].into_iter().flatten() {
-                if !key.starts_with("alias/aws/") && !self.keys.iter().any(|known| known.alias == *key) {
+            for key in [&instance.kms_key, &instance.performance_insights_kms_key]
+                .into_iter()
+                .flatten()
+            {
+                if !key.starts_with("alias/aws/")
+                    && !self.keys.iter().any(|known| known.alias == *key)
+                {
                     return Err(problem("kms_key", format!("there is no key {key}")));
                 }
             }
             if instance.monitoring_interval > 0 && instance.monitoring_role.is_none() {
-                return Err(problem("monitoring_role", "monitoring needs a role".to_owned()));
+                return Err(problem(
+                    "monitoring_role",
+                    "monitoring needs a role".to_owned(),
+                ));
             }
         }
         for snapshot in &self.snapshots {
             let id = snapshot.id.get_ref();
             let known = match (&snapshot.instance, &snapshot.cluster) {
-                (Some(name), None) => self.instances.iter().any(|instance| instance.id.get_ref() == name),
-                (None, Some(name)) => self.clusters.iter().any(|cluster| cluster.id.get_ref() == name),
+                (Some(name), None) => self
+                    .instances
+                    .iter()
+                    .any(|instance| instance.id.get_ref() == name),
+                (None, Some(name)) => self
+                    .clusters
+                    .iter()
+                    .any(|cluster| cluster.id.get_ref() == name),
                 _ => false,
             };
             if !known {
-                return Err((snapshot.id.span(), format!("snapshots.{id}"), "names neither a known instance nor a known cluster".to_owned()));
+                return Err((
+                    snapshot.id.span(),
+                    format!("snapshots.{id}"),
+                    "names neither a known instance nor a known cluster".to_owned(),
+                ));
             }
         }
         Ok(())
