@@ -80,7 +80,7 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
     let page = page(params, found, 100, limit)?;
     result(|xml| {
         xml.list("DBInstances", "DBInstance", page.items, |xml, instance| {
-            write(xml, scope, region, instance, now)
+            write(xml, scope, region, instance, now);
         });
         xml.optional("Marker", page.marker);
     })
@@ -141,12 +141,12 @@ pub(crate) fn write(
     }
     if let Some(group) = region.subnet_groups.get(&instance.subnet_group) {
         xml.element("DBSubnetGroup", |xml| {
-            super::groups::write_subnet_group(xml, group, None)
+            super::groups::write_subnet_group(xml, group, None);
         });
     }
     xml.value("PreferredMaintenanceWindow", &instance.maintenance_window);
     xml.element("PendingModifiedValues", |xml| {
-        write_pending(xml, &instance.pending)
+        write_pending(xml, &instance.pending);
     });
     // Five-minute steps behind the present, as the transaction logs are shipped.
     if instance.backup_retention > 0 && instance.created.is_some() && !instance.is_cluster_member()

@@ -431,3 +431,85 @@ async fn a_new_instance_is_not_found_at_first() {
     bench.pass(16).await;
     assert_eq!(bench.status("new").await, "creating");
 }
+
+#[tokio::test]
+async fn a_copy_to_another_region_needs_a_key_there_and_names_its_source() {
+    let bench = Bench::with(NO_LAG).await;
+    bench.snapshot("locked", "s").await;
+    let bench = Bench {
+        region: "us-east-1",
+        ..bench
+    };
+    let arn = "arn:aws:rds:eu-central-1:111122223333:snapshot:s";
+    let copy = [
+        ("SourceDBSnapshotIdentifier", arn),
+        ("TargetDBSnapshotIdentifier", "t"),
+    ];
+    bench
+        .refused("CopyDBSnapshot", &copy, "InvalidParameterCombination")
+        .await;
+    bench
+        .ok(
+            "CopyDBSnapshot",
+            &[&copy[..], &[("KmsKeyId", "alias/mine")]].concat(),
+        )
+        .await;
+    bench.until_snapshot("t").await;
+    let copied = bench
+        .ok("DescribeDBSnapshots", &[("DBSnapshotIdentifier", "t")])
+        .await;
+    assert_eq!(
+        copied.text("SourceDBSnapshotIdentifier").as_deref(),
+        Some(arn)
+    );
+    assert!(
+        copied
+            .text("KmsKeyId")
+            .is_some_and(|key| key.starts_with("arn:aws:kms:us-east-1:"))
+    );
+    // Neither a restore nor a deletion reaches into another region.
+    bench
+        .refused(
+            "RestoreDBInstanceFromDBSnapshot",
+            &[
+                ("DBInstanceIdentifier", "new"),
+                ("DBSnapshotIdentifier", arn),
+            ],
+            "DBSnapshotNotFound",
+        )
+        .await;
+    bench
+        .refused(
+            "DeleteDBSnapshot",
+            &[("DBSnapshotIdentifier", arn)],
+            "DBSnapshotNotFound",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn what_a_disabled_key_encrypts_can_neither_be_copied_nor_restored() {
+    let more = "[[instances]]\nid = \"stuck\"\nengine = \"mysql\"\nengine_version = \"8.0.39\"\nkms_key = \"alias/disabled\"\n[[snapshots]]\nid = \"s\"\ninstance = \"stuck\"\n";
+    let bench = Bench::with(more).await;
+    bench
+        .refused(
+            "CopyDBSnapshot",
+            &[
+                ("SourceDBSnapshotIdentifier", "s"),
+                ("TargetDBSnapshotIdentifier", "t"),
+                ("KmsKeyId", "alias/mine"),
+            ],
+            "KMSKeyNotAccessibleFault",
+        )
+        .await;
+    bench
+        .refused(
+            "RestoreDBInstanceFromDBSnapshot",
+            &[
+                ("DBInstanceIdentifier", "new"),
+                ("DBSnapshotIdentifier", "s"),
+            ],
+            "KMSKeyNotAccessibleFault",
+        )
+        .await;
+}
