@@ -1,3 +1,73 @@
-//! `atrest`: the command line.
+//! `atrest`: parse, log, run, map errors to exit codes. No logic.
 
-fn main() {}
+mod cli;
+mod commands;
+mod exit;
+mod logging;
+mod progress;
+mod terminal;
+
+use std::process::ExitCode;
+
+use anstream::eprintln;
+use clap::Parser as _;
+use owo_colors::OwoColorize as _;
+
+use crate::cli::Cli;
+use crate::exit::{Exit, ExpectedError};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Ok
+            };
+            // Nothing is left to do when not even this can be printed.
+            let _printed = error.print();
+            return code.into();
+        }
+    };
+    terminal::apply(cli.output.color);
+    logging::init(&cli.output);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            report(&anyhow::Error::new(error));
+            return Exit::Internal.into();
+        }
+    };
+    let result = runtime.block_on(commands::run(cli));
+    // Tasks that wait for a signal must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => report(&error).into(),
+    }
+}
+
+/// Says what went wrong, in one line and a hint.
+#[expect(clippy::print_stderr, reason = "this is where errors reach the user")]
+fn report(error: &anyhow::Error) -> Exit {
+    if terminal::is_broken_pipe(error) {
+        return Exit::Ok;
+    }
+    if let Some(expected) = error.downcast_ref::<ExpectedError>() {
+        eprintln!("{} {}", "error:".red().bold(), expected.message);
+        if !expected.hint.is_empty() {
+            eprintln!("{} {}", "hint:".cyan(), expected.hint);
+        }
+        return expected.exit;
+    }
+    eprintln!("{} {error:#}", "internal error:".red().bold());
+    eprintln!(
+        "{} this is a bug; please report it with the command line and -vv output",
+        "hint:".cyan()
+    );
+    Exit::Internal
+}

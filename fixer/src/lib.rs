@@ -1,1 +1,17 @@
 //! Plans and runs the migration to encrypted storage.
+//!
+//! The order of trust: RDS is the truth, the journal remembers what was intended, the plan says what is wanted. See
+//! docs/design/0001-cold-migration.md and 0002-journal-and-executor.md.
+
+pub mod accounts;
+mod calls;
+pub mod clock;
+pub mod executor;
+pub mod fault;
+mod observatory;
+pub mod options;
+mod permit;
+pub mod planner;
+mod requests;
+mod steps;
+pub mod store;

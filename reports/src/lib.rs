@@ -1,1 +1,24 @@
 //! Renders what the other crates found: tables, JSON, unified diffs.
+//!
+//! Every function takes a finished value and writes to what it is given; none reads anything or looks at the terminal.
+//! Text from outside (identifiers, tags, SQL) passes [`printable`] before it reaches a terminal.
+
+mod diff;
+mod event;
+mod files;
+mod format;
+mod plan;
+mod run;
+mod scan;
+mod style;
+mod text;
+
+pub use diff::diff;
+pub use event::event_line;
+pub use files::write_atomically;
+pub use format::{DiffFormat, Output, ScanFormat, UnknownFormat};
+pub use plan::plan;
+pub use run::run;
+pub use scan::scan;
+pub use style::Style;
+pub use text::{duration, printable};

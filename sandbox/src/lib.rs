@@ -29,11 +29,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::engine::{EngineError, EngineMode, Engines};
+pub use crate::engine::EngineMode;
+use crate::engine::{EngineError, Engines};
 use crate::fault::Faults;
 use crate::http::Service;
 use crate::log::RequestLog;
-pub use crate::scenario::{Scenario, ScenarioError};
+pub use crate::scenario::{Access, Scenario, ScenarioError};
 use crate::world::Core;
 
 /// How a sandbox is to be.

@@ -1,1 +1,11 @@
 //! Reads RDS, KMS, STS and MySQL: inventory, pair diff, accounts; never writes.
+
+pub mod access;
+pub mod aws;
+pub mod compare;
+pub mod error;
+pub mod inventory;
+pub mod mysql;
+pub mod pair;
+pub mod rds;
+mod xml;

@@ -65,6 +65,28 @@ pub enum ScenarioError {
     },
 }
 
+/// What a client needs to use a sandbox of a scenario. The secrets are those of the scenario file: they open nothing
+/// but the sandbox.
+#[derive(Clone)]
+pub struct Access {
+    /// Account id.
+    pub account: String,
+    /// Access key.
+    pub access_key_id: String,
+    /// Its secret; any text when the scenario gives none.
+    pub secret_access_key: String,
+    /// Regions with instances, sorted.
+    pub regions: Vec<String>,
+    /// Master password of instances that name none.
+    pub master_password: String,
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Access").field("account", &self.account).field("regions", &self.regions).finish_non_exhaustive()
+    }
+}
+
 impl Scenario {
     /// Reads a scenario file; files of SQL that it names are read beside it.
     ///
@@ -113,6 +135,29 @@ impl Scenario {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What a client needs to use the first account.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        let first = self.spec.accounts.first();
+        let mut regions: Vec<String> = self
+            .spec
+            .instances
+            .iter()
+            .map(|instance| instance.region.clone().unwrap_or_else(|| self.spec.default_region.clone()))
+            .collect();
+        regions.sort();
+        regions.dedup();
+        Access {
+            account: first.map(|account| account.id.clone()).unwrap_or_default(),
+            access_key_id: first.map(|account| account.access_key_id.clone()).unwrap_or_default(),
+            secret_access_key: first
+                .and_then(|account| account.secret_access_key.as_ref())
+                .map_or_else(|| "any".to_owned(), |secret| secret.0.0.clone()),
+            regions,
+            master_password: self.spec.default_password.0.0.clone(),
+        }
     }
 
     pub(crate) fn spec(&self) -> &Spec {

@@ -196,7 +196,7 @@ def main():
     neighbours()
     lossless()
     source = instance("prod-three")
-    restored_with = dict(StorageType="gp2", DBParameterGroupName="prod-mysql-5-7", PubliclyAccessible=True, CopyTagsToSnapshot=True,
+    restored_with = dict(StorageType="gp2", DBParameterGroupName="wiki-mariadb-10-11", PubliclyAccessible=True, CopyTagsToSnapshot=True,
                          PreferredBackupWindow=source["PreferredBackupWindow"], EnableCloudwatchLogsExports=["error", "general"])
     modified_to = dict(MaxAllocatedStorage=200, PreferredMaintenanceWindow=source["PreferredMaintenanceWindow"])
     before, after = migrate("prod-three", restored_with, modified_to)

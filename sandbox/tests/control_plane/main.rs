@@ -1,5 +1,5 @@
 //! The rules of the control plane over HTTP, on a clock that stands still until it is told to go on.
-#![expect(clippy::indexing_slicing, clippy::format_push_string, reason = "tests")]
+#![expect(clippy::format_push_string, reason = "tests")]
 
 mod client;
 mod protocol;

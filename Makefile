@@ -1,0 +1,23 @@
+# make demo  the whole loop on a sandbox inside one process
+# make test  everything that is tested
+# On a new Debian machine with Rust and apt both install what is missing into a cache folder of the user.
+
+CARGO ?= cargo
+ENGINES := sandbox/install-engines.sh
+
+.PHONY: demo test engines lint
+demo: engines
+	$(CARGO) run --locked --quiet -- demo
+
+engines:
+	@$(ENGINES) mariadb1011 || { s=$$?; [ $$s -eq 3 ] && echo "engines: control plane only" >&2; [ $$s -eq 3 ]; }
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+test: lint
+	@$(ENGINES) mariadb1011 mysql57
+	@if $(CARGO) nextest --version >/dev/null 2>&1; \
+	  then $(CARGO) nextest run --locked --workspace; \
+	  else echo "cargo-nextest is not installed: running cargo test" >&2; $(CARGO) test --locked --workspace; fi

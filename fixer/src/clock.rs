@@ -1,0 +1,44 @@
+//! Time: the only place that sleeps or reads a clock.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+/// How often to look, and how long to trust a stale answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Time between two describe loops of a region.
+    pub poll: Duration,
+    /// How long after a mutation a describe answer may still show the time before it. RDS is not read-your-writes:
+    /// a rename may take a minute to show. A mutation whose answer was lost is sent again only after this long without
+    /// a trace of it.
+    pub consistency: Duration,
+    /// Looks in a row that must agree before a step counts as done: `available` flickers.
+    pub confirmations: u32,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_secs(10),
+            consistency: Duration::from_secs(180),
+            confirmations: 3,
+        }
+    }
+}
+
+/// Now, for records.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Now, for measuring.
+pub(crate) fn instant() -> Instant {
+    Instant::now()
+}
+
+/// Waits.
+pub(crate) async fn sleep(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}

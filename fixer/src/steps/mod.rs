@@ -1,0 +1,268 @@
+//! The steps: each is an observation and at most one mutation. Nothing here waits, sleeps or writes the journal.
+
+mod aws;
+mod sql;
+mod validate;
+
+use std::collections::BTreeMap;
+
+use atrest_model::instance::DbInstance;
+use atrest_model::plan::{Action, Migration, Plan, Step, Target};
+use atrest_scanner::access::MysqlAuth;
+use atrest_scanner::rds::Rds;
+use serde_json::Value;
+
+use crate::fault::Fault;
+use crate::observatory::RegionView;
+use crate::permit::Permit;
+
+/// What a step sees.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    /// The effect is not there: act.
+    Absent {
+        /// What is seen instead.
+        state: String,
+    },
+    /// The effect is on its way.
+    Pending {
+        /// What is seen.
+        state: String,
+    },
+    /// The effect is there.
+    Done {
+        /// What is seen, in words.
+        detail: String,
+        /// What later steps need to know.
+        result: Value,
+    },
+    /// It will not come about by waiting.
+    Stuck {
+        /// Why.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Validation found drift.
+    Drift {
+        /// Number of entries.
+        drift: usize,
+    },
+}
+
+impl Seen {
+    fn absent(state: impl Into<String>) -> Self {
+        Self::Absent {
+            state: state.into(),
+        }
+    }
+
+    fn pending(state: impl Into<String>) -> Self {
+        Self::Pending {
+            state: state.into(),
+        }
+    }
+
+    fn done(detail: impl Into<String>) -> Self {
+        Self::Done {
+            detail: detail.into(),
+            result: Value::Null,
+        }
+    }
+
+    fn stuck(reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Stuck {
+            reason: reason.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// What a step may use.
+#[derive(Debug)]
+pub(crate) struct Cx<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) migration: &'a Migration,
+    pub(crate) rds: &'a Rds,
+    pub(crate) mysql: Option<&'a MysqlAuth>,
+    /// `DbiResourceId` of every instance that a step of this migration has made.
+    pub(crate) made: &'a BTreeMap<String, String>,
+    /// Folder for reports.
+    pub(crate) store: &'a crate::executor::SharedStore,
+}
+
+impl Cx<'_> {
+    /// The `DbiResourceId` behind a target.
+    fn id<'t>(&'t self, target: &'t Target) -> Result<&'t str, Fault> {
+        match target {
+            Target::Old(id) => Ok(id),
+            Target::MadeBy(step) => {
+                self.made.get(step).map(String::as_str).ok_or_else(|| {
+                    Fault::Plan(format!("step {step} has not made its instance yet"))
+                })
+            }
+        }
+    }
+
+    /// The instance behind a target, if the view shows it.
+    fn find<'v>(
+        &self,
+        view: &'v RegionView,
+        target: &Target,
+    ) -> Result<Option<&'v DbInstance>, Fault> {
+        Ok(view.by_resource_id(self.id(target)?))
+    }
+}
+
+/// Whether a step looks at snapshots.
+pub(crate) fn looks_at_snapshots(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Snapshot { .. } | Action::EncryptedCopy { .. }
+    )
+}
+
+/// How many looks in a row must agree that the step is done. Statuses flicker after a change; everything else is a
+/// fact once it is seen.
+pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
+    match action {
+        Action::Rename { .. }
+        | Action::Restore { .. }
+        | Action::CreateReplica { .. }
+        | Action::Modify { .. }
+        | Action::Settle { .. }
+        | Action::Quiesce { .. } => wanted.max(1),
+        Action::Claim { .. }
+        | Action::Snapshot { .. }
+        | Action::EncryptedCopy { .. }
+        | Action::AddRole { .. }
+        | Action::Accounts { .. }
+        | Action::Configuration { .. }
+        | Action::Validate
+        | Action::Rescan => 1,
+    }
+}
+
+/// What is done, for events: the API operation or the SQL procedure.
+pub(crate) fn operation(action: &Action) -> &'static str {
+    action.operation().unwrap_or(match action {
+        Action::Accounts { .. } => "CREATE USER, GRANT",
+        Action::Configuration { .. } => "CALL mysql.rds_set_configuration",
+        _ => "compare",
+    })
+}
+
+/// Looks.
+pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Result<Seen, Fault> {
+    match &step.action {
+        Action::Claim { instance, tags } => aws::claim(cx, view, instance, tags),
+        Action::Rename {
+            instance, from, to, ..
+        } => aws::rename(cx, view, instance, from.as_str(), to.as_str()),
+        Action::Quiesce { instance } => sql::quiesce(cx, view, instance).await,
+        Action::Snapshot {
+            instance, snapshot, ..
+        } => {
+            let source = cx.id(instance)?.to_owned();
+            aws::snapshot(cx, view, snapshot, &source, None)
+        }
+        Action::EncryptedCopy {
+            snapshot,
+            kms_key_id,
+            ..
+        } => aws::snapshot(
+            cx,
+            view,
+            snapshot,
+            &cx.migration.source.dbi_resource_id,
+            Some(kms_key_id),
+        ),
+        Action::Restore { name, .. } => aws::made(cx, view, step, name.as_str(), false),
+        Action::CreateReplica { name, .. } => aws::made(cx, view, step, name.as_str(), true),
+        Action::Modify { instance, request } => aws::modify(cx, view, instance, request),
+        Action::Settle { instance } => aws::settle(cx, view, instance),
+        Action::AddRole {
+            instance,
+            role_arn,
+            feature_name,
+        } => aws::role(cx, view, instance, role_arn, feature_name),
+        Action::Accounts { old, new } => sql::accounts(cx, view, old, new).await,
+        Action::Configuration { old, new } => sql::configuration(cx, view, old, new).await,
+        Action::Validate => validate::validate(cx, view).await,
+        Action::Rescan => validate::rescan(cx, view),
+    }
+}
+
+/// Issues the one mutation of the step. The permit is the proof that the intent is durable.
+pub(crate) async fn act(
+    cx: &Cx<'_>,
+    step: &Step,
+    view: &RegionView,
+    _permit: &Permit,
+) -> Result<(), Fault> {
+    use crate::calls;
+    let name_of = |target: &Target| -> Result<String, Fault> {
+        let id = cx.id(target)?;
+        view.by_resource_id(id)
+            .map(|instance| instance.identifier().to_owned())
+            .ok_or_else(|| Fault::Plan(format!("no DB instance has resource id {id} any more")))
+    };
+    match &step.action {
+        Action::Claim { instance, tags } => {
+            let id = cx.id(instance)?;
+            let arn = view
+                .by_resource_id(id)
+                .map(|i| i.arn().to_owned())
+                .unwrap_or_default();
+            calls::add_tags(cx.rds, &arn, tags).await
+        }
+        Action::Rename { from, to, .. } => calls::rename(cx.rds, from.as_str(), to.as_str()).await,
+        Action::Quiesce { instance } | Action::Settle { instance } => {
+            calls::reboot(cx.rds, &name_of(instance)?).await
+        }
+        Action::Snapshot {
+            instance,
+            snapshot,
+            tags,
+        } => calls::create_snapshot(cx.rds, &name_of(instance)?, snapshot, tags).await,
+        Action::EncryptedCopy {
+            source_snapshot,
+            snapshot,
+            kms_key_id,
+            tags,
+        } => calls::copy_snapshot(cx.rds, source_snapshot, snapshot, kms_key_id, tags).await,
+        Action::Restore {
+            snapshot,
+            name,
+            request,
+        } => calls::restore(cx.rds, snapshot, name.as_str(), request).await,
+        Action::CreateReplica {
+            source,
+            name,
+            request,
+        } => calls::create_replica(cx.rds, &name_of(source)?, name.as_str(), request).await,
+        Action::Modify { instance, request } => {
+            let id = cx.id(instance)?;
+            let shown = view
+                .by_resource_id(id)
+                .ok_or_else(|| Fault::Plan(format!("no DB instance has resource id {id}")))?;
+            calls::modify(
+                cx.rds,
+                shown.identifier(),
+                &crate::requests::missing(request, shown),
+            )
+            .await
+        }
+        Action::AddRole {
+            instance,
+            role_arn,
+            feature_name,
+        } => calls::add_role(cx.rds, &name_of(instance)?, role_arn, feature_name).await,
+        Action::Accounts { old, new } => sql::clone_accounts(cx, view, old, new).await,
+        Action::Configuration { old, new } => sql::set_configuration(cx, view, old, new).await,
+        Action::Validate | Action::Rescan => Err(Fault::Plan(format!(
+            "step {} has nothing to do but to look",
+            step.id
+        ))),
+    }
+}

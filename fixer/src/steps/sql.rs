@@ -1,0 +1,403 @@
+//! Steps that go through MySQL: who is connected, accounts of replicas, binlog retention.
+
+use std::collections::BTreeMap;
+
+use atrest_model::account::{DiffOptions, Name, Rendering, Scope, render};
+use atrest_model::instance::DbInstance;
+use atrest_model::plan::Target;
+use atrest_scanner::access::{self, AccessError, MysqlAuth};
+use atrest_scanner::mysql::{self, Connection, ConnectionKind, MysqlError};
+use serde_json::json;
+
+use super::{Cx, Seen};
+use crate::accounts;
+use crate::fault::Fault;
+use crate::observatory::RegionView;
+
+impl From<AccessError> for Fault {
+    fn from(error: AccessError) -> Self {
+        Self::Mysql {
+            message: error.to_string(),
+            transient: error.is_transient(),
+            hint: error.hint(),
+        }
+    }
+}
+
+impl From<accounts::ApplyError> for Fault {
+    fn from(error: accounts::ApplyError) -> Self {
+        let hint = error
+            .hint()
+            .unwrap_or("the message above is the server's own");
+        match error {
+            accounts::ApplyError::Server { source, .. } | accounts::ApplyError::Read(source) => {
+                source.into()
+            }
+            refused => Self::Mysql {
+                message: refused.to_string(),
+                transient: false,
+                hint,
+            },
+        }
+    }
+}
+
+impl From<accounts::ConfigurationError> for Fault {
+    fn from(error: accounts::ConfigurationError) -> Self {
+        match error {
+            accounts::ConfigurationError::Server { source, .. } => source.into(),
+            refused => Self::Mysql {
+                message: refused.to_string(),
+                transient: false,
+                hint: "set the value by hand on the new instance, then resume",
+            },
+        }
+    }
+}
+
+impl From<MysqlError> for Fault {
+    fn from(error: MysqlError) -> Self {
+        AccessError::from(error).into()
+    }
+}
+
+/// The login and the instance, or why there is nothing to ask.
+fn server<'a>(cx: &Cx<'a>, view: &'a RegionView, target: &Target) -> Result<Server<'a>, Fault> {
+    let Some(instance) = cx.find(view, target)? else {
+        return Ok(Server::NotShown);
+    };
+    match cx.mysql {
+        Some(auth) if instance.is_mysql_family() => Ok(Server::Asked(instance, auth)),
+        _ => Ok(Server::NotAsked(instance)),
+    }
+}
+
+enum Server<'a> {
+    Asked(&'a DbInstance, &'a MysqlAuth),
+    NotAsked(&'a DbInstance),
+    NotShown,
+}
+
+/// No client may be connected. RDS has restarted the engine for the rename, so whoever is there came after it.
+pub(super) async fn quiesce(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    target: &Target,
+) -> Result<Seen, Fault> {
+    let (instance, auth) = match server(cx, view, target)? {
+        Server::Asked(instance, auth) => (instance, auth),
+        Server::NotAsked(instance) if instance.is_ready() => {
+            return Ok(Seen::Done {
+                detail: "not proven: the server is not asked; the rename has restarted it"
+                    .to_owned(),
+                result: json!({"proven": false}),
+            });
+        }
+        Server::NotAsked(instance) => return Ok(Seen::pending(instance.status().to_owned())),
+        Server::NotShown => return Ok(Seen::pending("not shown")),
+    };
+    if !instance.is_ready() {
+        return Ok(Seen::pending(instance.status().to_owned()));
+    }
+    let mut connection = access::open(instance, auth).await?;
+    let found = mysql::client_connections(&mut connection).await;
+    let position = mysql::binlog_position(&mut connection).await;
+    connection.close().await;
+    let clients: Vec<String> = found?
+        .into_iter()
+        .filter(|client| client.kind == ConnectionKind::Client)
+        .map(|client| format!("{}@{}", client.user, client.host))
+        .collect();
+    if !clients.is_empty() {
+        return Ok(Seen::absent(format!(
+            "still connected: {}",
+            clients.join(", ")
+        )));
+    }
+    let position = position
+        .ok()
+        .flatten()
+        .map(|at| json!({"file": at.file, "position": at.position}));
+    Ok(Seen::Done {
+        detail: "no client is connected".to_owned(),
+        result: json!({"proven": true, "binlog_position": position}),
+    })
+}
+
+/// Both sides of a pair, connected.
+struct Sides {
+    old: Connection,
+    new: Connection,
+    master_username: String,
+}
+
+impl Sides {
+    async fn close(self) {
+        self.old.close().await;
+        self.new.close().await;
+    }
+}
+
+/// What was ready a moment ago is not any more; nothing was done.
+fn not_ready() -> Fault {
+    Fault::Mysql {
+        message: "a server is not ready any more".to_owned(),
+        transient: true,
+        hint: "wait until the instance is available",
+    }
+}
+
+/// Connects to both sides; `Err(Seen)` when that has to wait or there is nothing to ask.
+async fn sides(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    old: &Target,
+    new: &Target,
+) -> Result<Result<Sides, Seen>, Fault> {
+    let (old, new) = match (server(cx, view, old)?, server(cx, view, new)?) {
+        (Server::Asked(old, _), Server::Asked(new, auth)) => ((old, auth), (new, auth)),
+        (Server::NotShown, _) | (_, Server::NotShown) => {
+            return Ok(Err(Seen::pending("not shown")));
+        }
+        _ => return Ok(Err(Seen::done("not asked"))),
+    };
+    if !old.0.is_ready() || !new.0.is_ready() {
+        return Ok(Err(Seen::pending(format!(
+            "{} and {}",
+            old.0.status(),
+            new.0.status()
+        ))));
+    }
+    let master_username = old.0.master_username().to_owned();
+    let (old, new) = futures::try_join!(access::open(old.0, old.1), access::open(new.0, new.1))?;
+    Ok(Ok(Sides {
+        old,
+        new,
+        master_username,
+    }))
+}
+
+/// What is missing on the new side.
+async fn rendering(sides: &mut Sides) -> Result<Rendering, Fault> {
+    let (old, new) = futures::try_join!(
+        mysql::read_accounts(&mut sides.old),
+        mysql::read_accounts(&mut sides.new)
+    )?;
+    let options = DiffOptions {
+        master_username: Some(Name::from(sides.master_username.as_str())),
+    };
+    render(&old, &new, Scope::Missing, &options).map_err(|refusal| Fault::Mysql {
+        message: refusal.to_string(),
+        transient: false,
+        hint: "make the settings of both sides equal, then resume",
+    })
+}
+
+/// Accounts that only the old replica has are made on the new one, once it has caught up: until then an account that
+/// comes from the source looks missing, and making it would break replication.
+pub(super) async fn accounts(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    old: &Target,
+    new: &Target,
+) -> Result<Seen, Fault> {
+    let mut sides = match sides(cx, view, old, new).await? {
+        Ok(sides) => sides,
+        Err(seen) => return Ok(seen),
+    };
+    if let Some(behind) = behind(cx, view, new, &mut sides.new).await? {
+        sides.close().await;
+        return Ok(behind);
+    }
+    let found = rendering(&mut sides).await;
+    sides.close().await;
+    let found = found?;
+    if found.statements.is_empty() {
+        let left: Vec<String> = found
+            .not_transferable
+            .iter()
+            .map(|n| format!("{}: {}", n.what, n.reason))
+            .collect();
+        return Ok(Seen::Done {
+            detail: if left.is_empty() {
+                "nothing is missing".to_owned()
+            } else {
+                format!("not transferable: {}", left.join("; "))
+            },
+            result: json!({"not_transferable": left}),
+        });
+    }
+    Ok(Seen::absent(format!(
+        "{} statements to run",
+        found.statements.len()
+    )))
+}
+
+/// Why a replica has to be waited for: not all of its source's log is applied.
+async fn behind(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    replica: &Target,
+    on: &mut Connection,
+) -> Result<Option<Seen>, Fault> {
+    let Some(instance) = cx.find(view, replica)? else {
+        return Ok(Some(Seen::pending("not shown")));
+    };
+    let Some(source) = instance
+        .replica_source()
+        .and_then(|name| view.by_name(name))
+    else {
+        return Ok(None);
+    };
+    let Some(auth) = cx.mysql else {
+        return Ok(None);
+    };
+    let mut source = access::open(source, auth).await?;
+    let end = mysql::binlog_position(&mut source).await;
+    source.close().await;
+    let channels = mysql::replication_status(on).await?;
+    let Some(channel) = channels.first() else {
+        return Ok(Some(Seen::pending("does not replicate yet")));
+    };
+    if let Some((code, text)) = channel
+        .sql_error
+        .as_ref()
+        .or(channel.io_error.as_ref())
+        .filter(|(code, _)| *code != 0)
+    {
+        return Ok(Some(Seen::stuck(
+            format!(
+                "replication of {} stopped with error {code}: {text}",
+                instance.identifier()
+            ),
+            "mend replication (mysql.rds_skip_repl_error if that is right), then resume",
+        )));
+    }
+    let (Some(end), Some(applied)) = (end?, &channel.applied) else {
+        return Ok(Some(Seen::pending("no position to compare yet")));
+    };
+    if applied.order() < end.order() {
+        return Ok(Some(Seen::pending(format!(
+            "applied {}:{} of {}:{}",
+            applied.file, applied.position, end.file, end.position
+        ))));
+    }
+    Ok(None)
+}
+
+/// Runs the statements that are missing.
+pub(super) async fn clone_accounts(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    old: &Target,
+    new: &Target,
+) -> Result<(), Fault> {
+    let mut sides = sides(cx, view, old, new)
+        .await?
+        .map_err(|_seen| not_ready())?;
+    let brought = async {
+        let theirs = mysql::read_accounts(&mut sides.old).await?;
+        // Where the server lets us: an account of one replica does not belong into its binlog.
+        accounts::keep_out_of_binlog(&mut sides.new).await?;
+        let options = DiffOptions {
+            master_username: Some(Name::from(sides.master_username.as_str())),
+        };
+        accounts::bring_over(
+            &mut sides.new,
+            &theirs,
+            Scope::Missing,
+            &options,
+            accounts::OnGrantError::Report,
+        )
+        .await
+        .map_err(Fault::from)
+    }
+    .await;
+    sides.close().await;
+    let report = brought?.report;
+    match report.failed.first() {
+        None => Ok(()),
+        Some(first) => Err(Fault::Mysql {
+            message: format!(
+                "{} of {} account statements failed; the first, for {}: {}",
+                report.failed.len(),
+                report.failed.len() + report.applied.len(),
+                first.account,
+                first.message
+            ),
+            transient: false,
+            hint: first.hint.unwrap_or(
+                "give the account what it lacks on the new replica by hand, then resume",
+            ),
+        }),
+    }
+}
+
+/// Values of `mysql.rds_show_configuration` that the new side lacks. What is NULL on the old side is left alone.
+async fn wanted(sides: &mut Sides) -> Result<Option<BTreeMap<String, String>>, Fault> {
+    let (old, new) = futures::try_join!(
+        mysql::show_configuration(&mut sides.old),
+        mysql::show_configuration(&mut sides.new)
+    )?;
+    let (Some(old), Some(new)) = (old, new) else {
+        return Ok(None);
+    };
+    Ok(Some(
+        old.into_iter()
+            .filter_map(|(name, value)| {
+                let value = value?;
+                let same = new.get(&name).and_then(Option::as_ref) == Some(&value);
+                (!same).then_some((name, value))
+            })
+            .collect(),
+    ))
+}
+
+/// Binlog retention lives in the data: a restore has it, a new replica does not.
+pub(super) async fn configuration(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    old: &Target,
+    new: &Target,
+) -> Result<Seen, Fault> {
+    let mut sides = match sides(cx, view, old, new).await? {
+        Ok(sides) => sides,
+        Err(seen) => return Ok(seen),
+    };
+    let found = wanted(&mut sides).await;
+    sides.close().await;
+    Ok(match found? {
+        None => Seen::done("there is no mysql.rds_show_configuration on both sides"),
+        Some(wanted) if wanted.is_empty() => Seen::done("equal"),
+        Some(wanted) => {
+            let list: Vec<String> = wanted
+                .iter()
+                .map(|(name, value)| format!("{name} = {value}"))
+                .collect();
+            Seen::absent(format!("to set: {}", list.join(", ")))
+        }
+    })
+}
+
+/// Sets what differs.
+pub(super) async fn set_configuration(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    old: &Target,
+    new: &Target,
+) -> Result<(), Fault> {
+    let mut sides = sides(cx, view, old, new)
+        .await?
+        .map_err(|_seen| not_ready())?;
+    let done = async {
+        for (name, value) in wanted(&mut sides).await?.unwrap_or_default() {
+            accounts::set_configuration(&mut sides.new, &name, Some(&value))
+                .await
+                .map_err(Fault::from)?;
+        }
+        Ok(())
+    }
+    .await;
+    sides.close().await;
+    done
+}

@@ -1,0 +1,133 @@
+//! Validation before the cutover, and the policy asked again after it.
+
+use atrest_model::Tool;
+use atrest_model::diff::{DiffReport, SCHEMA_VERSION};
+use atrest_model::instance::DbInstance;
+use atrest_model::plan::Target;
+use atrest_scanner::compare::{self, Pair};
+use serde_json::json;
+
+use super::{Cx, Seen};
+use crate::clock;
+use crate::fault::Fault;
+use crate::observatory::RegionView;
+
+/// Compares every member with its successor. Drift stops the migration; the report lies in the run folder either way.
+pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
+    let mut sides: Vec<(&str, &DbInstance, &DbInstance)> = Vec::new();
+    for member in cx.migration.members() {
+        let old = view.by_resource_id(&member.dbi_resource_id);
+        let new = cx.find(view, &Target::MadeBy(member.made_by.clone()))?;
+        let (Some(old), Some(new)) = (old, new) else {
+            return Ok(Seen::pending(format!("{} is not shown", member.identifier)));
+        };
+        if let Some(busy) = [old, new].into_iter().find(|side| !side.is_ready()) {
+            return Ok(Seen::pending(format!(
+                "{} is {}",
+                busy.identifier(),
+                busy.status()
+            )));
+        }
+        sides.push((member.identifier.as_str(), old, new));
+    }
+    let (old_names, new_names) = compare::names_of(cx.migration);
+    let mut pairs = Vec::new();
+    for (name, old, new) in sides {
+        let pair = Pair {
+            name,
+            old,
+            new,
+            old_names: &old_names,
+            new_names: &new_names,
+        };
+        pairs
+            .push(compare::pair(cx.rds, &pair, cx.mysql, &cx.plan.mysql, cx.plan.data_check).await);
+    }
+    let report = DiffReport {
+        schema_version: SCHEMA_VERSION,
+        tool: Tool::current(),
+        created: clock::now(),
+        pairs,
+    };
+    // A read that failed is no proof. What the plan left out from the start is.
+    if let Some(unread) = report.pairs.iter().find_map(|pair| unexpected(cx, pair)) {
+        return Ok(Seen::pending(unread));
+    }
+    let name = format!("validation-{}.json", cx.migration.id.replace('/', "-"));
+    let text = serde_json::to_string_pretty(&report).map_err(|e| Fault::Store(e.to_string()))?;
+    let path = cx
+        .store
+        .get()
+        .write_report(&name, &text)
+        .map_err(|e| Fault::Store(e.to_string()))?;
+    let drift = report.drift();
+    if drift > 0 {
+        return Ok(Seen::Drift { drift });
+    }
+    let compared: u64 = report
+        .pairs
+        .iter()
+        .map(|pair| pair.compared.attributes)
+        .sum();
+    let accounts: u64 = report.pairs.iter().map(|pair| pair.compared.accounts).sum();
+    let rows: u64 = report.pairs.iter().map(|pair| pair.compared.rows).sum();
+    Ok(Seen::Done {
+        detail: format!("no drift in {compared} attributes, {accounts} accounts, {rows} rows"),
+        result: json!({"report": path, "attributes": compared, "accounts": accounts, "rows": rows}),
+    })
+}
+
+/// Something that should have been compared and was not.
+fn unexpected(cx: &Cx<'_>, pair: &atrest_model::diff::PairDiff) -> Option<String> {
+    use atrest_model::diff::Area;
+    use atrest_model::plan::{DataCheck, MysqlAccess};
+    let asked = cx.plan.mysql == MysqlAccess::Required
+        && matches!(cx.migration.engine.as_str(), "mysql" | "mariadb");
+    pair.not_compared
+        .iter()
+        .find(|not| match not.area {
+            Area::Attribute | Area::Parameter | Area::Option => true,
+            Area::Account => asked,
+            // A server without the procedure has no such configuration.
+            Area::Configuration => asked && !not.reason.contains("mysql.rds_show_configuration"),
+            Area::Data => asked && cx.plan.data_check != DataCheck::None,
+        })
+        .map(|not| {
+            format!(
+                "{}: {} not compared yet: {}",
+                pair.name,
+                not.area.as_str(),
+                not.reason
+            )
+        })
+}
+
+/// Under its real name every member must be encrypted under the key and ready, and the policy must be content.
+pub(super) fn rescan(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
+    for member in cx.migration.members() {
+        let name = member.identifier.as_str();
+        let Some(instance) = cx.find(view, &Target::MadeBy(member.made_by.clone()))? else {
+            return Ok(Seen::pending(format!("{name} is not shown")));
+        };
+        if instance.identifier() != name || !instance.is_ready() {
+            return Ok(Seen::pending(format!(
+                "{} is {}",
+                instance.identifier(),
+                instance.status()
+            )));
+        }
+        if let Some(finding) = atrest_policies::evaluate([instance], []).into_iter().next() {
+            return Ok(Seen::stuck(
+                format!("{name}: {}", finding.reason),
+                "compare the instance with the plan",
+            ));
+        }
+        if view.by_resource_id(&member.dbi_resource_id).is_none() {
+            return Ok(Seen::stuck(
+                format!("{} is gone", member.old_name),
+                "somebody deleted the old instance; the new one is complete, but there is no way back",
+            ));
+        }
+    }
+    Ok(Seen::done("encrypted, under the real names"))
+}

@@ -1,0 +1,100 @@
+//! Findings: what a policy said about a resource.
+
+use serde::{Deserialize, Serialize};
+
+/// How bad a finding is. Ordered: `Low < Critical`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Mend when convenient.
+    Low,
+    /// Mend soon.
+    Medium,
+    /// Mend now.
+    High,
+    /// Stop and mend.
+    Critical,
+}
+
+impl Severity {
+    /// The word used in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// What became of a policy on a resource. A pass makes no finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingStatus {
+    /// The policy is violated.
+    Fail,
+    /// Violated, and waived with a reason.
+    Waived,
+    /// The policy could not be evaluated; never counted as a pass.
+    NotEvaluated,
+}
+
+impl FindingStatus {
+    /// The word used in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Waived => "waived",
+            Self::NotEvaluated => "not-evaluated",
+        }
+    }
+}
+
+/// Result of one policy on one resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable across runs: the same resource and policy have the same id.
+    pub id: String,
+    /// Policy id, kebab-case, naming the defect.
+    pub policy: String,
+    /// How bad.
+    pub severity: Severity,
+    /// Fail, waived or not evaluated.
+    pub status: FindingStatus,
+    /// One sentence: what was seen.
+    pub reason: String,
+    /// ARN of the resource.
+    pub resource: String,
+    /// Control ids, each with its publisher.
+    pub controls: Vec<Control>,
+}
+
+impl Finding {
+    /// The stable id of policy × resource: 128 bits of SHA-256 over both, in hex.
+    #[must_use]
+    pub fn stable_id(policy: &str, resource: &str) -> String {
+        use sha2::Digest as _;
+        let mut hash = sha2::Sha256::new();
+        hash.update(policy.as_bytes());
+        hash.update([0]);
+        hash.update(resource.as_bytes());
+        let mut id = crate::document::hex(&hash.finalize());
+        id.truncate(32);
+        id
+    }
+}
+
+/// A control as one publisher numbers it. Publishers disagree, so the publisher is part of the id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Control {
+    /// Who publishes the mapping, such as `security-hub`, `aws-config`, `cis-aws-5.0`.
+    pub publisher: String,
+    /// The id as that publisher writes it.
+    pub id: String,
+}

@@ -1,0 +1,344 @@
+//! The migration plan: a document that is shown, saved, digested and then executed as it stands.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::Tool;
+use crate::document::digest;
+use crate::id::{DbInstanceIdentifier, RunId};
+
+/// Version of the JSON form of [`Plan`].
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Tag that names the run on everything a run makes or touches.
+pub const TAG_RUN: &str = "atrest:run";
+/// Tag that pins the `DbiResourceId` of the unencrypted source.
+pub const TAG_SOURCE: &str = "atrest:source-resource-id";
+/// Tag that names the step that made the resource.
+pub const TAG_STEP: &str = "atrest:step";
+/// Prefix of all tags of this tool.
+pub const TAG_PREFIX: &str = "atrest:";
+
+/// A plan to migrate flagged DB instances.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Who made it.
+    pub tool: Tool,
+    /// Name of the run that will execute it.
+    pub run: RunId,
+    /// When the fleet was described.
+    pub created: Timestamp,
+    /// Account the plan was made from; `fix` refuses any other.
+    pub account: String,
+    /// How far MySQL is used.
+    pub mysql: MysqlAccess,
+    /// How rows are compared before the cutover.
+    pub data_check: DataCheck,
+    /// One entry a flagged instance with its replicas.
+    pub migrations: Vec<Migration>,
+    /// Flagged resources that are not migrated by this plan.
+    pub left_out: Vec<LeftOut>,
+    /// SHA-256 over everything else: an edited plan is refused.
+    pub digest: String,
+}
+
+impl Plan {
+    /// The digest the content calls for.
+    #[must_use]
+    pub fn computed_digest(&self) -> String {
+        let mut bare = self.clone();
+        bare.digest.clear();
+        // Plain data with string keys: serialization cannot fail; an empty digest never matches.
+        serde_json::to_value(&bare)
+            .map(|value| digest(&value))
+            .unwrap_or_default()
+    }
+
+    /// The same plan with its digest filled in.
+    #[must_use]
+    pub fn sealed(mut self) -> Self {
+        self.digest = self.computed_digest();
+        self
+    }
+}
+
+/// Whether MySQL accounts, configuration and rows are read and cloned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "access")]
+pub enum MysqlAccess {
+    /// Every MySQL-family instance must be reachable.
+    Required,
+    /// Nothing is read; reports say what could not be compared.
+    Off {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How rows are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataCheck {
+    /// Not at all.
+    None,
+    /// `COUNT(*)` of every table.
+    Counts,
+    /// Counts and a checksum of every table.
+    Checksums,
+}
+
+/// A flagged resource that the plan leaves alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// ARN.
+    pub arn: String,
+    /// Why, in one sentence.
+    pub reason: String,
+}
+
+/// The migration of one unencrypted source with all its replicas.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Migration {
+    /// `region/identifier` of the source: unique in the plan, and the key in the journal.
+    pub id: String,
+    /// Region.
+    pub region: String,
+    /// How.
+    pub method: Method,
+    /// `Engine`.
+    pub engine: String,
+    /// Storage of the source in GiB: what the durations grow with.
+    pub allocated_storage: i64,
+    /// ARN of the key the new storage is encrypted with.
+    pub kms_key_id: String,
+    /// The source.
+    pub source: Member,
+    /// Its replicas in the same region, parents before children.
+    pub replicas: Vec<Member>,
+    /// What the operator should know before: warnings, dependents that break.
+    pub notes: Vec<String>,
+    /// The steps; each runs when those it needs are done.
+    pub steps: Vec<Step>,
+}
+
+impl Migration {
+    /// Source and replicas.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        std::iter::once(&self.source).chain(&self.replicas)
+    }
+}
+
+/// Method of migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Snapshot, encrypted copy, restore, while clients are away.
+    Cold,
+}
+
+/// One DB instance of a migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its real name, before and after.
+    pub identifier: DbInstanceIdentifier,
+    /// Its name while and after it is superseded.
+    pub old_name: DbInstanceIdentifier,
+    /// Name of its encrypted successor until the cutover.
+    pub new_name: DbInstanceIdentifier,
+    /// Constant identity of the unencrypted instance.
+    pub dbi_resource_id: String,
+    /// For a replica: the member it replicates from.
+    pub replicates_from: Option<DbInstanceIdentifier>,
+    /// SHA-256 over the settled members of its describe answer; a plan whose instance has changed is stale.
+    pub digest: String,
+    /// Step whose result is the successor.
+    pub made_by: String,
+}
+
+/// A DB instance that a step works on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// One that was there before: by `DbiResourceId`.
+    Old(String),
+    /// One that a step of this migration makes: by that step.
+    MadeBy(String),
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Stable name, unique in the migration: the key in the journal.
+    pub id: String,
+    /// Steps that must be done before.
+    pub needs: Vec<String>,
+    /// How long RDS and MySQL may take, in seconds.
+    pub deadline_seconds: u64,
+    /// What is done.
+    pub action: Action,
+}
+
+/// What a step does. Arguments bear AWS's names; a DB instance is named when the call is made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Action {
+    /// `AddTagsToResource`: pins the run and the source's resource id in RDS itself.
+    Claim {
+        /// The instance.
+        instance: Target,
+        /// The tags.
+        tags: Vec<(String, String)>,
+    },
+    /// `ModifyDBInstance` with `NewDBInstanceIdentifier`; RDS restarts the engine.
+    Rename {
+        /// The instance.
+        instance: Target,
+        /// Its name before.
+        from: DbInstanceIdentifier,
+        /// Its name after.
+        to: DbInstanceIdentifier,
+        /// Whether this gives an instance the name clients use. Done only after validation.
+        cutover: bool,
+    },
+    /// Proves that no client is connected; `RebootDBInstance` once if one still is.
+    Quiesce {
+        /// The instance.
+        instance: Target,
+    },
+    /// `CreateDBSnapshot`.
+    Snapshot {
+        /// The instance.
+        instance: Target,
+        /// Name of the snapshot.
+        snapshot: String,
+        /// Its tags.
+        tags: Vec<(String, String)>,
+    },
+    /// `CopyDBSnapshot` with a key.
+    EncryptedCopy {
+        /// The unencrypted snapshot.
+        source_snapshot: String,
+        /// Name of the encrypted copy.
+        snapshot: String,
+        /// Key ARN.
+        kms_key_id: String,
+        /// Its tags.
+        tags: Vec<(String, String)>,
+    },
+    /// `RestoreDBInstanceFromDBSnapshot`.
+    Restore {
+        /// The encrypted snapshot.
+        snapshot: String,
+        /// Name of the new instance.
+        name: DbInstanceIdentifier,
+        /// All further arguments.
+        request: Map<String, Value>,
+    },
+    /// `CreateDBInstanceReadReplica`.
+    CreateReplica {
+        /// What it replicates from.
+        source: Target,
+        /// Name of the new instance.
+        name: DbInstanceIdentifier,
+        /// All further arguments.
+        request: Map<String, Value>,
+    },
+    /// `ModifyDBInstance`: what the creating call could not set.
+    Modify {
+        /// The instance.
+        instance: Target,
+        /// All further arguments.
+        request: Map<String, Value>,
+    },
+    /// Waits until parameter and option groups are settled; `RebootDBInstance` if a group is pending-reboot.
+    Settle {
+        /// The instance.
+        instance: Target,
+    },
+    /// `AddRoleToDBInstance`.
+    AddRole {
+        /// The instance.
+        instance: Target,
+        /// The role.
+        role_arn: String,
+        /// The feature it serves.
+        feature_name: String,
+    },
+    /// Clones accounts and grants that only the old replica has.
+    Accounts {
+        /// The unencrypted replica.
+        old: Target,
+        /// Its successor.
+        new: Target,
+    },
+    /// `mysql.rds_set_configuration`: binlog retention and its like, with the values of the old side.
+    Configuration {
+        /// The unencrypted instance.
+        old: Target,
+        /// Its successor.
+        new: Target,
+    },
+    /// The pair diff of every member; drift stops the migration here.
+    Validate,
+    /// Reads every member under its real name and asks the policy again.
+    Rescan,
+}
+
+impl Action {
+    /// The API operation this step issues, if it is an AWS one.
+    #[must_use]
+    pub fn operation(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Claim { .. } => "AddTagsToResource",
+            Self::Rename { .. } | Self::Modify { .. } => "ModifyDBInstance",
+            Self::Quiesce { .. } | Self::Settle { .. } => "RebootDBInstance",
+            Self::Snapshot { .. } => "CreateDBSnapshot",
+            Self::EncryptedCopy { .. } => "CopyDBSnapshot",
+            Self::Restore { .. } => "RestoreDBInstanceFromDBSnapshot",
+            Self::CreateReplica { .. } => "CreateDBInstanceReadReplica",
+            Self::AddRole { .. } => "AddRoleToDBInstance",
+            Self::Accounts { .. } | Self::Configuration { .. } | Self::Validate | Self::Rescan => {
+                return None;
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        Plan {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool::current(),
+            run: RunId::try_from("r1".to_owned()).unwrap(),
+            created: Timestamp::UNIX_EPOCH,
+            account: "111122223333".to_owned(),
+            mysql: MysqlAccess::Required,
+            data_check: DataCheck::Counts,
+            migrations: Vec::new(),
+            left_out: Vec::new(),
+            digest: String::new(),
+        }
+        .sealed()
+    }
+
+    #[test]
+    fn an_edited_plan_no_longer_matches_its_digest() {
+        let mut plan = plan();
+        assert_eq!(plan.digest, plan.computed_digest());
+        plan.account = "999999999999".to_owned();
+        assert_ne!(plan.digest, plan.computed_digest());
+    }
+
+    #[test]
+    fn a_plan_reads_back_as_it_was_written() {
+        let plan = plan();
+        let text = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+    }
+}

@@ -1,0 +1,86 @@
+//! How a run ended.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::Tool;
+use crate::id::RunId;
+
+/// Version of the JSON form of [`RunReport`].
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// How a migration ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum Outcome {
+    /// Encrypted, validated, under its real name.
+    Migrated,
+    /// Stopped where it can be resumed: a signal, `--stop-before`, or an outage longer than a deadline.
+    Stopped {
+        /// Step.
+        step: String,
+        /// Why.
+        reason: String,
+    },
+    /// Validation found drift: nothing has the real name.
+    ValidationFailed {
+        /// Number of drift entries.
+        drift: usize,
+    },
+    /// A person must look.
+    NeedsOperator {
+        /// Step.
+        step: String,
+        /// Why.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+impl Outcome {
+    /// One line for a table.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Migrated => "migrated".to_owned(),
+            Self::Stopped { step, reason } => format!("stopped before {step} was done: {reason}"),
+            Self::ValidationFailed { drift } => {
+                format!("validation found {drift} drift entries; nothing was renamed")
+            }
+            Self::NeedsOperator { step, reason, .. } => {
+                format!("needs an operator at {step}: {reason}")
+            }
+        }
+    }
+}
+
+/// One migration in the report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MigrationReport {
+    /// `region/identifier`.
+    pub migration: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Steps done.
+    pub steps_done: usize,
+    /// Steps in all.
+    pub steps: usize,
+    /// Seconds from the rename of the source to the end of the last cutover rename, when both are done.
+    pub downtime_seconds: Option<f64>,
+}
+
+/// The end of a run, or of one sitting of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunReport {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Who wrote it.
+    pub tool: Tool,
+    /// The run.
+    pub run: RunId,
+    /// When this sitting ended.
+    pub ended: Timestamp,
+    /// One entry a migration.
+    pub migrations: Vec<MigrationReport>,
+}

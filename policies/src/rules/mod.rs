@@ -1,0 +1,3 @@
+//! One file a policy.
+
+pub(crate) mod storage_unencrypted;

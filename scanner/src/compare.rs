@@ -1,0 +1,369 @@
+//! The whole comparison of a pair: attributes, effective settings, accounts, configuration, rows.
+//!
+//! What cannot be read is listed as not compared; it never counts as equal.
+
+use std::collections::BTreeMap;
+
+use atrest_model::account::{AccountChange, AccountsDiff, DiffOptions, Name};
+use atrest_model::diff::{Area, Compared, DiffClass, Difference, NotCompared, PairDiff, Side};
+use atrest_model::document::{list_of, str_of};
+use atrest_model::id::DbInstanceIdentifier;
+use atrest_model::instance::DbInstance;
+use atrest_model::plan::{DataCheck, Member, Migration, MysqlAccess};
+use serde_json::{Value, json};
+
+use crate::access::{self, AccessError, MysqlAuth};
+use crate::error::AwsError;
+use crate::mysql::{self, Connection};
+use crate::pair::{NameMap, SideView, attributes, settings};
+use crate::rds::Rds;
+
+/// A pair to compare.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair<'a> {
+    /// What clients call it.
+    pub name: &'a str,
+    /// The unencrypted side.
+    pub old: &'a DbInstance,
+    /// The encrypted side.
+    pub new: &'a DbInstance,
+    /// Names of the old side → real names.
+    pub old_names: &'a NameMap,
+    /// Names of the new side → real names.
+    pub new_names: &'a NameMap,
+}
+
+/// Name maps of the two sides of a migration, good before and after the cutover.
+#[must_use]
+pub fn names_of(migration: &Migration) -> (NameMap, NameMap) {
+    let map = |alias: fn(&Member) -> &DbInstanceIdentifier| -> NameMap {
+        let real = migration
+            .members()
+            .map(|m| (m.identifier.to_string(), m.identifier.to_string()));
+        real.chain(
+            migration
+                .members()
+                .map(|m| (alias(m).to_string(), m.identifier.to_string())),
+        )
+        .collect()
+    };
+    (map(|m| &m.old_name), map(|m| &m.new_name))
+}
+
+/// Compares a pair.
+pub async fn pair(
+    rds: &Rds,
+    pair: &Pair<'_>,
+    auth: Option<&MysqlAuth>,
+    mysql: &MysqlAccess,
+    data: DataCheck,
+) -> PairDiff {
+    let (differences, leaves) = attributes(
+        SideView {
+            instance: pair.old,
+            names: pair.old_names,
+        },
+        SideView {
+            instance: pair.new,
+            names: pair.new_names,
+        },
+    );
+    let side = |instance: &DbInstance| Side {
+        identifier: instance.identifier().to_owned(),
+        dbi_resource_id: instance.dbi_resource_id().to_owned(),
+        region: instance.region.clone(),
+    };
+    let mut diff = PairDiff {
+        name: pair.name.to_owned(),
+        old: side(pair.old),
+        new: side(pair.new),
+        differences,
+        compared: Compared {
+            attributes: leaves,
+            ..Compared::default()
+        },
+        not_compared: Vec::new(),
+    };
+    groups(rds, pair, &mut diff).await;
+    servers(pair, auth, mysql, data, &mut diff).await;
+    diff.differences
+        .sort_by(|a, b| (a.area, &a.path).cmp(&(b.area, &b.path)));
+    diff
+}
+
+/// Parameter and option groups are compared by what users have set in them, where their names differ.
+async fn groups(rds: &Rds, pair: &Pair<'_>, diff: &mut PairDiff) {
+    let name = |instance: &DbInstance, list: &str, member: &str| -> Option<String> {
+        list_of(&instance.document, list)
+            .first()
+            .and_then(|item| str_of(item, member))
+            .map(str::to_owned)
+    };
+    let of = |list, member| (name(pair.old, list, member), name(pair.new, list, member));
+    if let (Some(old), Some(new)) = of("DBParameterGroups", "DBParameterGroupName")
+        && old != new
+    {
+        match futures::try_join!(user_parameters(rds, &old), user_parameters(rds, &new)) {
+            Ok((old, new)) => extend(diff, Area::Parameter, &old, &new),
+            Err(error) => not_compared(diff, Area::Parameter, error.to_string()),
+        }
+    }
+    if let (Some(old), Some(new)) = of("OptionGroupMemberships", "OptionGroupName")
+        && old != new
+    {
+        match futures::try_join!(options(rds, &old), options(rds, &new)) {
+            Ok((old, new)) => extend(diff, Area::Option, &old, &new),
+            Err(error) => not_compared(diff, Area::Option, error.to_string()),
+        }
+    }
+}
+
+fn extend(
+    diff: &mut PairDiff,
+    area: Area,
+    old: &BTreeMap<String, Value>,
+    new: &BTreeMap<String, Value>,
+) {
+    diff.compared.settings += old.len().max(new.len()) as u64;
+    diff.differences.extend(settings(area, old, new));
+}
+
+async fn user_parameters(rds: &Rds, group: &str) -> Result<BTreeMap<String, Value>, AwsError> {
+    let listing = rds.user_parameters(group).await?;
+    Ok(listing
+        .items
+        .iter()
+        .filter_map(|item| {
+            Some((
+                str_of(item, "ParameterName")?.to_owned(),
+                item.get("ParameterValue").cloned().unwrap_or(Value::Null),
+            ))
+        })
+        .collect())
+}
+
+async fn options(rds: &Rds, group: &str) -> Result<BTreeMap<String, Value>, AwsError> {
+    let found = rds.option_group(group).await?;
+    let options = found.iter().flat_map(|group| list_of(group, "Options"));
+    Ok(options
+        .filter_map(|option| {
+            let settings: BTreeMap<&str, &Value> = list_of(option, "OptionSettings")
+                .iter()
+                .filter_map(|setting| Some((str_of(setting, "Name")?, setting.get("Value")?)))
+                .collect();
+            let value = json!({"version": option.get("OptionVersion"), "settings": settings});
+            Some((str_of(option, "OptionName")?.to_owned(), value))
+        })
+        .collect())
+}
+
+fn not_compared(diff: &mut PairDiff, area: Area, reason: impl Into<String>) {
+    diff.not_compared.push(NotCompared {
+        area,
+        reason: reason.into(),
+    });
+}
+
+/// Everything that is asked through MySQL.
+async fn servers(
+    pair: &Pair<'_>,
+    auth: Option<&MysqlAuth>,
+    access: &MysqlAccess,
+    data: DataCheck,
+    diff: &mut PairDiff,
+) {
+    let areas = [Area::Account, Area::Configuration, Area::Data];
+    let why_not = match (access, auth) {
+        _ if !pair.old.is_mysql_family() => Some(format!(
+            "{} accounts and rows are not read",
+            pair.old.engine()
+        )),
+        (MysqlAccess::Off { reason }, _) => Some(reason.clone()),
+        (MysqlAccess::Required, None) => Some("no MySQL login is given".to_owned()),
+        (MysqlAccess::Required, Some(_)) => None,
+    };
+    let (Some(auth), None) = (auth, &why_not) else {
+        for area in areas {
+            not_compared(diff, area, why_not.clone().unwrap_or_default());
+        }
+        return;
+    };
+    match futures::try_join!(
+        access::open_for_data(pair.old, auth),
+        access::open_for_data(pair.new, auth)
+    ) {
+        Ok((mut old, mut new)) => {
+            accounts(pair, &mut old, &mut new, diff).await;
+            configuration(&mut old, &mut new, diff).await;
+            rows(&mut old, &mut new, data, diff).await;
+            old.close().await;
+            new.close().await;
+        }
+        Err(error) => {
+            for area in areas {
+                not_compared(diff, area, error.to_string());
+            }
+        }
+    }
+}
+
+/// Reads and compares accounts.
+///
+/// # Errors
+///
+/// Any error of the two reads.
+pub async fn account_diff(
+    old: &mut Connection,
+    new: &mut Connection,
+    master_username: &str,
+) -> Result<(AccountsDiff, u64), AccessError> {
+    let (old, new) = futures::try_join!(mysql::read_accounts(old), mysql::read_accounts(new))?;
+    let options = DiffOptions {
+        master_username: Some(Name::from(master_username)),
+    };
+    let compared = old.accounts.len().max(new.accounts.len()) as u64;
+    Ok((atrest_model::account::diff(&old, &new, &options), compared))
+}
+
+async fn accounts(
+    pair: &Pair<'_>,
+    old: &mut Connection,
+    new: &mut Connection,
+    diff: &mut PairDiff,
+) {
+    let (found, compared) = match account_diff(old, new, pair.old.master_username()).await {
+        Ok(found) => found,
+        Err(error) => return not_compared(diff, Area::Account, error.to_string()),
+    };
+    diff.compared.accounts = compared.saturating_sub(found.reserved.len() as u64);
+    let drift =
+        |path: String, old: Option<Value>, new: Option<Value>, remedy: Option<&str>| Difference {
+            area: Area::Account,
+            path,
+            class: DiffClass::Drift,
+            old,
+            new,
+            reason: String::new(),
+            remedy: remedy.map(str::to_owned),
+        };
+    let clone = "atrest accounts clone OLD NEW";
+    for setting in &found.settings {
+        let value = |text: &Option<String>| text.clone().map(Value::from);
+        diff.differences.push(drift(
+            format!("@@{}", setting.setting),
+            value(&setting.old),
+            value(&setting.new),
+            None,
+        ));
+    }
+    for key in &found.missing {
+        diff.differences.push(drift(
+            key.to_string(),
+            Some(json!("exists")),
+            None,
+            Some(clone),
+        ));
+    }
+    for key in &found.extra {
+        diff.differences
+            .push(drift(key.to_string(), None, Some(json!("exists")), None));
+    }
+    for (key, changes) in &found.changed {
+        for change in changes {
+            let (path, old, new) = match change {
+                AccountChange::Attribute {
+                    attribute,
+                    old,
+                    new,
+                } => (format!("{key} {attribute}"), json!(old), json!(new)),
+                AccountChange::Privileges { on, missing, extra } => {
+                    (format!("{key} on {on}"), json!(missing), json!(extra))
+                }
+            };
+            diff.differences
+                .push(drift(path, Some(old), Some(new), Some(clone)));
+        }
+    }
+    for unread in &found.unread {
+        not_compared(
+            diff,
+            Area::Account,
+            format!(
+                "{:?} on the {:?} side: {}",
+                unread.unread.part, unread.side, unread.unread.reason
+            ),
+        );
+    }
+}
+
+async fn configuration(old: &mut Connection, new: &mut Connection, diff: &mut PairDiff) {
+    match futures::try_join!(
+        mysql::show_configuration(old),
+        mysql::show_configuration(new)
+    ) {
+        Ok((Some(old), Some(new))) => {
+            let value = |map: BTreeMap<String, Option<String>>| -> BTreeMap<String, Value> {
+                map.into_iter()
+                    .map(|(name, value)| (name, value.map_or(Value::Null, Value::from)))
+                    .collect()
+            };
+            extend(diff, Area::Configuration, &value(old), &value(new));
+        }
+        Ok((None, None)) => not_compared(
+            diff,
+            Area::Configuration,
+            "neither side has mysql.rds_show_configuration",
+        ),
+        Ok(_) => not_compared(
+            diff,
+            Area::Configuration,
+            "only one side has mysql.rds_show_configuration",
+        ),
+        Err(error) => not_compared(
+            diff,
+            Area::Configuration,
+            AccessError::from(error).to_string(),
+        ),
+    }
+}
+
+async fn rows(old: &mut Connection, new: &mut Connection, check: DataCheck, diff: &mut PairDiff) {
+    let checksums = match check {
+        DataCheck::None => return not_compared(diff, Area::Data, "not asked for"),
+        DataCheck::Counts => false,
+        DataCheck::Checksums => true,
+    };
+    let (old, new) = match futures::try_join!(
+        mysql::read_data(old, checksums),
+        mysql::read_data(new, checksums)
+    ) {
+        Ok(sides) => sides,
+        Err(error) => return not_compared(diff, Area::Data, AccessError::from(error).to_string()),
+    };
+    diff.compared.checksums = checksums;
+    diff.compared.tables = old.tables.len().max(new.tables.len()) as u64;
+    let shared = old
+        .tables
+        .iter()
+        .filter_map(|(name, facts)| Some(facts.rows.min(new.tables.get(name)?.rows)));
+    diff.compared.rows = shared.sum();
+    let values = |facts: &mysql::DataFacts| -> BTreeMap<String, Value> {
+        let tables = facts.tables.iter().flat_map(|(name, table)| {
+            let checksum = table
+                .checksum
+                .as_ref()
+                .map(|sum| (format!("{name} checksum"), json!(sum)));
+            std::iter::once((format!("{name} rows"), json!(table.rows))).chain(checksum)
+        });
+        tables
+            .chain(
+                facts
+                    .objects
+                    .iter()
+                    .map(|(name, text)| (name.clone(), json!(text))),
+            )
+            .collect()
+    };
+    diff.differences
+        .extend(settings(Area::Data, &values(&old), &values(&new)));
+}

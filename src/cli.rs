@@ -1,0 +1,397 @@
+//! The command line: structs only.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Finds RDS databases that are not encrypted at rest, migrates them to encrypted storage, and proves that nothing
+/// else changed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "atrest",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Audit: which DB instances and clusters are not encrypted at rest
+    Scan(ScanArgs),
+    /// Plan the migration of flagged DB instances; writes a file, changes nothing
+    Plan(PlanArgs),
+    /// Show a plan, and with --execute carry it out; or take up a run again
+    Fix(FixArgs),
+    /// Show how far a run is
+    Status(StatusArgs),
+    /// Compare old and new DB instances: attributes, accounts, rows
+    Diff(DiffArgs),
+    /// The whole loop on a sandbox inside this process
+    Demo(DemoArgs),
+    /// An RDS of your own on loopback
+    Sandbox(SandboxArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What is written where.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OutputArgs {
+    /// More log messages on stderr (-v info, -vv debug, -vvv trace)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    /// Only errors on stderr
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Form of log messages
+    #[arg(long, value_name = "FORM", default_value = "text", global = true)]
+    pub(crate) log_format: LogFormat,
+    /// Colours in what is meant for people; also NO_COLOR
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub(crate) color: ColorWhen,
+    /// No progress lines on stderr
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorWhen {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The way to AWS; everything else as every AWS tool reads it from environment and configuration files.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "AWS")]
+pub(crate) struct AwsArgs {
+    /// Profile of the AWS configuration files
+    #[arg(long)]
+    pub(crate) profile: Option<String>,
+    /// Region; may be repeated. Without it: all enabled regions
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Vec<String>,
+    /// All regions that are enabled for the account
+    #[arg(long, conflicts_with = "region")]
+    pub(crate) all_regions: bool,
+    /// Endpoint for all services, such as a sandbox; also AWS_ENDPOINT_URL
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint_url: Option<String>,
+}
+
+/// The way to the MySQL servers behind DB instances. The password comes from ATREST_MYSQL_PASSWORD or a file, never
+/// from an argument.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "MySQL")]
+pub(crate) struct MysqlArgs {
+    /// Whether accounts, rows and client connections are read through MySQL
+    #[arg(long, value_name = "ACCESS", default_value = "required")]
+    pub(crate) mysql: MysqlMode,
+    /// User to log in as, instead of each instance's master user
+    #[arg(long, value_name = "USER")]
+    pub(crate) mysql_user: Option<String>,
+    /// File that holds the password
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mysql_password_file: Option<PathBuf>,
+    /// TLS to the servers; `off` only for loopback addresses
+    #[arg(long, value_name = "TLS", default_value = "verify")]
+    pub(crate) mysql_tls: TlsMode,
+    /// Roots to trust, such as the RDS CA bundle
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MysqlMode {
+    /// Every MySQL-family instance must be reachable
+    Required,
+    /// Read nothing; reports say what could not be compared
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TlsMode {
+    /// Encrypted, certificate verified
+    Verify,
+    /// Plain text; refused for anything but loopback
+    Off,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ScanArgs {
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    /// Output: table, json, csv, markdown; FORMAT=FILE writes a file; may be repeated
+    #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
+    pub(crate) format: Vec<String>,
+    /// Also write the result as JSON, for `plan --from`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+    /// Exit 10 from this severity on
+    #[arg(long, value_name = "SEVERITY", default_value = "low")]
+    pub(crate) fail_on: SeverityArg,
+    /// Exit 0 in spite of findings
+    #[arg(long)]
+    pub(crate) exit_zero: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SeverityArg {
+    Info,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    #[command(flatten)]
+    pub(crate) mysql: MysqlArgs,
+    /// Plan what this saved scan has flagged
+    #[arg(long, value_name = "SCAN.json", conflicts_with = "instance")]
+    pub(crate) from: Option<PathBuf>,
+    /// Plan these DB instances, each with its replicas; may be repeated
+    #[arg(long, value_name = "IDENTIFIER")]
+    pub(crate) instance: Vec<String>,
+    /// Key to encrypt with: id, ARN or alias
+    #[arg(long, value_name = "KEY", default_value = "alias/aws/rds")]
+    pub(crate) kms_key: String,
+    /// How rows are compared before the cutover
+    #[arg(long, value_name = "CHECK", default_value = "counts")]
+    pub(crate) data_check: DataCheckArg,
+    /// Name of the run; made from time and account if not given
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// Where the plan is written
+    #[arg(long, value_name = "PLAN.json", default_value = "atrest-plan.json")]
+    pub(crate) out: PathBuf,
+    /// Output on stdout: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: TextOrJson,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TextOrJson {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DataCheckArg {
+    /// Not at all
+    None,
+    /// Row counts of every table
+    Counts,
+    /// Row counts and checksums of every table
+    Checksums,
+}
+
+/// Where runs are kept.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StateArgs {
+    /// Folder of the runs
+    #[arg(long, value_name = "DIR", default_value = ".atrest")]
+    pub(crate) state_dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FixArgs {
+    /// The plan
+    #[arg(value_name = "PLAN.json", required_unless_present = "resume")]
+    pub(crate) plan: Option<PathBuf>,
+    /// Carry the plan out; without it the plan is only shown and checked
+    #[arg(long)]
+    pub(crate) execute: bool,
+    /// Take up a run again
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["plan", "execute"])]
+    pub(crate) resume: Option<String>,
+    /// Stop each migration before this step; `cutover` is the first rename to a real name
+    #[arg(long, value_name = "STEP")]
+    pub(crate) stop_before: Option<String>,
+    /// Migrations at the same time
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) concurrency: usize,
+    /// Time between two describe loops of a region: 10s, 250ms
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) poll_interval: std::time::Duration,
+    /// How long RDS may still show the time before a change; a call whose answer was lost is repeated only after it
+    #[arg(long, value_name = "TIME", default_value = "3m", value_parser = parse_duration)]
+    pub(crate) consistency_window: std::time::Duration,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    #[command(flatten)]
+    pub(crate) mysql: MysqlArgs,
+    /// Output on stdout: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: TextOrJson,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatusArgs {
+    /// The run; without it all runs are listed
+    pub(crate) run: Option<String>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// Output on stdout: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: TextOrJson,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DiffArgs {
+    /// Pairs of DB instance identifiers
+    #[arg(value_name = "OLD=NEW", required_unless_present = "run")]
+    pub(crate) pairs: Vec<String>,
+    /// Compare every pair of a run instead
+    #[arg(long, value_name = "RUN", conflicts_with = "pairs")]
+    pub(crate) run: Option<String>,
+    /// Compare rows too
+    #[arg(long, value_name = "CHECK", default_value = "none", default_missing_value = "checksums", num_args = 0..=1)]
+    pub(crate) data: DataCheckArg,
+    /// Show drift only
+    #[arg(long)]
+    pub(crate) drift_only: bool,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    #[command(flatten)]
+    pub(crate) mysql: MysqlArgs,
+    /// Output: text, table, json; FORMAT=FILE writes a file; may be repeated
+    #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
+    pub(crate) format: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DemoArgs {
+    /// Folder for plan, journal and reports; must not exist yet, or be an earlier demo's
+    #[arg(long, value_name = "DIR", default_value = "atrest-demo")]
+    pub(crate) dir: PathBuf,
+    /// Virtual seconds of RDS per real second
+    #[arg(long, value_name = "N", default_value_t = 600.0)]
+    pub(crate) speed: f64,
+    /// Real MySQL servers behind the instances
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub(crate) engines: EnginesArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EnginesArg {
+    /// Those that are installed
+    Auto,
+    /// Control plane only
+    None,
+    /// Fail if one is missing
+    Required,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SandboxArgs {
+    #[command(subcommand)]
+    pub(crate) command: SandboxCommand,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum SandboxCommand {
+    /// Serve until a signal; prints one JSON line when ready
+    Serve(ServeArgs),
+    /// List the shipped scenarios
+    Scenarios,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    /// Scenario: a file, or the name of a shipped one
+    #[arg(long, value_name = "FILE|NAME", default_value = "seed-story")]
+    pub(crate) scenario: String,
+    /// Port on 127.0.0.1; 0 is any free one
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// Virtual seconds of RDS per real second
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    pub(crate) speed: f64,
+    /// Real MySQL servers behind the instances
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub(crate) engines: EnginesArg,
+    /// Append one JSON object per API call to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) request_log: Option<PathBuf>,
+    /// Seed of everything that is left to chance
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// `250ms`, `10s`, `3m`, `2h`.
+fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .ok_or("a number with a unit: 250ms, 10s, 3m, 2h")?;
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number
+        .parse()
+        .map_err(|_bad| format!("no number before {unit:?}"))?;
+    let millis = match unit {
+        "ms" => Some(number),
+        "s" => number.checked_mul(1000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        _ => return Err(format!("unknown unit {unit:?}; one of ms, s, m, h")),
+    };
+    millis
+        .filter(|m| *m > 0)
+        .map(std::time::Duration::from_millis)
+        .ok_or_else(|| "must be more than nothing".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(
+            parse_duration("250ms"),
+            Ok(std::time::Duration::from_millis(250))
+        );
+        assert_eq!(
+            parse_duration("3m"),
+            Ok(std::time::Duration::from_secs(180))
+        );
+        for bad in ["10", "s", "-1s", "0s", "1d", "99999999999999999999s"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+}

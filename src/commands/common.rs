@@ -1,0 +1,223 @@
+//! What several verbs need: the way to AWS and MySQL, and where output goes.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use atrest_model::plan::DataCheck;
+use atrest_reports::Style;
+use atrest_scanner::access::{MysqlAuth, Tls};
+use atrest_scanner::aws::{Aws, AwsOptions, Identity};
+use secrecy::SecretString;
+
+use crate::cli::{AwsArgs, DataCheckArg, MysqlArgs, MysqlMode, TlsMode};
+use crate::exit::{Exit, ExpectedError};
+use crate::terminal;
+
+/// Environment variable that holds the MySQL password.
+pub(crate) const PASSWORD_VARIABLE: &str = "ATREST_MYSQL_PASSWORD";
+
+/// Loads AWS configuration; the first `--region` is the default one.
+pub(crate) async fn aws(args: &AwsArgs) -> anyhow::Result<Aws> {
+    check_region_names(args)?;
+    let options = AwsOptions {
+        profile: args.profile.clone(),
+        region: args.region.first().cloned(),
+        endpoint_url: args.endpoint_url.clone(),
+    };
+    Ok(Aws::load(&options).await)
+}
+
+/// Who we are.
+pub(crate) async fn identity(aws: &Aws) -> anyhow::Result<Identity> {
+    aws.identity()
+        .await
+        .map_err(|error| ExpectedError::aws(&error))
+}
+
+/// Region names as given must look like regions: a typo would be asked for in DNS.
+fn check_region_names(args: &AwsArgs) -> anyhow::Result<()> {
+    match args.region.iter().find(|region| !looks_like_region(region)) {
+        None => Ok(()),
+        Some(bad) => Err(ExpectedError::usage(
+            format!("{bad:?} is not the name of a region"),
+            "regions look like eu-central-1; `aws account list-regions` lists yours",
+        )),
+    }
+}
+
+/// The regions asked for, or all that are enabled for the account.
+pub(crate) async fn regions(aws: &Aws, args: &AwsArgs) -> anyhow::Result<Vec<String>> {
+    if !args.region.is_empty() {
+        let mut regions = args.region.clone();
+        regions.sort();
+        regions.dedup();
+        return Ok(regions);
+    }
+    aws.enabled_regions().await.map_err(|error| {
+        ExpectedError::new(
+            Exit::Incomplete,
+            format!("cannot list the account's regions: {error}"),
+            "allow account:ListRegions, or name the regions with --region",
+        )
+    })
+}
+
+fn looks_like_region(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('-').collect();
+    parts.len() >= 3
+        && parts.iter().all(|part| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        })
+        && parts
+            .last()
+            .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// How to log in to MySQL; `None` when it is switched off.
+pub(crate) fn mysql_auth(args: &MysqlArgs) -> anyhow::Result<Option<MysqlAuth>> {
+    if args.mysql == MysqlMode::Off {
+        return Ok(None);
+    }
+    let password = match (&args.mysql_password_file, std::env::var(PASSWORD_VARIABLE)) {
+        (Some(file), _) => {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                ExpectedError::usage(
+                    format!("cannot read the password file {}: {error}", file.display()),
+                    "give a file that holds the password and nothing else",
+                )
+            })?;
+            text.trim_end_matches(['\r', '\n']).to_owned()
+        }
+        (None, Ok(password)) => password,
+        (None, Err(_unset)) => {
+            return Err(ExpectedError::usage(
+                "no MySQL password is given",
+                format!(
+                    "set {PASSWORD_VARIABLE}, or give --mysql-password-file, or --mysql off to compare attributes only"
+                ),
+            ));
+        }
+    };
+    Ok(Some(MysqlAuth {
+        user: args.mysql_user.clone(),
+        password: SecretString::from(password),
+        tls: match args.mysql_tls {
+            TlsMode::Off => Tls::Off,
+            TlsMode::Verify => Tls::Verify {
+                ca_file: args.ca_file.clone(),
+                server_name: None,
+            },
+        },
+    }))
+}
+
+/// The check of the model.
+pub(crate) fn data_check(arg: DataCheckArg) -> DataCheck {
+    match arg {
+        DataCheckArg::None => DataCheck::None,
+        DataCheckArg::Counts => DataCheck::Counts,
+        DataCheckArg::Checksums => DataCheck::Checksums,
+    }
+}
+
+/// Style of what goes to standard output.
+pub(crate) fn stdout_style() -> Style {
+    Style {
+        width: terminal::stdout_width(),
+        color: terminal::stdout_color(),
+        unicode: true,
+    }
+}
+
+/// Style of what goes to standard error.
+pub(crate) fn stderr_style() -> Style {
+    Style {
+        width: None,
+        color: terminal::stderr_color(),
+        unicode: true,
+    }
+}
+
+/// Style of what goes into a file.
+pub(crate) fn file_style() -> Style {
+    Style {
+        width: None,
+        color: false,
+        unicode: true,
+    }
+}
+
+/// Writes rendered bytes to standard output, or whole to a file.
+pub(crate) fn deliver(path: Option<&Path>, bytes: &[u8]) -> anyhow::Result<()> {
+    match path {
+        None => {
+            let mut stdout = std::io::stdout().lock();
+            stdout.write_all(bytes)?;
+            stdout.flush()?;
+            Ok(())
+        }
+        Some(path) => atrest_reports::write_atomically(path, bytes).map_err(|error| {
+            ExpectedError::usage(
+                format!("cannot write {}: {error}", path.display()),
+                "check the folder and the disk",
+            )
+        }),
+    }
+}
+
+/// Pretty JSON with a final newline.
+pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<Vec<u8>> {
+    let mut text =
+        serde_json::to_vec_pretty(value).context("a report could not be written as JSON")?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Becomes true at the first interrupt or termination signal; a second one ends the process at once.
+pub(crate) fn stop_signal() -> anyhow::Result<tokio::sync::watch::Receiver<bool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let (send, receive) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        send.send_replace(true);
+        tracing::warn!("stopping after the calls in flight; once more to stop at once");
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        // The journal makes this safe: whatever was in flight is looked for on resume.
+        std::process::abort();
+    });
+    Ok(receive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn region_names_are_checked_before_a_call() {
+        for good in [
+            "eu-central-1",
+            "us-gov-west-1",
+            "cn-north-1",
+            "ap-southeast-10",
+        ] {
+            assert!(looks_like_region(good), "{good}");
+        }
+        for bad in [
+            "",
+            "eu",
+            "eu-central",
+            "EU-CENTRAL-1",
+            "eu-central-1a",
+            "eu--1",
+            "eu-central-1/x",
+        ] {
+            assert!(!looks_like_region(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! `atrest fix`: shows a plan, carries it out, takes a run up again.
+
+use std::path::Path;
+
+use atrest_fixer::clock::Timing;
+use atrest_fixer::executor;
+use atrest_fixer::options::FixOptions;
+use atrest_fixer::planner::settled_digest;
+use atrest_fixer::store::{RunStore, read_plan};
+use atrest_model::plan::{MysqlAccess, Plan};
+use atrest_model::run::{Outcome, RunReport};
+use atrest_scanner::access::MysqlAuth;
+use atrest_scanner::aws::Aws;
+use atrest_scanner::inventory;
+
+use super::common;
+use crate::cli::{FixArgs, MysqlArgs, OutputArgs, TextOrJson};
+use crate::exit::{Exit, ExpectedError};
+use crate::progress::Progress;
+
+pub(crate) async fn run(args: FixArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+    match (&args.resume, &args.plan) {
+        (Some(run), _) => resume(run, &args, output).await,
+        (None, Some(path)) => begin(path, &args, output).await,
+        (None, None) => Err(ExpectedError::usage(
+            "neither a plan nor --resume is given",
+            "see `atrest fix --help`",
+        )),
+    }
+}
+
+async fn begin(path: &Path, args: &FixArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+    let plan = read_plan(path).map_err(|e| ExpectedError::store(&e))?;
+    check_stop_before(args, &plan)?;
+    let aws = common::aws(&args.aws).await?;
+    let auth = check(&aws, &plan, &args.mysql, true).await?;
+    if !args.execute {
+        let mut bytes = Vec::new();
+        match args.format {
+            TextOrJson::Json => bytes = common::json(&plan)?,
+            TextOrJson::Text => atrest_reports::plan(&plan, &common::stdout_style(), &mut bytes)?,
+        }
+        common::deliver(None, &bytes)?;
+        tracing::warn!("nothing was changed; the plan still fits. Carry it out with --execute");
+        return Ok(Exit::Ok);
+    }
+    let store =
+        RunStore::create(&args.state.state_dir, plan).map_err(|e| ExpectedError::store(&e))?;
+    drive(&aws, store, args, auth, output).await
+}
+
+async fn resume(run: &str, args: &FixArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+    let store = RunStore::open(&args.state.state_dir, run).map_err(|e| ExpectedError::store(&e))?;
+    check_stop_before(args, store.plan())?;
+    let aws = common::aws(&args.aws).await?;
+    let auth = check(&aws, &store.plan().clone(), &args.mysql, false).await?;
+    drive(&aws, store, args, auth, output).await
+}
+
+async fn drive(
+    aws: &Aws,
+    store: RunStore,
+    args: &FixArgs,
+    mysql: Option<MysqlAuth>,
+    output: &OutputArgs,
+) -> anyhow::Result<Exit> {
+    let options = FixOptions {
+        timing: Timing {
+            poll: args.poll_interval,
+            consistency: args.consistency_window,
+            ..Timing::default()
+        },
+        concurrency: args.concurrency,
+        stop_before: args.stop_before.clone(),
+        mysql,
+    };
+    let dir = store.dir().to_owned();
+    let progress = Progress::new(
+        common::stderr_style(),
+        output.no_progress || output.quiet,
+        Some(&dir),
+    );
+    let stop = common::stop_signal()?;
+    let report = executor::run(aws, store, &options, &progress, stop)
+        .await
+        .map_err(|error| {
+            // The journal could not be written: what was done is in RDS, and resume looks there.
+            ExpectedError::new(Exit::Stopped, error.to_string(), error.hint())
+        })?;
+    let mut bytes = Vec::new();
+    match args.format {
+        TextOrJson::Json => bytes = common::json(&report)?,
+        TextOrJson::Text => atrest_reports::run(&report, &common::stdout_style(), &mut bytes)?,
+    }
+    common::deliver(None, &bytes)?;
+    Ok(exit_of(&report))
+}
+
+/// The most alarming outcome decides.
+pub(crate) fn exit_of(report: &RunReport) -> Exit {
+    report.migrations.iter().fold(Exit::Ok, |exit, migration| {
+        exit.max(match &migration.outcome {
+            Outcome::Migrated => Exit::Ok,
+            Outcome::Stopped { .. } => Exit::Stopped,
+            Outcome::ValidationFailed { .. } => Exit::ValidationFailed,
+            Outcome::NeedsOperator { .. } => Exit::NeedsOperator,
+        })
+    })
+}
+
+/// The plan must be of this account, and at the beginning of what is there now.
+async fn check(
+    aws: &Aws,
+    plan: &Plan,
+    mysql: &MysqlArgs,
+    fresh: bool,
+) -> anyhow::Result<Option<MysqlAuth>> {
+    let auth = match &plan.mysql {
+        MysqlAccess::Off { .. } => None,
+        MysqlAccess::Required => common::mysql_auth(mysql)?,
+    };
+    if auth.is_none() && plan.mysql == MysqlAccess::Required {
+        return Err(ExpectedError::usage(
+            "the plan compares accounts and rows, and MySQL is switched off",
+            "leave --mysql off away, or make the plan with it",
+        ));
+    }
+    let identity = common::identity(aws).await?;
+    if identity.account != plan.account {
+        return Err(ExpectedError::usage(
+            format!(
+                "the plan is of account {}, the credentials are of {}",
+                plan.account, identity.account
+            ),
+            "use the profile the plan was made with",
+        ));
+    }
+    if !fresh {
+        return Ok(auth);
+    }
+    let mut regions: Vec<String> = plan.migrations.iter().map(|m| m.region.clone()).collect();
+    regions.sort();
+    regions.dedup();
+    let inventory = inventory::read(aws, &identity.account, &regions).await;
+    if let Some(error) = inventory
+        .regions
+        .iter()
+        .find_map(|region| region.error.as_ref())
+    {
+        return Err(ExpectedError::aws(error));
+    }
+    for migration in &plan.migrations {
+        for member in migration.members() {
+            let shown = inventory
+                .regions
+                .iter()
+                .flat_map(|region| &region.instances)
+                .find(|instance| instance.dbi_resource_id() == member.dbi_resource_id);
+            let why = match shown {
+                None => "it is not there any more".to_owned(),
+                Some(instance) if instance.identifier() != member.identifier.as_str() => {
+                    format!("it is called {} now", instance.identifier())
+                }
+                Some(instance) if settled_digest(instance) != member.digest => {
+                    "it has changed since".to_owned()
+                }
+                Some(_) => continue,
+            };
+            return Err(ExpectedError::new(
+                Exit::StalePlan,
+                format!(
+                    "the plan is stale: {} in {}: {why}",
+                    member.identifier, migration.region
+                ),
+                "make a new plan; if a run of this plan was begun, take it up with `atrest fix --resume RUN`",
+            ));
+        }
+    }
+    if let Some(auth) = &auth {
+        super::plan::check_mysql(plan, &inventory, auth).await?;
+    }
+    Ok(auth)
+}
+
+/// A step nobody has would never stop anything.
+fn check_stop_before(args: &FixArgs, plan: &Plan) -> anyhow::Result<()> {
+    let Some(wanted) = &args.stop_before else {
+        return Ok(());
+    };
+    let known = plan
+        .migrations
+        .iter()
+        .flat_map(|migration| &migration.steps)
+        .any(|step| step.id == *wanted || step.id.split(':').next() == Some(wanted));
+    if wanted == "cutover" || known {
+        return Ok(());
+    }
+    Err(ExpectedError::usage(
+        format!("no step of the plan is called {wanted:?}"),
+        "`cutover`, or a step as the plan lists it, such as snapshot, restore, validate",
+    ))
+}
+
+/// For verbs that need only the account to be right.
+pub(crate) async fn check_account(aws: &Aws, plan: &Plan) -> anyhow::Result<()> {
+    let identity = common::identity(aws).await?;
+    if identity.account == plan.account {
+        return Ok(());
+    }
+    Err(ExpectedError::usage(
+        format!(
+            "the run is of account {}, the credentials are of {}",
+            plan.account, identity.account
+        ),
+        "use the profile the run was made with",
+    ))
+}

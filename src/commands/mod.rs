@@ -1,0 +1,29 @@
+//! One file per verb.
+
+mod common;
+mod completions;
+mod demo;
+mod diff;
+mod fix;
+mod plan;
+mod sandbox;
+mod scan;
+mod status;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Exit;
+
+/// Runs the verb.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let output = cli.output;
+    match cli.command {
+        Command::Scan(args) => scan::run(args).await,
+        Command::Plan(args) => plan::run(args).await,
+        Command::Fix(args) => fix::run(args, &output).await,
+        Command::Status(args) => status::run(&args),
+        Command::Diff(args) => diff::run(args).await,
+        Command::Demo(args) => demo::run(args, &output).await,
+        Command::Sandbox(args) => sandbox::run(args).await,
+        Command::Completions { shell } => completions::run(shell),
+    }
+}

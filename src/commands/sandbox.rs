@@ -1,0 +1,92 @@
+//! `atrest sandbox`.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use atrest_sandbox::{EngineMode, Sandbox, SandboxOptions, Scenario};
+
+use super::common;
+use crate::cli::{EnginesArg, SandboxArgs, SandboxCommand, ServeArgs};
+use crate::exit::{Exit, ExpectedError};
+
+pub(crate) async fn run(args: SandboxArgs) -> anyhow::Result<Exit> {
+    match args.command {
+        SandboxCommand::Scenarios => {
+            let mut out = Vec::new();
+            for (name, _text) in Scenario::shipped() {
+                writeln!(out, "{name}")?;
+            }
+            common::deliver(None, &out)?;
+            Ok(Exit::Ok)
+        }
+        SandboxCommand::Serve(args) => serve(args).await,
+    }
+}
+
+async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
+    let scenario = load(&args.scenario)?;
+    let mut stop = common::stop_signal()?;
+    let options = SandboxOptions {
+        scenario,
+        port: args.port,
+        speed: args.speed,
+        engines: mode(args.engines),
+        install_dir: install_dir(),
+        work_dir: work_dir(),
+        request_log: args.request_log,
+        seed: args.seed,
+    };
+    let sandbox = Sandbox::start(options).await.map_err(failed)?;
+    let mut line = serde_json::to_vec(sandbox.ready())?;
+    line.push(b'\n');
+    common::deliver(None, &line)?;
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        tracing::warn!("signals are no longer received");
+    }
+    sandbox.shutdown().await.map_err(failed)?;
+    Ok(Exit::Ok)
+}
+
+/// A shipped scenario by name, else a file.
+pub(crate) fn load(scenario: &str) -> anyhow::Result<Scenario> {
+    let shipped = Scenario::shipped();
+    let parsed = match shipped.iter().find(|(name, _)| *name == scenario) {
+        Some((name, text)) => Scenario::parse(name, text),
+        None => Scenario::from_file(Path::new(scenario)),
+    };
+    parsed.map_err(|error| {
+        ExpectedError::usage(
+            error.to_string(),
+            "`atrest sandbox scenarios` lists the shipped ones; docs/sandbox.md has the format",
+        )
+    })
+}
+
+pub(crate) fn mode(arg: EnginesArg) -> EngineMode {
+    match arg {
+        EnginesArg::Auto => EngineMode::Auto,
+        EnginesArg::None => EngineMode::None,
+        EnginesArg::Required => EngineMode::Required,
+    }
+}
+
+pub(crate) fn failed(error: atrest_sandbox::SandboxError) -> anyhow::Error {
+    ExpectedError::usage(format!("sandbox: {error}"), "")
+}
+
+/// Where the servers are installed: `ATREST_ENGINES`, else the user's cache folder.
+pub(crate) fn install_dir() -> PathBuf {
+    if let Some(dir) = std::env::var_os("ATREST_ENGINES") {
+        return dir.into();
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache"),
+        PathBuf::from,
+    );
+    cache.join("atrest").join("engines")
+}
+
+/// Where the servers' data lives while the sandbox runs. Short, because a socket path has at most 107 bytes.
+pub(crate) fn work_dir() -> PathBuf {
+    std::env::temp_dir().join(format!("atrest-sandbox-{}", std::process::id()))
+}

@@ -1,0 +1,147 @@
+//! `atrest status`: reads the journal only.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use atrest_fixer::store::{RunStore, StoreError};
+use atrest_model::journal::StepStatus;
+use serde::Serialize;
+
+use super::common;
+use crate::cli::{StatusArgs, TextOrJson};
+use crate::exit::{Exit, ExpectedError};
+
+/// How far a migration is, as the journal has it.
+#[derive(Debug, Serialize)]
+struct MigrationStatus {
+    migration: String,
+    steps_done: usize,
+    steps: usize,
+    /// Steps that have begun and are not done.
+    current: Vec<CurrentStep>,
+}
+
+#[derive(Debug, Serialize)]
+struct CurrentStep {
+    step: String,
+    status: StepStatus,
+    since: jiff::Timestamp,
+    detail: serde_json::Value,
+}
+
+#[derive(Debug, Serialize)]
+struct Status {
+    schema_version: u32,
+    run: String,
+    migrations: Vec<MigrationStatus>,
+}
+
+pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
+    let Some(run) = &args.run else {
+        return list(&args.state.state_dir);
+    };
+    let store =
+        RunStore::open_to_read(&args.state.state_dir, run).map_err(|e| ExpectedError::store(&e))?;
+    let status = status(&store, run).map_err(|e| ExpectedError::store(&e))?;
+    let bytes = match args.format {
+        TextOrJson::Json => common::json(&status)?,
+        TextOrJson::Text => text(&status)?,
+    };
+    common::deliver(None, &bytes)?;
+    Ok(Exit::Ok)
+}
+
+fn status(store: &RunStore, run: &str) -> Result<Status, StoreError> {
+    let mut migrations = Vec::new();
+    for migration in &store.plan().migrations {
+        let records = store.steps(&migration.id)?;
+        let current = migration
+            .steps
+            .iter()
+            .filter_map(|step| Some((step, records.get(&step.id)?)))
+            .filter(|(_, record)| record.status != StepStatus::Done)
+            .map(|(step, record)| CurrentStep {
+                step: step.id.clone(),
+                status: record.status,
+                since: record.changed_at,
+                detail: record.result.clone(),
+            })
+            .collect();
+        migrations.push(MigrationStatus {
+            migration: migration.id.clone(),
+            steps_done: records
+                .values()
+                .filter(|record| record.status == StepStatus::Done)
+                .count(),
+            steps: migration.steps.len(),
+            current,
+        });
+    }
+    Ok(Status {
+        schema_version: 1,
+        run: run.to_owned(),
+        migrations,
+    })
+}
+
+fn text(status: &Status) -> anyhow::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    writeln!(out, "run {}", status.run)?;
+    for migration in &status.migrations {
+        let state = match migration.current.as_slice() {
+            [] if migration.steps_done == migration.steps => "migrated".to_owned(),
+            [] if migration.steps_done == 0 => "not begun".to_owned(),
+            [] => "between two steps".to_owned(),
+            current => current
+                .iter()
+                .map(|step| {
+                    let reason = step.detail.get("reason").and_then(|r| r.as_str());
+                    let reason = reason
+                        .map(|r| format!(" ({})", atrest_reports::printable(r)))
+                        .unwrap_or_default();
+                    format!(
+                        "{} {} since {:.0}{reason}",
+                        step.step,
+                        step.status.as_str(),
+                        step.since
+                    )
+                })
+                .collect::<Vec<_>>()
+                .join("; "),
+        };
+        writeln!(
+            out,
+            "  {}  {}/{}  {state}",
+            migration.migration, migration.steps_done, migration.steps
+        )?;
+    }
+    Ok(out)
+}
+
+/// Names of the runs in the state folder.
+fn list(state_dir: &Path) -> anyhow::Result<Exit> {
+    let runs = state_dir.join("runs");
+    let mut names: Vec<String> = match std::fs::read_dir(&runs) {
+        Ok(entries) => entries
+            .filter_map(Result::ok)
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            return Err(ExpectedError::usage(
+                format!("cannot read {}: {error}", runs.display()),
+                "check --state-dir",
+            ));
+        }
+    };
+    names.sort();
+    let mut out = Vec::new();
+    for name in &names {
+        writeln!(out, "{name}")?;
+    }
+    if names.is_empty() {
+        tracing::warn!("no run in {}", runs.display());
+    }
+    common::deliver(None, &out)?;
+    Ok(Exit::Ok)
+}

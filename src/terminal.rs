@@ -1,0 +1,47 @@
+//! Colour and width decisions, in one place.
+
+use std::io::{self, IsTerminal as _};
+
+use crate::cli::ColorWhen;
+
+/// Makes the choice of `--color` the process's; `auto` is left to each stream (and to `NO_COLOR`).
+pub(crate) fn apply(when: ColorWhen) {
+    match when {
+        ColorWhen::Auto => {}
+        ColorWhen::Always => anstream::ColorChoice::Always.write_global(),
+        ColorWhen::Never => anstream::ColorChoice::Never.write_global(),
+    }
+}
+
+/// Whether standard output gets colours.
+pub(crate) fn stdout_color() -> bool {
+    anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+}
+
+/// Whether standard error gets colours.
+pub(crate) fn stderr_color() -> bool {
+    anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
+}
+
+/// Width of the terminal on standard output: `COLUMNS`, or what the terminal says; `None` in a pipe.
+pub(crate) fn stdout_width() -> Option<u16> {
+    let columns = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .filter(|columns| *columns >= 40);
+    if columns.is_some() {
+        return columns;
+    }
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    terminal_size::terminal_size().map(|(width, _)| width.0)
+}
+
+/// Whether somebody closed the pipe we write to: a normal end.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
