@@ -127,7 +127,7 @@ def migrate(name, new_attributes, after):
     by_id = [dict(Name="dbi-resource-id", Values=[rid])]
     until("renamed", lambda: [i["DBInstanceIdentifier"] for i in rds.describe_db_instances(Filters=by_id)["DBInstances"]] == [old])
     until("available under the old- name", lambda: available(old))
-    until("endpoint follows", lambda: instance(old)["Endpoint"]["Address"].startswith(old))
+    until("endpoint follows", lambda: instance(old)["Endpoint"]["Address"] != before["Endpoint"]["Address"])
     rds.reboot_db_instance(DBInstanceIdentifier=old)
     until("rebooting", lambda: instance(old)["DBInstanceStatus"] == "rebooting")
     until("rebooted", lambda: available(old))
@@ -157,7 +157,7 @@ def migrate(name, new_attributes, after):
     now = instance(f"new-{name}")
     assert now["StorageEncrypted"] and now["StorageEncryptionType"] == "sse-kms"
     rds.modify_db_instance(DBInstanceIdentifier=f"new-{name}", NewDBInstanceIdentifier=name, ApplyImmediately=True)
-    until("has its name back", lambda: available(name) and instance(name)["StorageEncrypted"] and instance(name)["Endpoint"]["Address"].startswith(name + "."))
+    until("has its name back", lambda: available(name) and instance(name)["StorageEncrypted"] and instance(name)["Endpoint"]["Address"] == before["Endpoint"]["Address"])
     return before, instance(name)
 
 
@@ -197,7 +197,8 @@ def main():
     lossless()
     source = instance("prod-three")
     restored_with = dict(StorageType="gp2", DBParameterGroupName="wiki-mariadb-10-11", PubliclyAccessible=True, CopyTagsToSnapshot=True,
-                         PreferredBackupWindow=source["PreferredBackupWindow"], EnableCloudwatchLogsExports=["error", "general"])
+                         PreferredBackupWindow=source["PreferredBackupWindow"],
+                         EngineLifecycleSupport=source["EngineLifecycleSupport"], EnableCloudwatchLogsExports=["error", "general"])
     modified_to = dict(MaxAllocatedStorage=200, PreferredMaintenanceWindow=source["PreferredMaintenanceWindow"])
     before, after = migrate("prod-three", restored_with, modified_to)
     differ = {key for key in set(before) | set(after) if before.get(key) != after.get(key)}
