@@ -83,7 +83,10 @@ pub struct Access {
 
 impl std::fmt::Debug for Access {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Access").field("account", &self.account).field("regions", &self.regions).finish_non_exhaustive()
+        out.debug_struct("Access")
+            .field("account", &self.account)
+            .field("regions", &self.regions)
+            .finish_non_exhaustive()
     }
 }
 
@@ -145,13 +148,20 @@ impl Scenario {
             .spec
             .instances
             .iter()
-            .map(|instance| instance.region.clone().unwrap_or_else(|| self.spec.default_region.clone()))
+            .map(|instance| {
+                instance
+                    .region
+                    .clone()
+                    .unwrap_or_else(|| self.spec.default_region.clone())
+            })
             .collect();
         regions.sort();
         regions.dedup();
         Access {
             account: first.map(|account| account.id.clone()).unwrap_or_default(),
-            access_key_id: first.map(|account| account.access_key_id.clone()).unwrap_or_default(),
+            access_key_id: first
+                .map(|account| account.access_key_id.clone())
+                .unwrap_or_default(),
             secret_access_key: first
                 .and_then(|account| account.secret_access_key.as_ref())
                 .map_or_else(|| "any".to_owned(), |secret| secret.0.0.clone()),
