@@ -30,6 +30,19 @@ pub(crate) fn usable_by_rds(
     Ok(key.arn.clone())
 }
 
+/// Whether the key of an existing resource still opens it.
+pub(crate) fn check_readable(world: &mut World, scope: &Scope, arn: &str) -> Result<(), ApiError> {
+    match world.region_mut(scope).key(arn) {
+        Some(key) if key.state == "Enabled" => Ok(()),
+        _ => Err(ApiError::new(
+            "KMSKeyNotAccessibleFault",
+            format!(
+                "The source snapshot KMS key [{arn}] does not exist, is not enabled or you do not have permissions to access it."
+            ),
+        )),
+    }
+}
+
 /// Makes an AWS-managed key when its alias is first named.
 pub(crate) fn ensure_managed(world: &mut World, scope: &Scope, reference: &str) {
     let alias = reference

@@ -53,7 +53,7 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
     let page = page(params, found, 100, limit)?;
     result(|xml| {
         xml.list("DBClusters", "DBCluster", page.items, |xml, cluster| {
-            write(xml, scope, region, cluster, now)
+            write(xml, scope, region, cluster, now);
         });
         xml.optional("Marker", page.marker);
     })

@@ -80,7 +80,7 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
     let page = page(params, found, 100, limit)?;
     result(|xml| {
         xml.list("DBInstances", "DBInstance", page.items, |xml, instance| {
-            write(xml, scope, region, instance, now)
+            write(xml, scope, region, instance, now);
         });
         xml.optional("Marker", page.marker);
     })
@@ -141,20 +141,19 @@ pub(crate) fn write(
     }
     if let Some(group) = region.subnet_groups.get(&instance.subnet_group) {
         xml.element("DBSubnetGroup", |xml| {
-            super::groups::write_subnet_group(xml, group, None)
+            super::groups::write_subnet_group(xml, group, None);
         });
     }
     xml.value("PreferredMaintenanceWindow", &instance.maintenance_window);
     xml.element("PendingModifiedValues", |xml| {
-        write_pending(xml, &instance.pending)
+        write_pending(xml, &instance.pending);
     });
     // Five-minute steps behind the present, as the transaction logs are shipped.
     if instance.backup_retention > 0 && instance.created.is_some() && !instance.is_cluster_member()
     {
-        xml.time(
-            "LatestRestorableTime",
-            plus(now, -(now.as_second().rem_euclid(300)) - 120),
-        );
+        let step = jiff::Timestamp::from_second(now.as_second() - now.as_second().rem_euclid(300))
+            .unwrap_or(now);
+        xml.time("LatestRestorableTime", plus(step, -120));
     }
     xml.value("MultiAZ", instance.multi_az);
     xml.value("EngineVersion", &instance.engine_version);
@@ -225,8 +224,10 @@ pub(crate) fn write(
         xml.value("CACertificateIdentifier", ca);
         xml.element("CertificateDetails", |xml| {
             xml.value("CAIdentifier", ca);
+            // A server certificate lasts a year and is renewed in time.
             if let Some(created) = instance.created {
-                xml.time("ValidTill", plus(created, 365 * 86_400));
+                let years = now.duration_since(created).as_secs() / (365 * 86_400) + 1;
+                xml.time("ValidTill", plus(created, years * 365 * 86_400));
             }
         });
     }

@@ -165,9 +165,10 @@ mod tests {
     fn nested_lists_keep_their_values() {
         let params = Params::parse(b"Filters.Filter.1.Name=engine&Filters.Filter.1.Values.Value.1=mysql&Filters.Filter.1.Values.Value.2=a%2Bb%20c");
         let filters = params.structures("Filters").expect("a list");
-        assert_eq!(filters[0].text("Name").as_deref(), Some("engine"));
+        let filter = filters.first().expect("one filter");
+        assert_eq!(filter.text("Name").as_deref(), Some("engine"));
         assert_eq!(
-            filters[0].list("Values"),
+            filter.list("Values"),
             Some(vec!["mysql".into(), "a+b c".into()])
         );
     }

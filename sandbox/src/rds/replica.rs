@@ -30,6 +30,9 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
     }
     let given_tags = tags::from_request(params, "Tags")?;
     let source = instances::find(call.region(), &reference)?.clone();
+    if let Some(key) = &source.kms_key {
+        crate::kms::check_readable(call.world, scope, key)?;
+    }
     let resource_id = instances::new_resource_id(call, &id);
     let (backup_window, maintenance_window) = windows(&mut call.world.dice, &id);
     let insights = modify::Insights::read(params)?;

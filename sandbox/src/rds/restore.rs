@@ -176,9 +176,10 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
         ));
     }
     let given_tags = tags::from_request(params, "Tags")?;
-    let snapshot = snapshots::find(call, &params.required("DBSnapshotIdentifier")?)?
-        .1
-        .clone();
+    let snapshot = snapshots::find_here(call, &params.required("DBSnapshotIdentifier")?)?.clone();
+    if let Some(key) = &snapshot.kms_key {
+        crate::kms::check_readable(call.world, call.scope, key)?;
+    }
     let resource_id = instances::new_resource_id(call, &id);
     let default_ca = call.region().default_ca.clone();
     let (backup_window, maintenance_window) = windows(&mut call.world.dice, &id);

@@ -106,6 +106,21 @@ pub(crate) fn find<'a>(
         .ok_or_else(|| ApiError::no_snapshot(reference))
 }
 
+/// The snapshot that a parameter names in the region that was called; other regions have none for a restore
+/// or a deletion.
+pub(crate) fn find_here<'a>(
+    call: &'a mut Call<'_>,
+    reference: &str,
+) -> Result<&'a DbSnapshot, ApiError> {
+    let here = call.scope.clone();
+    let (scope, snapshot) = find(call, reference)?;
+    if scope == here {
+        Ok(snapshot)
+    } else {
+        Err(ApiError::no_snapshot(reference))
+    }
+}
+
 /// Manual snapshots count against the quota from the moment they are asked for.
 fn check_quota(region: &Region) -> Result<(), ApiError> {
     let manual = region
@@ -347,6 +362,10 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
             "A KmsKeyId of the destination region must be specified to copy an encrypted snapshot to another region.",
         ));
     }
+    // The source has to be read, too.
+    if let Some(key) = &source.kms_key {
+        kms::check_readable(call.world, &source_scope, key)?;
+    }
     let key = match &key {
         Some(key) => Some(kms::usable_by_rds(call.world, call.scope, key)?),
         None => source.kms_key.clone(),
@@ -490,7 +509,7 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
 /// `DeleteDBSnapshot`: an available one is deleted, a copy in progress is cancelled.
 pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
     let reference = call.params.required("DBSnapshotIdentifier")?;
-    let id = find(call, &reference)?.1.id.clone();
+    let id = find_here(call, &reference)?.id.clone();
     let scope = call.scope;
     let region = call.region();
     let position = region
@@ -526,7 +545,7 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
                 .then(0, move |moment| {
                     moment.start(async move {
                         engines.delete_copy(&data).await.map(|()| JobOutput::Done)
-                    })
+                    });
                 })
                 .when_done(0, |_| {}),
         );
@@ -618,7 +637,7 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
     let page = page(params, found, 100, limit)?;
     result(|xml| {
         xml.list("DBSnapshots", "DBSnapshot", page.items, |xml, snapshot| {
-            write(xml, scope, snapshot)
+            write(xml, scope, snapshot);
         });
         xml.optional("Marker", page.marker);
     })

@@ -96,9 +96,9 @@ pub(crate) fn envelope(
     if let Some(result) = result {
         let _infallible = write!(out, "<{action}Result>{result}</{action}Result>");
     }
-    let _infallible = write!(
+    let _infallible = writeln!(
         out,
-        "<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>\n"
+        "<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>"
     );
     out
 }

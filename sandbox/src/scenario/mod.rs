@@ -8,16 +8,26 @@ mod populate;
 mod servers;
 mod spec;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::servers::start_servers;
 pub(crate) use self::spec::Spec;
 
 /// A fleet as described by a TOML file.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Scenario {
     name: String,
     spec: Spec,
+}
+
+impl fmt::Debug for Scenario {
+    /// The name only: the data has passwords in it.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Scenario")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A scenario that cannot be used.

@@ -1,0 +1,13 @@
+//! The rules of the control plane over HTTP, on a clock that stands still until it is told to go on.
+#![expect(clippy::format_push_string, reason = "tests")]
+
+mod client;
+mod protocol;
+mod rename;
+mod restore;
+mod rules;
+
+use client::Bench;
+
+/// Knobs without which Describe shows the truth at once.
+const NO_LAG: &str = "\n[knobs]\ndescribe_lag = [0, 0]\n";
