@@ -189,6 +189,9 @@ enum Looked {
     Ended(Outcome),
 }
 
+/// Key under which a step's record keeps what was seen before its mutation.
+const NOTED: &str = "noted";
+
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
 impl<'a> Runner<'a> {
@@ -254,6 +257,12 @@ impl<'a> Runner<'a> {
     }
 
     fn record(&mut self, step: &str, event: StepEvent, detail: &Value) -> Result<(), StoreError> {
+        let mut detail = detail.clone();
+        // What was noted before the mutation is needed until its effect is seen.
+        if let (Some(noted), Value::Object(members)) = (self.noted(step).cloned(), &mut detail) {
+            members.entry(NOTED).or_insert(noted);
+        }
+        let detail = &detail;
         let status = self
             .store
             .get()
@@ -271,6 +280,10 @@ impl<'a> Runner<'a> {
         };
         self.records.insert(step.to_owned(), record);
         Ok(())
+    }
+
+    fn noted(&self, step: &str) -> Option<&Value> {
+        self.records.get(step)?.result.get(NOTED)
     }
 
     async fn run(&mut self) -> Result<MigrationReport, StoreError> {
@@ -407,7 +420,7 @@ impl<'a> Runner<'a> {
     async fn look(&mut self, step: &Step, view: &Arc<RegionView>) -> Result<Looked, StoreError> {
         self.active(step);
         let observed = {
-            let cx = self.cx();
+            let cx = self.cx(step);
             steps::observe(&cx, step, view).await
         };
         let seen = match observed {
@@ -478,7 +491,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn cx(&self) -> Cx<'_> {
+    fn cx(&self, step: &Step) -> Cx<'_> {
         Cx {
             plan: self.plan,
             migration: self.migration,
@@ -486,6 +499,7 @@ impl<'a> Runner<'a> {
             mysql: self.options.mysql.as_ref(),
             made: &self.made,
             store: self.store,
+            noted: self.noted(&step.id),
         }
     }
 
@@ -501,10 +515,11 @@ impl<'a> Runner<'a> {
 
     async fn act(&mut self, step: &Step, view: &Arc<RegionView>) -> Result<Looked, StoreError> {
         let operation = steps::operation(&step.action);
+        let noted = steps::note(&self.cx(step), step, view);
         self.record(
             &step.id,
             StepEvent::Intend,
-            &json!({"operation": operation}),
+            &json!({"operation": operation, NOTED: noted}),
         )?;
         let permit = Permit::ordinary(step).or_else(|| {
             Validated::of(self.migration, &self.records).map(|proof| Permit::cutover(&proof))
@@ -527,7 +542,7 @@ impl<'a> Runner<'a> {
             operation: operation.to_owned(),
         });
         let answer = {
-            let cx = self.cx();
+            let cx = self.cx(step);
             steps::act(&cx, step, view, &permit).await
         };
         match answer {

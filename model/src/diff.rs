@@ -59,6 +59,12 @@ pub struct PairDiff {
 }
 
 impl PairDiff {
+    /// The first part that was asked for and could not be read.
+    #[must_use]
+    pub fn incomplete(&self) -> Option<&NotCompared> {
+        self.not_compared.iter().find(|not| not.failed)
+    }
+
     /// Number of drift entries.
     #[must_use]
     pub fn drift(&self) -> usize {
@@ -91,6 +97,8 @@ pub struct Compared {
 pub struct NotCompared {
     /// Which part.
     pub area: Area,
+    /// Whether it was asked for and a read failed: the comparison is incomplete.
+    pub failed: bool,
     /// Why not.
     pub reason: String,
 }

@@ -74,6 +74,15 @@ fn table(report: &DiffReport, style: &Style, out: &mut dyn Write) -> io::Result<
     }
     writeln!(out, "{}\n", table.trim_fmt())?;
     for pair in &report.pairs {
+        if let Some(not) = pair.incomplete() {
+            let line = format!(
+                "{}: NOT READ: {}: {}",
+                pair.name,
+                not.area.as_str(),
+                not.reason
+            );
+            writeln!(out, "{}", style.bad(&printable(&line)))?;
+        }
         for difference in pair
             .differences
             .iter()
@@ -169,8 +178,21 @@ fn text(pair: &PairDiff, drift_only: bool, style: &Style, out: &mut dyn Write) -
         compared.attributes, compared.settings, compared.accounts, compared.tables, compared.rows,
     )?;
     for not in &pair.not_compared {
-        let line = format!("not compared: {}: {}", not.area.as_str(), not.reason);
-        writeln!(out, "{}", style.odd(&printable(&line)))?;
+        let word = if not.failed {
+            "NOT READ"
+        } else {
+            "not compared"
+        };
+        let line = format!("{word}: {}: {}", not.area.as_str(), not.reason);
+        writeln!(
+            out,
+            "{}",
+            if not.failed {
+                style.bad(&printable(&line))
+            } else {
+                style.odd(&printable(&line))
+            }
+        )?;
     }
     Ok(())
 }
@@ -309,6 +331,7 @@ mod tests {
                 },
                 not_compared: vec![NotCompared {
                     area: Area::Data,
+                    failed: false,
                     reason: "not asked for".to_owned(),
                 }],
             }],

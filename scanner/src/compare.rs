@@ -105,7 +105,7 @@ async fn groups(rds: &Rds, pair: &Pair<'_>, diff: &mut PairDiff) {
     {
         match futures::try_join!(user_parameters(rds, &old), user_parameters(rds, &new)) {
             Ok((old, new)) => extend(diff, Area::Parameter, &old, &new),
-            Err(error) => not_compared(diff, Area::Parameter, error.to_string()),
+            Err(error) => failed(diff, Area::Parameter, error.to_string()),
         }
     }
     if let (Some(old), Some(new)) = of("OptionGroupMemberships", "OptionGroupName")
@@ -113,7 +113,7 @@ async fn groups(rds: &Rds, pair: &Pair<'_>, diff: &mut PairDiff) {
     {
         match futures::try_join!(options(rds, &old), options(rds, &new)) {
             Ok((old, new)) => extend(diff, Area::Option, &old, &new),
-            Err(error) => not_compared(diff, Area::Option, error.to_string()),
+            Err(error) => failed(diff, Area::Option, error.to_string()),
         }
     }
 }
@@ -157,9 +157,20 @@ async fn options(rds: &Rds, group: &str) -> Result<BTreeMap<String, Value>, AwsE
         .collect())
 }
 
+/// A part that does not apply or was not asked for.
 fn not_compared(diff: &mut PairDiff, area: Area, reason: impl Into<String>) {
     diff.not_compared.push(NotCompared {
         area,
+        failed: false,
+        reason: reason.into(),
+    });
+}
+
+/// A part that was asked for and could not be read.
+fn failed(diff: &mut PairDiff, area: Area, reason: impl Into<String>) {
+    diff.not_compared.push(NotCompared {
+        area,
+        failed: true,
         reason: reason.into(),
     });
 }
@@ -201,7 +212,7 @@ async fn servers(
         }
         Err(error) => {
             for area in areas {
-                not_compared(diff, area, error.to_string());
+                failed(diff, area, error.to_string());
             }
         }
     }
@@ -233,7 +244,7 @@ async fn accounts(
 ) {
     let (found, compared) = match account_diff(old, new, pair.old.master_username()).await {
         Ok(found) => found,
-        Err(error) => return not_compared(diff, Area::Account, error.to_string()),
+        Err(error) => return failed(diff, Area::Account, error.to_string()),
     };
     diff.compared.accounts = compared.saturating_sub(found.reserved.len() as u64);
     let drift =
@@ -285,7 +296,7 @@ async fn accounts(
         }
     }
     for unread in &found.unread {
-        not_compared(
+        failed(
             diff,
             Area::Account,
             format!(
@@ -319,7 +330,7 @@ async fn configuration(old: &mut Connection, new: &mut Connection, diff: &mut Pa
             Area::Configuration,
             "only one side has mysql.rds_show_configuration",
         ),
-        Err(error) => not_compared(
+        Err(error) => failed(
             diff,
             Area::Configuration,
             AccessError::from(error).to_string(),
@@ -338,7 +349,7 @@ async fn rows(old: &mut Connection, new: &mut Connection, check: DataCheck, diff
         mysql::read_data(new, checksums)
     ) {
         Ok(sides) => sides,
-        Err(error) => return not_compared(diff, Area::Data, AccessError::from(error).to_string()),
+        Err(error) => return failed(diff, Area::Data, AccessError::from(error).to_string()),
     };
     diff.compared.checksums = checksums;
     diff.compared.tables = old.tables.len().max(new.tables.len()) as u64;

@@ -268,11 +268,12 @@ async fn tell(
     );
     save(dir, "summary.json", &summary)?;
     print_summary(&summary, dir)?;
-    Ok(match (summary.flagged_after, summary.drift) {
-        (0, 0) => Exit::Ok,
-        (0, _) => Exit::Drift,
-        _ => Exit::Findings,
-    })
+    let flagged = if summary.flagged_after > 0 {
+        Exit::Findings
+    } else {
+        Exit::Ok
+    };
+    Ok(flagged.max(diff::exit_of(&differences)))
 }
 
 fn summarize(

@@ -40,11 +40,7 @@ pub(crate) async fn run(args: DiffArgs) -> anyhow::Result<Exit> {
         atrest_reports::diff(&report, output.format, args.drift_only, &style, &mut bytes)?;
         common::deliver(output.path.as_deref(), &bytes)?;
     }
-    Ok(if report.drift() > 0 {
-        Exit::Drift
-    } else {
-        Exit::Ok
-    })
+    Ok(exit_of(&report))
 }
 
 async fn of_run(
@@ -220,4 +216,19 @@ fn report(pairs: Vec<PairDiff>) -> DiffReport {
         created: jiff::Timestamp::now(),
         pairs,
     }
+}
+
+/// Drift, or a part that could not be read, or neither.
+pub(crate) fn exit_of(report: &DiffReport) -> Exit {
+    let drift = if report.drift() > 0 {
+        Exit::Drift
+    } else {
+        Exit::Ok
+    };
+    let incomplete = report.pairs.iter().any(|pair| pair.incomplete().is_some());
+    drift.max(if incomplete {
+        Exit::Incomplete
+    } else {
+        Exit::Ok
+    })
 }

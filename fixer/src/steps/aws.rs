@@ -80,9 +80,10 @@ pub(super) fn rename(
     }
     if instance.identifier() == to {
         // RDS shows `available` before the new endpoint.
+        let before = cx.noted.and_then(|noted| str_of(noted, "endpoint"));
         let moved = instance
             .endpoint()
-            .is_some_and(|(address, _)| is_address_of(to, address));
+            .is_some_and(|(address, _)| is_address_of(to, address, before));
         return Ok(
             if instance.is_ready() && moved && !instance.has_pending_modifications() {
                 Seen::done(state)
@@ -115,10 +116,13 @@ pub(super) fn rename(
     Ok(Seen::absent(state))
 }
 
-/// Whether an endpoint can belong to the instance `name`: RDS's names begin with the identifier. An IP address, which
-/// RDS itself never answers with, cannot tell.
-fn is_address_of(name: &str, address: &str) -> bool {
-    address.parse::<std::net::IpAddr>().is_ok() || address.split('.').next() == Some(name)
+/// Whether an endpoint belongs to the instance `name`: RDS's names begin with the identifier. An address that is not
+/// a name must at least be another one than before the rename.
+fn is_address_of(name: &str, address: &str, before: Option<&str>) -> bool {
+    match address.parse::<std::net::IpAddr>() {
+        Ok(_) => before != Some(address),
+        Err(_) => address.split('.').next() == Some(name),
+    }
 }
 
 /// A snapshot, raw or encrypted. Ours by tag and by source; a foreign one of that name stops the run.

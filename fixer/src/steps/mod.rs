@@ -87,6 +87,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) mysql: Option<&'a MysqlAuth>,
     /// `DbiResourceId` of every instance that a step of this migration has made.
     pub(crate) made: &'a BTreeMap<String, String>,
+    /// What [`note`] saw before the last mutation of the step at hand.
+    pub(crate) noted: Option<&'a Value>,
     /// Folder for reports.
     pub(crate) store: &'a crate::executor::SharedStore,
 }
@@ -192,6 +194,17 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
         Action::Configuration { old, new } => sql::configuration(cx, view, old, new).await,
         Action::Validate => validate::validate(cx, view).await,
         Action::Rescan => validate::rescan(cx, view),
+    }
+}
+
+/// What has to be remembered from before the mutation: kept in the journal with the intent.
+pub(crate) fn note(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Value {
+    match &step.action {
+        Action::Rename { instance, .. } => {
+            let shown = cx.find(view, instance).ok().flatten();
+            serde_json::json!({"endpoint": shown.and_then(|i| i.endpoint()).map(|(address, _)| address)})
+        }
+        _ => Value::Null,
     }
 }
 

@@ -49,9 +49,18 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         created: clock::now(),
         pairs,
     };
-    // A read that failed is no proof. What the plan left out from the start is.
-    if let Some(unread) = report.pairs.iter().find_map(|pair| unexpected(cx, pair)) {
-        return Ok(Seen::pending(unread));
+    // A read that failed is no proof.
+    let unread = report
+        .pairs
+        .iter()
+        .find_map(|pair| Some((pair, pair.incomplete()?)));
+    if let Some((pair, not)) = unread {
+        return Ok(Seen::pending(format!(
+            "{}: {} not read yet: {}",
+            pair.name,
+            not.area.as_str(),
+            not.reason
+        )));
     }
     let name = format!("validation-{}.json", cx.migration.id.replace('/', "-"));
     let text = serde_json::to_string_pretty(&report).map_err(|e| Fault::Store(e.to_string()))?;
@@ -75,31 +84,6 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         detail: format!("no drift in {compared} attributes, {accounts} accounts, {rows} rows"),
         result: json!({"report": path, "attributes": compared, "accounts": accounts, "rows": rows}),
     })
-}
-
-/// Something that should have been compared and was not.
-fn unexpected(cx: &Cx<'_>, pair: &atrest_model::diff::PairDiff) -> Option<String> {
-    use atrest_model::diff::Area;
-    use atrest_model::plan::{DataCheck, MysqlAccess};
-    let asked = cx.plan.mysql == MysqlAccess::Required
-        && matches!(cx.migration.engine.as_str(), "mysql" | "mariadb");
-    pair.not_compared
-        .iter()
-        .find(|not| match not.area {
-            Area::Attribute | Area::Parameter | Area::Option => true,
-            Area::Account => asked,
-            // A server without the procedure has no such configuration.
-            Area::Configuration => asked && !not.reason.contains("mysql.rds_show_configuration"),
-            Area::Data => asked && cx.plan.data_check != DataCheck::None,
-        })
-        .map(|not| {
-            format!(
-                "{}: {} not compared yet: {}",
-                pair.name,
-                not.area.as_str(),
-                not.reason
-            )
-        })
 }
 
 /// Under its real name every member must be encrypted under the key and ready, and the policy must be content.

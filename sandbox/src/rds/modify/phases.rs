@@ -96,6 +96,7 @@ pub(super) fn settle_at_once(
         maintenance_window = &wish.maintenance_window,
         auto_minor_version_upgrade = &wish.auto_minor,
         copy_tags = &wish.copy_tags,
+        lifecycle_support = &wish.lifecycle_support,
         deletion_protection = &wish.deletion_protection,
         publicly_accessible = &wish.publicly_accessible,
         monitoring_interval = &wish.monitoring.interval,
