@@ -82,7 +82,7 @@ impl AwsError {
                         },
                         None,
                         format!(
-                            "HTTP {} without an AWS error code: the endpoint may not be AWS",
+                            "HTTP {} without an AWS error code: the answer is not AWS's",
                             status.unwrap_or(0)
                         ),
                     ),

@@ -21,7 +21,9 @@ pub(crate) async fn run(args: DiffArgs) -> anyhow::Result<Exit> {
         .format
         .iter()
         .map(|text| {
-            Output::<DiffFormat>::parse(text).map_err(|e| ExpectedError::usage(e.to_string(), ""))
+            Output::<DiffFormat>::parse(text).map_err(|e| {
+                ExpectedError::usage(e.to_string(), "`atrest diff --help` lists the formats")
+            })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let aws = common::aws(&args.aws).await?;

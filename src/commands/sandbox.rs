@@ -71,7 +71,13 @@ pub(crate) fn mode(arg: EnginesArg) -> EngineMode {
 }
 
 pub(crate) fn failed(error: atrest_sandbox::SandboxError) -> anyhow::Error {
-    ExpectedError::usage(format!("sandbox: {error}"), "")
+    let cause = std::error::Error::source(&error)
+        .map(|cause| format!(": {cause}"))
+        .unwrap_or_default();
+    ExpectedError::usage(
+        format!("sandbox: {error}{cause}"),
+        "another --port; --engines none for the control plane alone; sandbox/install-engines.sh installs servers",
+    )
 }
 
 /// Where the servers are installed: `ATREST_ENGINES`, else the user's cache folder.

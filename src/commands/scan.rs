@@ -17,8 +17,9 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<Exit> {
         .format
         .iter()
         .map(|text| {
-            atrest_reports::Output::<ScanFormat>::parse(text)
-                .map_err(|e| ExpectedError::usage(e.to_string(), ""))
+            atrest_reports::Output::<ScanFormat>::parse(text).map_err(|e| {
+                ExpectedError::usage(e.to_string(), "`atrest scan --help` lists the formats")
+            })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let aws = common::aws(&args.aws).await?;

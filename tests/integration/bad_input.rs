@@ -271,31 +271,111 @@ fn an_endpoint_that_answers_html_is_named_as_such() {
     says(
         sandbox.run(&["scan", "--region", "eu-central-1", "--endpoint-url", &url]),
         3,
-        "not AWS",
+        "not AWS's",
     );
 }
 
 #[test]
 fn a_region_that_fails_is_incomplete_and_never_clean() {
-    let sandbox = start();
-    // A region outside the sandbox's list answers like one the account has not enabled.
-    let scan = sandbox.run(&[
+    // One of two regions refuses.
+    let sandbox = with_faults(
+        "[[faults]]\naction = \"DescribeDBInstances\"\nnth = 2\nkind = \"error\"\ncode = \"AccessDenied\"\n",
+    );
+    let args = [
         "scan",
         "--region",
         "eu-central-1",
         "--region",
-        "xx-nowhere-1",
+        "us-east-1",
         "--format",
         "json",
         "--exit-zero",
-    ]);
-    let scan = scan.expect(4).json();
+    ];
+    let scan = sandbox.run(&args).expect(4).json();
     assert_eq!(scan["complete"], false);
     let failed = scan["regions"]
         .as_array()
         .unwrap()
         .iter()
-        .find(|r| r["region"] == "xx-nowhere-1")
+        .filter(|r| r["error"].is_string())
+        .count();
+    assert_eq!(failed, 1, "{}", scan["regions"]);
+    let text = sandbox.run(&["scan", "--exit-zero"]).expect(0);
+    assert!(
+        !text.stdout.contains("INCOMPLETE"),
+        "the fault was for one call: {}",
+        text.stdout
+    );
+}
+
+/// The answers of mutations are lost although they took effect: each is looked for, none is sent twice.
+#[test]
+fn lost_answers_double_nothing() {
+    let lost = |action: &str, nth: u32| {
+        format!("[[faults]]\naction = \"{action}\"\nnth = {nth}\nkind = \"lost-answer\"\n")
+    };
+    let faults = [
+        lost("AddTagsToResource", 1),
+        lost("ModifyDBInstance", 1),
+        lost("ModifyDBInstance", 4),
+        lost("CreateDBSnapshot", 1),
+        lost("CopyDBSnapshot", 1),
+        lost("RestoreDBInstanceFromDBSnapshot", 1),
+        lost("CreateDBInstanceReadReplica", 1),
+    ];
+    let sandbox = with_faults(&faults.concat());
+    let plan = [
+        "plan",
+        "--instance",
+        "prod-three",
+        "--region",
+        "eu-central-1",
+        "--mysql",
+        "off",
+        "--kms-key",
+        "alias/rds-migration",
+    ];
+    sandbox.run(&plan).expect(0);
+    sandbox
+        .run(&[
+            "fix",
+            "atrest-plan.json",
+            "--execute",
+            "--poll-interval",
+            "20ms",
+            "--consistency-window",
+            "2s",
+        ])
+        .expect(0);
+    let lost = sandbox
+        .requests()
+        .iter()
+        .filter(|r| r.fault == "lost-answer")
+        .count();
+    assert_eq!(lost, 7);
+    // A lost answer is logged with the call that took effect.
+    let mutations: Vec<String> = sandbox
+        .requests()
+        .iter()
+        .filter(|r| r.is_mutation() && (r.code.is_empty() || r.fault == "lost-answer"))
+        .map(|r| format!("{} {:?}", r.action, r.params))
+        .collect();
+    let distinct: std::collections::BTreeSet<&String> = mutations.iter().collect();
+    assert_eq!(mutations.len(), distinct.len(), "{mutations:#?}");
+}
+
+/// The shipped fleet, control plane only, with faults.
+fn with_faults(faults: &str) -> Sandbox {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, text) = atrest_sandbox::Scenario::shipped()
+        .into_iter()
+        .find(|(name, _)| *name == "seed-story")
         .unwrap();
-    assert!(failed["error"].is_string(), "{failed}");
+    let path = dir.path().join("faults.toml");
+    std::fs::write(&path, format!("{text}\n{faults}")).unwrap();
+    Sandbox::start(&Start {
+        scenario: path.to_str().unwrap(),
+        engines: "none",
+        speed: "1000",
+    })
 }

@@ -28,6 +28,8 @@ pub(crate) struct Request {
     pub(crate) action: String,
     pub(crate) region: String,
     pub(crate) code: String,
+    /// The fault that befell it; empty for none.
+    pub(crate) fault: String,
     pub(crate) params: BTreeMap<String, String>,
 }
 
@@ -140,6 +142,7 @@ impl Sandbox {
                     action: text("action"),
                     region: text("region"),
                     code: text("code"),
+                    fault: text("fault"),
                     params: params
                         .into_iter()
                         .map(|(name, value)| {
