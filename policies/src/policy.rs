@@ -3,6 +3,8 @@
 use atrest_model::finding::{Control, Finding, FindingStatus, Severity};
 use atrest_model::instance::{DbCluster, DbInstance};
 
+use crate::fleet::Fleet;
+
 /// What is known of a policy before it looks at anything.
 #[derive(Debug)]
 pub struct PolicyMeta {
@@ -12,38 +14,122 @@ pub struct PolicyMeta {
     pub title: &'static str,
     /// Default severity.
     pub severity: Severity,
+    /// Version of this tool that had it first.
+    pub since: &'static str,
+    /// What this tool can do about it.
+    pub fix: Fix,
+    /// Control ids, by kind of resource.
+    pub controls: &'static [Controls],
 }
 
-/// A rule.
+/// What this tool can do about a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fix {
+    /// Nothing; the finding is for information.
+    None,
+    /// A person has to act.
+    Manual,
+    /// `atrest plan` and `atrest fix`.
+    Planned,
+}
+
+impl Fix {
+    /// The word used in reports and on the page of a policy.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Manual => "manual",
+            Self::Planned => "planned",
+        }
+    }
+}
+
+/// Kind of resource as publishers of controls tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A DB instance.
+    DbInstance,
+    /// A cluster of RDS proper: Aurora or Multi-AZ.
+    DbCluster,
+    /// A Neptune cluster; it answers from the same API.
+    NeptuneCluster,
+    /// A DocumentDB cluster; it answers from the same API.
+    DocDbCluster,
+}
+
+impl Subject {
+    /// What a cluster is, by its `Engine`.
+    #[must_use]
+    pub fn of_cluster(cluster: &DbCluster) -> Self {
+        match cluster.engine() {
+            "neptune" => Self::NeptuneCluster,
+            "docdb" => Self::DocDbCluster,
+            _ => Self::DbCluster,
+        }
+    }
+
+    /// The words used on the page of a policy.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DbInstance => "DB instance",
+            Self::DbCluster => "DB cluster",
+            Self::NeptuneCluster => "Neptune cluster",
+            Self::DocDbCluster => "DocumentDB cluster",
+        }
+    }
+}
+
+/// The controls a policy serves on one kind of resource.
+#[derive(Debug)]
+pub struct Controls {
+    /// The kind of resource.
+    pub subject: Subject,
+    /// Publisher and id. Publishers disagree, so a framework mapped by somebody else is written
+    /// `publisher/framework`: `prowler/pci-dss-4.0`.
+    pub ids: &'static [(&'static str, &'static str)],
+}
+
+/// A rule. It judges what it is given and answers with findings; no finding is a pass.
 pub trait Policy: Sync {
     /// What is known of it.
     fn meta(&self) -> &'static PolicyMeta;
 
-    /// Judges a DB instance that has storage of its own; `None` is a pass.
-    fn instance(&self, instance: &DbInstance) -> Option<Finding>;
+    /// Judges a DB instance. Members of clusters are asked about too.
+    fn instance(&self, instance: &DbInstance, fleet: &Fleet<'_>) -> Vec<Finding> {
+        let _ = (instance, fleet);
+        Vec::new()
+    }
 
-    /// Judges a cluster; `None` is a pass.
-    fn cluster(&self, cluster: &DbCluster) -> Option<Finding>;
+    /// Judges a cluster.
+    fn cluster(&self, cluster: &DbCluster, fleet: &Fleet<'_>) -> Vec<Finding> {
+        let _ = (cluster, fleet);
+        Vec::new()
+    }
 }
 
 impl PolicyMeta {
-    /// A finding of this policy.
+    /// A finding of this policy, with the controls of its kind of resource.
     pub(crate) fn finding(
         &self,
-        resource: &str,
+        subject: Subject,
+        arn: &str,
         status: FindingStatus,
         reason: String,
-        controls: &[(&str, &str)],
     ) -> Finding {
         Finding {
-            id: Finding::stable_id(self.id, resource),
+            id: Finding::stable_id(self.id, arn),
             policy: self.id.to_owned(),
             severity: self.severity,
             status,
             reason,
-            resource: resource.to_owned(),
-            controls: controls
+            resource: arn.to_owned(),
+            controls: self
+                .controls
                 .iter()
+                .filter(|controls| controls.subject == subject)
+                .flat_map(|controls| controls.ids)
                 .map(|(publisher, id)| Control {
                     publisher: (*publisher).to_owned(),
                     id: (*id).to_owned(),
