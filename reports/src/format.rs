@@ -3,12 +3,34 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// A format nobody knows.
+/// A format nobody knows, or one without the file it promises.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format {given:?}; one of {known}")]
-pub struct UnknownFormat {
-    given: String,
-    known: &'static str,
+pub enum UnknownFormat {
+    /// Not one of the formats of this report.
+    #[error("unknown format {given:?}; one of {known}")]
+    Name {
+        /// What was given.
+        given: String,
+        /// Names of the formats, for a sentence.
+        known: String,
+    },
+    /// `FORMAT=` with nothing after it.
+    #[error("format {given:?} names no file after the `=`")]
+    NoFile {
+        /// What was given.
+        given: String,
+    },
+}
+
+fn named<F: Copy>(text: &str, formats: &[(&str, F)]) -> Result<F, UnknownFormat> {
+    let found = formats.iter().find(|(name, _)| *name == text);
+    found.map(|(_, format)| *format).ok_or_else(|| {
+        let names: Vec<&str> = formats.iter().map(|(name, _)| *name).collect();
+        UnknownFormat::Name {
+            given: text.to_owned(),
+            known: names.join(", "),
+        }
+    })
 }
 
 /// Formats of a scan.
@@ -24,20 +46,21 @@ pub enum ScanFormat {
     Markdown,
 }
 
+impl ScanFormat {
+    /// Every format with its name.
+    pub const ALL: &[(&str, Self)] = &[
+        ("table", Self::Table),
+        ("json", Self::Json),
+        ("csv", Self::Csv),
+        ("markdown", Self::Markdown),
+    ];
+}
+
 impl FromStr for ScanFormat {
     type Err = UnknownFormat;
 
     fn from_str(text: &str) -> Result<Self, UnknownFormat> {
-        match text {
-            "table" => Ok(Self::Table),
-            "json" => Ok(Self::Json),
-            "csv" => Ok(Self::Csv),
-            "markdown" => Ok(Self::Markdown),
-            _ => Err(UnknownFormat {
-                given: text.to_owned(),
-                known: "table, json, csv, markdown",
-            }),
-        }
+        named(text, Self::ALL)
     }
 }
 
@@ -52,19 +75,20 @@ pub enum DiffFormat {
     Json,
 }
 
+impl DiffFormat {
+    /// Every format with its name.
+    pub const ALL: &[(&str, Self)] = &[
+        ("text", Self::Text),
+        ("table", Self::Table),
+        ("json", Self::Json),
+    ];
+}
+
 impl FromStr for DiffFormat {
     type Err = UnknownFormat;
 
     fn from_str(text: &str) -> Result<Self, UnknownFormat> {
-        match text {
-            "text" => Ok(Self::Text),
-            "table" => Ok(Self::Table),
-            "json" => Ok(Self::Json),
-            _ => Err(UnknownFormat {
-                given: text.to_owned(),
-                known: "text, table, json",
-            }),
-        }
+        named(text, Self::ALL)
     }
 }
 
@@ -82,16 +106,20 @@ impl<F: FromStr<Err = UnknownFormat>> Output<F> {
     ///
     /// # Errors
     ///
-    /// A format nobody knows.
+    /// A format nobody knows, or no file after the `=`.
     pub fn parse(text: &str) -> Result<Self, UnknownFormat> {
-        match text.split_once('=') {
-            Some((format, path)) if !path.is_empty() => Ok(Self {
-                format: format.parse()?,
-                path: Some(path.into()),
+        let (format, path) = match text.split_once('=') {
+            Some((format, path)) => (format, Some(path)),
+            None => (text, None),
+        };
+        let format = format.parse()?;
+        match path {
+            Some("") => Err(UnknownFormat::NoFile {
+                given: text.to_owned(),
             }),
-            _ => Ok(Self {
-                format: text.parse()?,
-                path: None,
+            path => Ok(Self {
+                format,
+                path: path.map(PathBuf::from),
             }),
         }
     }
@@ -108,10 +136,25 @@ mod tests {
             (output.format, output.path),
             (ScanFormat::Json, Some(PathBuf::from("a=b.json")))
         );
-        let error = Output::<DiffFormat>::parse("yaml").unwrap_err();
+        let output = Output::<DiffFormat>::parse("table").unwrap();
+        assert_eq!((output.format, output.path), (DiffFormat::Table, None));
+    }
+
+    #[test]
+    fn a_wrong_format_is_named_with_the_known_ones() {
+        let wrong = |text: &str| Output::<DiffFormat>::parse(text).unwrap_err().to_string();
         assert_eq!(
-            error.to_string(),
+            wrong("yaml"),
             "unknown format \"yaml\"; one of text, table, json"
         );
+        assert_eq!(
+            wrong("yaml=x.yaml"),
+            "unknown format \"yaml\"; one of text, table, json"
+        );
+        assert_eq!(
+            wrong("json="),
+            "format \"json=\" names no file after the `=`"
+        );
+        assert!(wrong("").contains("unknown format \"\""));
     }
 }

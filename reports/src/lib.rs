@@ -7,6 +7,7 @@ mod diff;
 mod event;
 mod files;
 mod format;
+mod json;
 mod plan;
 mod run;
 mod scan;
@@ -14,8 +15,8 @@ mod style;
 mod text;
 
 pub use diff::diff;
-pub use event::event_line;
-pub use files::write_atomically;
+pub use event::{EventLines, event_line};
+pub use files::{is_broken_pipe, write_atomically};
 pub use format::{DiffFormat, Output, ScanFormat, UnknownFormat};
 pub use plan::plan;
 pub use run::run;

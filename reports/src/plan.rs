@@ -2,11 +2,32 @@
 
 use std::io::{self, Write};
 
-use atrest_model::plan::{Action, DataCheck, Migration, MysqlAccess, Plan, Step, Target};
+use atrest_model::plan::{
+    Action, DataCheck, Member, Method, Migration, MysqlAccess, Plan, Step, Target,
+};
 use serde_json::{Map, Value};
 
-use crate::style::Style;
-use crate::text::{count, printable};
+use crate::style::{Style, cell};
+use crate::text::{count, paragraph, printable, seconds};
+
+/// Arguments of the creating calls that are shown with their values; the JSON plan has all of them.
+const TELLING: &[&str] = &[
+    "DBInstanceClass",
+    "MultiAZ",
+    "AvailabilityZone",
+    "StorageType",
+    "Iops",
+    "AllocatedStorage",
+    "DBSubnetGroupName",
+    "VpcSecurityGroupIds",
+    "DBParameterGroupName",
+    "OptionGroupName",
+    "Port",
+    "PubliclyAccessible",
+];
+
+/// Column of what a step does, where it does not fit beside the step.
+const BELOW: usize = 18;
 
 /// Every migration with its members, notes, and steps; what is left out; what happens next.
 ///
@@ -14,17 +35,22 @@ use crate::text::{count, printable};
 ///
 /// Any error of `out`.
 pub fn plan(plan: &Plan, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let style = *style;
+    let title = format!("Plan {} of account {}", plan.run, printable(&plan.account));
     writeln!(
         out,
-        "{} of account {}, {:.0}",
-        style.strong(&format!("plan {}", plan.run)),
-        printable(&plan.account),
-        plan.created
+        "{}, made {:.0} by {} {}",
+        style.strong(&title),
+        plan.created,
+        printable(&plan.tool.name),
+        printable(&plan.tool.version)
     )?;
     let check = match (&plan.mysql, plan.data_check) {
-        (MysqlAccess::Off { reason }, _) => format!("not read: {}", printable(reason)),
+        (MysqlAccess::Off { reason }, _) => {
+            format!("accounts and rows are NOT compared: {}", printable(reason))
+        }
         (MysqlAccess::Required, DataCheck::None) => {
-            "accounts are compared, rows are not".to_owned()
+            "accounts are compared before the cutover, rows are NOT".to_owned()
         }
         (MysqlAccess::Required, DataCheck::Counts) => {
             "accounts and row counts are compared before the cutover".to_owned()
@@ -33,200 +59,289 @@ pub fn plan(plan: &Plan, style: &Style, out: &mut dyn Write) -> io::Result<()> {
             "accounts, row counts and checksums are compared before the cutover".to_owned()
         }
     };
-    writeln!(out, "MySQL: {check}")?;
+    writeln!(out, "{}", paragraph("MySQL: ", &check, 2, style.width))?;
     for migration in &plan.migrations {
         writeln!(out)?;
-        one(migration, style, out)?;
+        write_migration(migration, style, out)?;
     }
     if !plan.left_out.is_empty() {
-        writeln!(out, "\n{}", style.strong("left out"))?;
+        let title = format!("LEFT OUT: {}", plan.left_out.len());
+        writeln!(out, "\n{}", style.odd(&title))?;
         for left in &plan.left_out {
-            writeln!(
-                out,
-                "  {}\n    {}",
-                printable(&left.arn),
-                style.odd(&printable(&left.reason))
-            )?;
+            writeln!(out, "  {}", printable(&left.arn))?;
+            let reason = paragraph("    ", &printable(&left.reason), 4, style.width);
+            writeln!(out, "{reason}")?;
         }
     }
+    write_end(plan, style, out)
+}
+
+/// The total and what happens next.
+fn write_end(plan: &Plan, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let instances: usize = plan
         .migrations
         .iter()
         .map(|migration| migration.members().count())
         .sum();
-    writeln!(
-        out,
-        "\n{} with {}; {} left out; digest {}",
+    let line = format!(
+        "{} of {}, {} left out; run {}, digest {}",
         count(plan.migrations.len(), "migration", "migrations"),
         count(instances, "DB instance", "DB instances"),
-        plan.left_out.len(),
+        count(plan.left_out.len(), "resource", "resources"),
+        plan.run,
         plan.digest.get(..16).unwrap_or(&plan.digest),
-    )?;
+    );
+    let line = paragraph("", &printable(&line), 2, style.width);
+    writeln!(out, "\n{}", style.strong(&line))?;
     if plan.migrations.is_empty() {
-        return writeln!(out, "nothing to do");
+        return writeln!(out, "Nothing to do.");
     }
-    writeln!(
-        out,
-        "nothing is changed before: atrest fix PLAN.json --execute"
-    )
-}
-
-fn one(migration: &Migration, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "{}  {}, {} GiB, cold, key {}",
-        style.strong(&printable(&migration.id)),
-        printable(&migration.engine),
-        migration.allocated_storage,
-        printable(&migration.kms_key_id),
-    )?;
-    for member in migration.members() {
-        let from = match &member.replicates_from {
-            Some(source) => format!("  replica of {source}"),
-            None => String::new(),
-        };
-        writeln!(
-            out,
-            "  {} -> {}, {} -> {}{from}",
-            member.identifier, member.old_name, member.new_name, member.identifier
-        )?;
-    }
-    for note in &migration.notes {
-        writeln!(out, "  {} {}", style.odd("note:"), printable(note))?;
-    }
-    for (index, step) in migration.steps.iter().enumerate() {
-        let does = describe(step);
-        let line = format!(
-            "{:>3}. {:<34} {}",
-            index + 1,
-            printable(&step.id),
-            printable(&does)
-        );
-        match style.width {
-            Some(width) => wrapped(&line, usize::from(width), out)?,
-            None => writeln!(out, "  {line}")?,
-        }
+    let resume = format!("atrest fix --resume {}", plan.run);
+    writeln!(out, "Nothing has been changed. Next:")?;
+    for (command, does) in [
+        ("atrest fix PLAN.json --execute", "carry it out"),
+        (
+            "atrest fix PLAN.json --execute --stop-before cutover",
+            "all but the last renames",
+        ),
+        (resume.as_str(), "go on after any stop"),
+    ] {
+        writeln!(out, "  {command:<54}{does}")?;
     }
     Ok(())
 }
 
-/// A long step goes on under its own text.
-fn wrapped(line: &str, width: usize, out: &mut dyn Write) -> io::Result<()> {
-    const INDENT: usize = 42;
-    let room = width.saturating_sub(2).max(INDENT + 20);
-    let mut rest: Vec<char> = format!("  {line}").chars().collect();
-    let mut first = true;
-    while !rest.is_empty() {
-        let limit = if first { room } else { room - INDENT };
-        let cut = if rest.len() <= limit {
-            rest.len()
-        } else {
-            let window = rest.get(..limit).unwrap_or(&rest);
-            // Before this column a break would tear the step's name apart.
-            let least = if first { INDENT } else { 1 };
-            window
-                .iter()
-                .rposition(|c| *c == ' ')
-                .filter(|at| *at > least)
-                .unwrap_or(limit)
+fn write_migration(migration: &Migration, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let method = match migration.method {
+        Method::Cold => "cold",
+    };
+    writeln!(
+        out,
+        "{}  {}, {} GiB, {method}, {}",
+        style.strong(&printable(&migration.id)),
+        printable(&migration.engine),
+        migration.allocated_storage,
+        count(migration.members().count(), "DB instance", "DB instances"),
+    )?;
+    writeln!(out, "  key {}", printable(&migration.kms_key_id))?;
+    write_members(migration, style, out)?;
+    for note in &migration.notes {
+        let note = paragraph("  note: ", &printable(note), 8, style.width);
+        writeln!(out, "{}", style.odd(&note))?;
+    }
+    write_steps(migration, style, out)
+}
+
+fn write_members(migration: &Migration, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let mut header = vec!["db instance", "is kept as", "is built as"];
+    if !style.is_narrow() {
+        header.push("resource id now");
+    }
+    let rows = migration.members().map(|member| {
+        let name = match depth(migration, member) {
+            0 => member.identifier.to_string(),
+            depth => {
+                let branch = if style.unicode { "└" } else { "`" };
+                format!("{}{branch} {}", "  ".repeat(depth - 1), member.identifier)
+            }
         };
-        let tail = rest.split_off(cut);
-        let text: String = rest.iter().collect();
-        writeln!(
-            out,
-            "{}{}",
-            if first {
-                String::new()
-            } else {
-                " ".repeat(INDENT)
-            },
-            text.trim_end()
-        )?;
-        rest = tail.into_iter().skip_while(|c| *c == ' ').collect();
-        first = false;
+        let mut cells = vec![
+            cell(&name),
+            cell(member.old_name.as_str()),
+            cell(member.new_name.as_str()),
+        ];
+        if !style.is_narrow() {
+            cells.push(cell(&member.dbi_resource_id));
+        }
+        cells
+    });
+    let inner = Style {
+        width: None,
+        ..style
+    };
+    let table = inner.table(&header, &[], rows);
+    let width = table.lines().map(textwrap::core::display_width).max();
+    if style
+        .width
+        .is_none_or(|most| width.unwrap_or(0) + 2 <= usize::from(most))
+    {
+        for line in table.lines() {
+            writeln!(out, "  {line}")?;
+        }
+        return Ok(());
+    }
+    // Names that are too long for three columns are not broken: they stand below each other.
+    for member in migration.members() {
+        writeln!(out, "  {}", member.identifier)?;
+        writeln!(out, "    is kept as   {}", member.old_name)?;
+        writeln!(out, "    is built as  {}", member.new_name)?;
+    }
+    Ok(())
+}
+
+/// How many sources are above a member.
+fn depth(migration: &Migration, member: &Member) -> usize {
+    let mut depth = 0;
+    let mut source = member.replicates_from.as_ref();
+    // A chain ends at the latest after all members; the bound is against a circle in an edited plan.
+    while let (Some(name), true) = (source, depth < migration.replicas.len()) {
+        depth += 1;
+        source = migration
+            .members()
+            .find(|member| member.identifier == *name)
+            .and_then(|member| member.replicates_from.as_ref());
+    }
+    depth
+}
+
+/// The steps in order, with the time clients are away marked.
+fn write_steps(migration: &Migration, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let steps = &migration.steps;
+    let is_rename = |step: &Step, wanted: bool| matches!(step.action, Action::Rename { cutover, .. } if cutover == wanted);
+    let away = steps.iter().position(|step| is_rename(step, false));
+    let back = steps.iter().rposition(|step| is_rename(step, true));
+    let name_width = steps
+        .iter()
+        .map(|step| textwrap::core::display_width(&printable(&step.id)))
+        .max()
+        .unwrap_or(0)
+        .min(44);
+    let title = format!(
+        "  {:>3}  {:>7}  {:<name_width$}  WHAT",
+        "#", "AT MOST", "STEP"
+    );
+    writeln!(out, "{}", style.faint(&title))?;
+    let mark = |text: &str| style.strong(&format!("  {:>3}  {:>7}  {text}", "--", ""));
+    for (index, step) in steps.iter().enumerate() {
+        if Some(index) == away {
+            writeln!(out, "{}", mark("clients are away from here"))?;
+        }
+        let head = format!(
+            "  {:>3}  {:>7}  {:<name_width$}",
+            index + 1,
+            seconds(step.deadline_seconds),
+            printable(&step.id)
+        );
+        let what = describe(migration, step);
+        let what = printable(&what);
+        let inline = format!("{head}  {what}");
+        let fits = style
+            .width
+            .is_none_or(|width| textwrap::core::display_width(&inline) <= usize::from(width));
+        if fits {
+            writeln!(out, "{inline}")?;
+        } else {
+            // Below the step there is more room than beside it.
+            writeln!(out, "{}", head.trim_end())?;
+            let indent = " ".repeat(BELOW);
+            writeln!(out, "{}", paragraph(&indent, &what, BELOW, style.width))?;
+        }
+        if Some(index) == back {
+            writeln!(out, "{}", mark("clients are back"))?;
+        }
     }
     Ok(())
 }
 
 /// The call and what matters of its arguments; the JSON plan has all of them.
-fn describe(step: &Step) -> String {
+fn describe(migration: &Migration, step: &Step) -> String {
     let operation = step.action.operation().unwrap_or_default();
     match &step.action {
-        Action::Claim { .. } => format!("{operation} atrest:run"),
+        Action::Claim { tags, .. } => {
+            let tags: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            format!("{operation} {}", tags.join(" "))
+        }
         Action::Rename { from, to, .. } => format!("{operation} {from} -> {to}"),
         Action::Quiesce { .. } => {
-            format!("no client is connected; {operation} once if one still is")
+            format!("no client may be connected; {operation} once if one still is")
         }
         Action::Snapshot { snapshot, .. } => format!("{operation} {snapshot}"),
-        Action::EncryptedCopy { snapshot, .. } => format!("{operation} {snapshot}, with the key"),
-        Action::Restore { name, request, .. } | Action::CreateReplica { name, request, .. } => {
-            format!("{operation} {name}: {}", arguments(request))
+        Action::EncryptedCopy { snapshot, .. } => {
+            format!("{operation} {snapshot}, encrypted with the key")
         }
-        Action::Modify { request, .. } => format!("{operation}: {}", arguments(request)),
-        Action::Settle { .. } => format!("wait for groups; {operation} if pending-reboot"),
+        Action::Restore { name, request, .. } => {
+            format!("{operation} {name} {}", telling(request))
+        }
+        Action::CreateReplica {
+            name,
+            request,
+            source,
+        } => format!(
+            "{operation} {name} of {} {}",
+            target(migration, source),
+            telling(request)
+        ),
+        Action::Modify { request, .. } => format!("{operation} {}", all(request)),
+        Action::Settle { .. } => {
+            format!("wait until groups are in sync; {operation} if one is pending-reboot")
+        }
         Action::AddRole {
             role_arn,
             feature_name,
             ..
         } => format!("{operation} {feature_name} {role_arn}"),
-        Action::Accounts { old, .. } => format!("clone accounts only {} has", target(old)),
-        Action::Configuration { .. } => {
-            "set binlog retention and its like as on the old side".to_owned()
+        Action::Accounts { old, .. } => {
+            format!(
+                "clone accounts and grants only {} has",
+                target(migration, old)
+            )
         }
+        Action::Configuration { old, .. } => format!(
+            "rds_set_configuration as on {}: binlog retention and its like",
+            target(migration, old)
+        ),
         Action::Validate => {
-            "compare attributes, accounts, rows of every pair; stop on drift".to_owned()
+            "compare every pair; any drift stops here, with nothing renamed".to_owned()
         }
-        Action::Rescan => "encrypted and ready under the real names".to_owned(),
+        Action::Rescan => "every member encrypted, available, under its real name".to_owned(),
     }
 }
 
-fn target(target: &Target) -> &str {
-    match target {
-        Target::Old(id) => id,
-        Target::MadeBy(step) => step,
+/// The name a target has while the step runs.
+fn target<'a>(migration: &'a Migration, target: &'a Target) -> &'a str {
+    let found = migration.members().find(|member| match target {
+        Target::Old(id) => member.dbi_resource_id == *id,
+        Target::MadeBy(step) => member.made_by == *step,
+    });
+    match (target, found) {
+        (Target::Old(_), Some(member)) => member.old_name.as_str(),
+        (Target::MadeBy(_), Some(member)) => member.new_name.as_str(),
+        (Target::Old(text) | Target::MadeBy(text), None) => text,
     }
 }
 
-fn arguments(request: &Map<String, Value>) -> String {
-    request
+/// The arguments people ask about, and how many more there are.
+fn telling(request: &Map<String, Value>) -> String {
+    let mut shown: Vec<String> = TELLING
         .iter()
-        .map(|(name, value)| match value {
-            Value::String(text) => format!("{name}={text}"),
-            Value::Array(items) if name == "Tags" => format!("Tags={} of them", items.len()),
-            Value::Array(items) => {
-                let items: Vec<String> = items
-                    .iter()
-                    .map(|item| {
-                        item.as_str()
-                            .map_or_else(|| item.to_string(), str::to_owned)
-                    })
-                    .collect();
-                format!("{name}={}", items.join(","))
-            }
-            other => format!("{name}={other}"),
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
+        .filter_map(|name| Some(argument(name, request.get(*name)?)))
+        .collect();
+    let left = request.len() - shown.len();
+    if left > 0 {
+        shown.push(format!("+{left} more"));
+    }
+    shown.join(" ")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn all(request: &Map<String, Value>) -> String {
+    let arguments: Vec<String> = request
+        .iter()
+        .map(|(name, value)| argument(name, value))
+        .collect();
+    arguments.join(" ")
+}
 
-    #[test]
-    fn long_steps_are_wrapped_under_their_text_and_lose_nothing() {
-        let line = format!(
-            "  1. restore{} {}",
-            " ".repeat(27),
-            "Argument=value ".repeat(20)
-        );
-        let mut out = Vec::new();
-        wrapped(&line, 80, &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        assert!(
-            text.lines().all(|line| line.chars().count() <= 80),
-            "{text}"
-        );
-        assert_eq!(text.matches("Argument=value").count(), 20);
+fn argument(name: &str, value: &Value) -> String {
+    let plain = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    match value {
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(plain).collect();
+            format!("{name}={}", items.join(","))
+        }
+        other => format!("{name}={}", plain(other)),
     }
 }

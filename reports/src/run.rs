@@ -2,74 +2,121 @@
 
 use std::io::{self, Write};
 
-use atrest_model::run::{Outcome, RunReport};
+use atrest_model::run::{MigrationReport, Outcome, RunReport};
+use comfy_table::Cell;
 
-use crate::style::Style;
-use crate::text::{count, duration, printable};
+use crate::style::{Style, WHOLE, bad, cell, good, odd};
+use crate::text::{count, duration, paragraph, printable};
 
-/// Who is where, and what to do next.
+/// Which migration is where, and what to do next.
 ///
 /// # Errors
 ///
 /// Any error of `out`.
 pub fn run(report: &RunReport, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let mut table = style.table(["migration", "steps", "downtime", "outcome"]);
-    for migration in &report.migrations {
-        let outcome = migration.outcome.summary();
-        table.add_row([
-            printable(&migration.migration).into_owned(),
-            format!("{}/{}", migration.steps_done, migration.steps),
-            migration
-                .downtime_seconds
-                .map_or_else(|| "-".to_owned(), duration),
-            printable(&outcome).into_owned(),
-        ]);
+    let style = *style;
+    if report.migrations.is_empty() {
+        return writeln!(out, "run {}: the plan has no migrations", report.run);
     }
-    writeln!(out, "{}", table.trim_fmt())?;
-    writeln!(out)?;
-    let migrated = report
-        .migrations
-        .iter()
-        .filter(|m| m.outcome == Outcome::Migrated)
-        .count();
-    let total = report.migrations.len();
-    let line = format!(
-        "run {}: {migrated} of {} migrated",
-        report.run,
-        count(total, "migration", "migrations")
-    );
+    let rows = report.migrations.iter().map(|migration| {
+        let downtime = migration.downtime_seconds;
+        vec![
+            cell(&migration.migration),
+            match &migration.outcome {
+                Outcome::Migrated => good("migrated"),
+                Outcome::Stopped { .. } => odd("stopped"),
+                Outcome::ValidationFailed { .. } => bad("validation failed"),
+                Outcome::NeedsOperator { .. } => bad("NEEDS AN OPERATOR"),
+            },
+            Cell::new(format!("{}/{}", migration.steps_done, migration.steps)),
+            Cell::new(downtime.map_or_else(|| "-".to_owned(), duration)),
+        ]
+    });
+    let header = ["migration", "outcome", "steps", "downtime"];
     writeln!(
         out,
         "{}",
-        if migrated == total {
-            style.good(&line)
-        } else {
-            style.bad(&line)
-        }
+        style.table(&header, &[(1, WHOLE), (2, WHOLE), (3, WHOLE)], rows)
     )?;
-    let mut resumable = false;
     for migration in &report.migrations {
-        let next = match &migration.outcome {
-            Outcome::Migrated => continue,
-            Outcome::Stopped { .. } => "nothing is lost".to_owned(),
-            Outcome::ValidationFailed { .. } => {
-                format!(
-                    "see validation-{}.json in the run folder; mend the drift",
-                    migration.migration.replace('/', "-")
-                )
-            }
-            Outcome::NeedsOperator { hint, .. } => hint.clone(),
-        };
-        resumable = true;
-        writeln!(
-            out,
-            "  {}: {}",
-            printable(&migration.migration),
-            printable(&next)
-        )?;
+        if migration.outcome != Outcome::Migrated {
+            write_next(migration, style, out)?;
+        }
     }
-    if resumable {
-        writeln!(out, "  then: atrest fix --resume {}", report.run)?;
+    write_total(report, style, out)
+}
+
+/// What happened to a migration that has not arrived, and what to do about it.
+fn write_next(migration: &MigrationReport, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", style.strong(&printable(&migration.migration)))?;
+    let (what, next) = match &migration.outcome {
+        Outcome::Migrated => return Ok(()),
+        Outcome::Stopped { step, reason } => (
+            format!("stopped before {step} was done: {reason}"),
+            "nothing is lost: resume the run".to_owned(),
+        ),
+        Outcome::ValidationFailed { drift } => (
+            format!(
+                "validation found {}; nothing was renamed, clients are still away",
+                count(*drift, "drift", "drifts")
+            ),
+            format!(
+                "read validation-{}.json in the run folder, mend the drift, resume the run",
+                migration.migration.replace('/', "-")
+            ),
+        ),
+        Outcome::NeedsOperator { step, reason, hint } => {
+            (format!("at {step}: {reason}"), hint.clone())
+        }
+    };
+    let what = paragraph("  ", &printable(&what), 4, style.width);
+    writeln!(out, "{}", style.odd(&what))?;
+    let next = paragraph("  next: ", &printable(&next), 8, style.width);
+    writeln!(out, "{next}\n")
+}
+
+fn write_total(report: &RunReport, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let migrations = &report.migrations;
+    let of = |wanted: fn(&Outcome) -> bool| {
+        migrations
+            .iter()
+            .filter(|migration| wanted(&migration.outcome))
+            .count()
+    };
+    let migrated = of(|outcome| matches!(outcome, Outcome::Migrated));
+    let mut parts = vec![format!(
+        "run {}: {migrated} of {} migrated",
+        report.run,
+        count(migrations.len(), "migration", "migrations")
+    )];
+    for (amount, what) in [
+        (of(|o| matches!(o, Outcome::Stopped { .. })), "stopped"),
+        (
+            of(|o| matches!(o, Outcome::ValidationFailed { .. })),
+            "failed validation",
+        ),
+        (
+            of(|o| matches!(o, Outcome::NeedsOperator { .. })),
+            "need an operator",
+        ),
+    ] {
+        if amount > 0 {
+            parts.push(format!("{amount} {what}"));
+        }
     }
-    Ok(())
+    let longest = migrations
+        .iter()
+        .filter_map(|migration| migration.downtime_seconds)
+        .max_by(f64::total_cmp);
+    if let Some(longest) = longest {
+        parts.push(format!("longest downtime {}", duration(longest)));
+    }
+    let line = paragraph("", &printable(&parts.join(", ")), 2, style.width);
+    if migrated == migrations.len() {
+        writeln!(out, "{}", style.good(&line))?;
+        writeln!(out, "The old instances are kept as old-*.")?;
+        return writeln!(out, "  atrest diff --run {}", report.run);
+    }
+    writeln!(out, "{}", style.bad(&line))?;
+    writeln!(out, "  atrest fix --resume {}", report.run)
 }

@@ -1,0 +1,91 @@
+//! A scan for spreadsheets: one line a resource, and one for each region that is a hole.
+
+use std::io::{self, Write};
+
+use atrest_model::scan::ScanReport;
+
+use super::rows::{failed, rows};
+use crate::text::printable;
+
+const HEADER: [&str; 15] = [
+    "verdict",
+    "severity",
+    "policies",
+    "reason",
+    "account",
+    "region",
+    "type",
+    "identifier",
+    "engine",
+    "engine_version",
+    "class",
+    "status",
+    "encryption",
+    "kms_key_id",
+    "arn",
+];
+
+pub(super) fn write(report: &ScanReport, out: &mut dyn Write) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(out);
+    let mut record = |fields: [&str; 15]| {
+        writer
+            .write_record(fields.map(field))
+            .map_err(|error| match error.into_kind() {
+                // The kind is kept, so that a closed pipe is known as one.
+                csv::ErrorKind::Io(error) => error,
+                other => io::Error::other(format!("{other:?}")),
+            })
+    };
+    record(HEADER)?;
+    for row in rows(report) {
+        let resource = row.resource;
+        record([
+            row.verdict.as_str(),
+            row.severity().map_or("", |severity| severity.as_str()),
+            &row.policies().join(" "),
+            &row.reasons(),
+            row.account(),
+            row.region(),
+            resource.map_or("", |r| r.kind.as_str()),
+            resource.map_or("", |r| &r.identifier),
+            resource.map_or("", |r| &r.engine),
+            resource.map_or("", |r| &r.engine_version),
+            resource.and_then(|r| r.class.as_deref()).unwrap_or(""),
+            resource.map_or("", |r| &r.status),
+            resource.map_or("unknown", |r| r.encryption.as_str()),
+            resource.and_then(|r| r.kms_key_id.as_deref()).unwrap_or(""),
+            row.arn,
+        ])?;
+    }
+    for (region, error) in failed(report) {
+        // A hole must be a row: whoever counts rows would take it for compliance.
+        record([
+            "not read",
+            "",
+            "",
+            error,
+            &region.account,
+            &region.region,
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "unknown",
+            "",
+            "",
+        ])?;
+    }
+    writer.flush()
+}
+
+/// A field that breaks no line and is no formula to a spreadsheet.
+fn field(text: &str) -> String {
+    let text = printable(text);
+    if text.starts_with(['=', '+', '-', '@']) {
+        format!("'{text}")
+    } else {
+        text.into_owned()
+    }
+}
