@@ -1,1 +1,4 @@
 //! Plain types of atrest: no I/O, no async, no AWS.
+
+pub mod account;
+pub mod data;

@@ -1,0 +1,497 @@
+//! Accounts themselves: `CREATE USER`, `ALTER USER`, and what MySQL 5.6 has in their place.
+
+use serde_json::Value;
+
+use super::super::diff::{AccountChange, Attribute, attribute_changes};
+use super::super::name::AccountKey;
+use super::super::server::ServerVersion;
+use super::super::sql::{StatementStep, Writer};
+use super::super::types::{Account, Authentication, LockTime, PasswordLifetime, TlsRequirement};
+use super::Renderer;
+
+impl Renderer<'_> {
+    /// An account or role that is not there.
+    pub(super) fn create(&mut self, key: &AccountKey, account: &Account) {
+        if account.is_role {
+            self.write(StatementStep::CreateRole, key, "CREATE ROLE ", |w| {
+                w.account(key)
+            });
+            return;
+        }
+        self.unsupported_attributes(key, account);
+        if self.is_old_mysql() {
+            self.create_on_old_mysql(key, account);
+        } else {
+            let server = *self.server();
+            // Of two passwords the older one comes first; the second statement puts the newer one before it.
+            let first = match &account.retained {
+                Some(retained) if server.is_mysql_from(8, 0, 14) => account
+                    .authentication
+                    .iter()
+                    .take(1)
+                    .map(|method| Authentication {
+                        plugin: method.plugin.clone(),
+                        credential: retained.clone(),
+                    })
+                    .collect(),
+                _ => account.authentication.clone(),
+            };
+            self.write(StatementStep::CreateAccount, key, "CREATE USER ", |w| {
+                w.account(key);
+                identified(w, &server, &first);
+                clauses(w, &server, account, None);
+            });
+            self.retain(key, account);
+        }
+        self.expire(key, account);
+    }
+
+    fn retain(&mut self, key: &AccountKey, account: &Account) {
+        let server = *self.server();
+        if account.retained.is_some() && server.is_mysql_from(8, 0, 14) {
+            self.write(StatementStep::AlterAccount, key, "ALTER USER ", |w| {
+                w.account(key);
+                identified(w, &server, &account.authentication);
+                w.sql(" RETAIN CURRENT PASSWORD");
+            });
+        }
+    }
+
+    fn expire(&mut self, key: &AccountKey, account: &Account) {
+        if account.password.expired {
+            self.write(StatementStep::ExpirePassword, key, "ALTER USER ", |w| {
+                w.account(key);
+                w.sql(" PASSWORD EXPIRE");
+            });
+        }
+    }
+
+    fn unsupported_attributes(&mut self, key: &AccountKey, account: &Account) {
+        let server = *self.server();
+        let rows = [
+            (
+                "retained password",
+                account.retained.is_some(),
+                server.is_mysql_from(8, 0, 14),
+            ),
+            (
+                "attribute",
+                account.attribute.is_some(),
+                server.is_mysql_from(8, 0, 21),
+            ),
+            (
+                "password history",
+                account.password.history.is_some(),
+                server.is_mysql_from(8, 0, 3),
+            ),
+            (
+                "password reuse interval",
+                account.password.reuse_interval.is_some(),
+                server.is_mysql_from(8, 0, 3),
+            ),
+            (
+                "password require current",
+                account.password.require_current.is_some(),
+                server.is_mysql_from(8, 0, 13),
+            ),
+            (
+                "failed login policy",
+                account.password.failed_login.is_some(),
+                server.is_mysql_from(8, 0, 19),
+            ),
+            (
+                "account lock",
+                account.locked,
+                server.is_mariadb() || server.is_mysql_from(5, 7, 6),
+            ),
+            (
+                "password lifetime",
+                account.password.lifetime != PasswordLifetime::Default,
+                server.is_mariadb() || server.is_mysql_from(5, 7, 6),
+            ),
+            (
+                "max_statement_time",
+                account.limits.statement_time_us != 0,
+                server.is_mariadb(),
+            ),
+        ];
+        for (what, wanted, supported) in rows {
+            if wanted && !supported {
+                self.cannot(key, what, "the new server has no such attribute");
+            }
+        }
+    }
+
+    /// MySQL 5.6: `CREATE USER` takes the password only; everything else is a clause of `GRANT`.
+    fn create_on_old_mysql(&mut self, key: &AccountKey, account: &Account) {
+        let Some(method) = account.authentication.first() else {
+            return;
+        };
+        self.write(StatementStep::CreateAccount, key, "CREATE USER ", |w| {
+            w.account(key);
+            match method.plugin.as_str() {
+                "mysql_native_password" if method.credential.is_empty() => {}
+                "mysql_native_password" => {
+                    w.sql(" IDENTIFIED BY PASSWORD ");
+                    w.secret_literal(&method.credential);
+                }
+                plugin => {
+                    w.sql(" IDENTIFIED WITH ");
+                    w.literal(plugin.as_bytes());
+                    // A pre-4.1 hash is refused here (1827) and set below.
+                    if !method.credential.is_empty() && plugin != "mysql_old_password" {
+                        w.sql(" AS ");
+                        w.secret_literal(&method.credential);
+                    }
+                }
+            }
+        });
+        if method.plugin == "mysql_old_password" && !method.credential.is_empty() {
+            self.write(
+                StatementStep::CreateAccount,
+                key,
+                "SET SESSION old_passwords = 1",
+                |_| {},
+            );
+            self.set_password(StatementStep::CreateAccount, key, method);
+            self.write(
+                StatementStep::CreateAccount,
+                key,
+                "SET SESSION old_passwords = 0",
+                |_| {},
+            );
+        }
+        if account.tls != TlsRequirement::None
+            || account.limits != super::super::types::Limits::default()
+        {
+            self.grant_usage_clauses(key, account);
+        }
+    }
+
+    fn set_password(&mut self, step: StatementStep, key: &AccountKey, method: &Authentication) {
+        self.write(step, key, "SET PASSWORD FOR ", |w| {
+            w.account(key);
+            w.sql(" = ");
+            w.secret_literal(&method.credential);
+        });
+    }
+
+    fn grant_usage_clauses(&mut self, key: &AccountKey, account: &Account) {
+        let server = *self.server();
+        self.write(
+            StatementStep::AlterAccount,
+            key,
+            "GRANT USAGE ON *.* TO ",
+            |w| {
+                w.account(key);
+                require(w, &account.tls);
+                limits(w, &server, account);
+            },
+        );
+    }
+
+    /// An account that exists on both servers. The master user's password is left to RDS.
+    pub(super) fn alter(&mut self, key: &AccountKey, old: &Account, new: &Account) {
+        if old.is_role {
+            return;
+        }
+        let is_master = self.options.is_master(key);
+        let changed: Vec<Attribute> = attribute_changes(old, new, is_master, &self.parts)
+            .into_iter()
+            .filter_map(|change| match change {
+                AccountChange::Attribute { attribute, .. } => Some(attribute),
+                AccountChange::Privileges { .. } => None,
+            })
+            .collect();
+        if changed.contains(&Attribute::NotModelled) {
+            for property in old.not_modelled.symmetric_difference(&new.not_modelled) {
+                self.cannot(key, property.clone(), "no statement for it is known here");
+            }
+        }
+        // Only setting a password takes expiry away.
+        let unexpire = new.password.expired && !old.password.expired;
+        let password = [
+            Attribute::Plugin,
+            Attribute::Credential,
+            Attribute::RetainedCredential,
+        ]
+        .iter()
+        .any(|attribute| changed.contains(attribute))
+            || (unexpire && !is_master);
+        let clauses_changed = changed.iter().any(|attribute| match attribute {
+            Attribute::TlsRequirement
+            | Attribute::MaxQueriesPerHour
+            | Attribute::MaxUpdatesPerHour
+            | Attribute::MaxConnectionsPerHour
+            | Attribute::MaxUserConnections
+            | Attribute::MaxStatementTime
+            | Attribute::PasswordLifetime
+            | Attribute::PasswordHistory
+            | Attribute::PasswordReuseInterval
+            | Attribute::PasswordRequireCurrent
+            | Attribute::FailedLogin
+            | Attribute::Locked
+            | Attribute::Attribute => true,
+            Attribute::Kind
+            | Attribute::Plugin
+            | Attribute::Credential
+            | Attribute::RetainedCredential
+            | Attribute::PasswordExpired
+            | Attribute::DefaultRoles
+            | Attribute::NotModelled => false,
+        });
+        if password || clauses_changed {
+            self.unsupported_attributes(key, old);
+        }
+        if self.is_old_mysql() {
+            self.alter_on_old_mysql(key, old, new, password, clauses_changed);
+        } else {
+            self.alter_in_place(key, old, new, password, clauses_changed);
+        }
+        if old.password.expired && (password || !new.password.expired) {
+            self.expire(key, old);
+        }
+    }
+
+    fn alter_in_place(
+        &mut self,
+        key: &AccountKey,
+        old: &Account,
+        new: &Account,
+        password: bool,
+        clauses_changed: bool,
+    ) {
+        let server = *self.server();
+        let dual = server.is_mysql_from(8, 0, 14);
+        if password {
+            let first = match &old.retained {
+                Some(retained) if dual => old
+                    .authentication
+                    .iter()
+                    .take(1)
+                    .map(|method| Authentication {
+                        plugin: method.plugin.clone(),
+                        credential: retained.clone(),
+                    })
+                    .collect(),
+                _ => old.authentication.clone(),
+            };
+            self.write(StatementStep::AlterAccount, key, "ALTER USER ", |w| {
+                w.account(key);
+                identified(w, &server, &first);
+                clauses(w, &server, old, Some(new));
+            });
+            self.retain(key, old);
+            if dual && old.retained.is_none() && new.retained.is_some() {
+                self.write(StatementStep::AlterAccount, key, "ALTER USER ", |w| {
+                    w.account(key);
+                    w.sql(" DISCARD OLD PASSWORD");
+                });
+            }
+        } else if clauses_changed {
+            self.write(StatementStep::AlterAccount, key, "ALTER USER ", |w| {
+                w.account(key);
+                clauses(w, &server, old, Some(new));
+            });
+        }
+    }
+
+    fn alter_on_old_mysql(
+        &mut self,
+        key: &AccountKey,
+        old: &Account,
+        new: &Account,
+        password: bool,
+        clauses: bool,
+    ) {
+        if password {
+            match (old.authentication.first(), new.authentication.first()) {
+                (Some(method), Some(present)) if method.plugin == present.plugin => {
+                    let other_format = method.plugin == "mysql_old_password";
+                    if other_format {
+                        self.write(
+                            StatementStep::AlterAccount,
+                            key,
+                            "SET SESSION old_passwords = 1",
+                            |_| {},
+                        );
+                    }
+                    self.set_password(StatementStep::AlterAccount, key, method);
+                    if other_format {
+                        self.write(
+                            StatementStep::AlterAccount,
+                            key,
+                            "SET SESSION old_passwords = 0",
+                            |_| {},
+                        );
+                    }
+                }
+                _ => self.cannot(
+                    key,
+                    "plugin",
+                    "this version cannot change the plugin of an account",
+                ),
+            }
+        }
+        if clauses {
+            self.grant_usage_clauses(key, old);
+        }
+    }
+}
+
+/// ` IDENTIFIED …`, from MySQL 5.7 and MariaDB 10.4 on.
+fn identified(w: &mut Writer<'_>, server: &ServerVersion, methods: &[Authentication]) {
+    if methods.is_empty() {
+        return;
+    }
+    if server.is_mariadb() {
+        w.sql(" IDENTIFIED VIA ");
+        for (index, method) in methods.iter().enumerate() {
+            if index > 0 {
+                w.sql(" OR ");
+            }
+            w.identifier(&method.plugin.as_str().into());
+            if !method.credential.is_empty() || method.plugin.ends_with("_password") {
+                w.sql(" USING ");
+                w.secret_literal(&method.credential);
+            }
+        }
+        return;
+    }
+    if let [method, ..] = methods {
+        w.sql(" IDENTIFIED WITH ");
+        w.literal(method.plugin.as_bytes());
+        if method.credential.is_empty() {
+            return;
+        }
+        w.sql(" AS ");
+        if server.is_mysql_from(8, 0, 17) {
+            // Salts are random bytes; the hexadecimal form needs no character set.
+            w.secret_hex(&method.credential);
+        } else {
+            w.secret_literal(&method.credential);
+        }
+    }
+}
+
+/// Everything after the credential. `present` is what an altered account has now.
+fn clauses(
+    w: &mut Writer<'_>,
+    server: &ServerVersion,
+    account: &Account,
+    present: Option<&Account>,
+) {
+    require(w, &account.tls);
+    limits(w, server, account);
+    match account.password.lifetime {
+        PasswordLifetime::Default => w.sql(" PASSWORD EXPIRE DEFAULT"),
+        PasswordLifetime::Never => w.sql(" PASSWORD EXPIRE NEVER"),
+        PasswordLifetime::Days(days) => w.sql(&format!(" PASSWORD EXPIRE INTERVAL {days} DAY")),
+    }
+    w.sql(if account.locked {
+        " ACCOUNT LOCK"
+    } else {
+        " ACCOUNT UNLOCK"
+    });
+    if server.is_mysql_from(8, 0, 3) {
+        let number = |value: Option<u32>| value.map_or("DEFAULT".to_owned(), |n| n.to_string());
+        w.sql(&format!(
+            " PASSWORD HISTORY {}",
+            number(account.password.history)
+        ));
+        match account.password.reuse_interval {
+            None => w.sql(" PASSWORD REUSE INTERVAL DEFAULT"),
+            Some(days) => w.sql(&format!(" PASSWORD REUSE INTERVAL {days} DAY")),
+        }
+    }
+    if server.is_mysql_from(8, 0, 13) {
+        w.sql(match account.password.require_current {
+            None => " PASSWORD REQUIRE CURRENT DEFAULT",
+            Some(true) => " PASSWORD REQUIRE CURRENT",
+            Some(false) => " PASSWORD REQUIRE CURRENT OPTIONAL",
+        });
+    }
+    if server.is_mysql_from(8, 0, 19) {
+        match account.password.failed_login {
+            Some(failed) => {
+                w.sql(&format!(
+                    " FAILED_LOGIN_ATTEMPTS {} PASSWORD_LOCK_TIME ",
+                    failed.attempts
+                ));
+                match failed.lock_time {
+                    LockTime::Days(days) => w.sql(&days.to_string()),
+                    LockTime::Unbounded => w.sql("UNBOUNDED"),
+                }
+            }
+            None if present.is_some_and(|present| present.password.failed_login.is_some()) => {
+                w.sql(" FAILED_LOGIN_ATTEMPTS 0 PASSWORD_LOCK_TIME 0");
+            }
+            None => {}
+        }
+    }
+    if server.is_mysql_from(8, 0, 21)
+        && let Some(attribute) = attribute_patch(account, present)
+    {
+        w.sql(" ATTRIBUTE ");
+        w.literal(attribute.to_string().as_bytes());
+    }
+}
+
+/// `ATTRIBUTE` is merged into what is there, so a member that has to go is written as null.
+fn attribute_patch(account: &Account, present: Option<&Account>) -> Option<Value> {
+    let present = present.and_then(|present| present.attribute.as_ref());
+    if account.attribute.as_ref() == present {
+        return None;
+    }
+    let mut patch = match account.attribute.as_ref() {
+        Some(Value::Object(members)) => members.clone(),
+        _ => serde_json::Map::new(),
+    };
+    if let Some(Value::Object(members)) = present {
+        for name in members.keys() {
+            patch.entry(name).or_insert(Value::Null);
+        }
+    }
+    Some(Value::Object(patch))
+}
+
+fn require(w: &mut Writer<'_>, tls: &TlsRequirement) {
+    match tls {
+        TlsRequirement::None => w.sql(" REQUIRE NONE"),
+        TlsRequirement::Ssl => w.sql(" REQUIRE SSL"),
+        TlsRequirement::X509 => w.sql(" REQUIRE X509"),
+        TlsRequirement::Specified {
+            subject,
+            issuer,
+            cipher,
+        } => {
+            let parts = [
+                ("SUBJECT ", subject),
+                ("ISSUER ", issuer),
+                ("CIPHER ", cipher),
+            ];
+            let mut before = " REQUIRE ";
+            for (word, value) in parts.into_iter().filter(|(_, value)| !value.is_empty()) {
+                w.sql(before);
+                w.sql(word);
+                w.literal(value.as_bytes());
+                before = " AND ";
+            }
+        }
+    }
+}
+
+fn limits(w: &mut Writer<'_>, server: &ServerVersion, account: &Account) {
+    let limits = &account.limits;
+    w.sql(&format!(
+        " WITH MAX_QUERIES_PER_HOUR {} MAX_UPDATES_PER_HOUR {} MAX_CONNECTIONS_PER_HOUR {} MAX_USER_CONNECTIONS {}",
+        limits.queries_per_hour, limits.updates_per_hour, limits.connections_per_hour, limits.user_connections,
+    ));
+    if server.is_mariadb() {
+        let (seconds, micros) = (
+            limits.statement_time_us / 1_000_000,
+            limits.statement_time_us % 1_000_000,
+        );
+        w.sql(&format!(" MAX_STATEMENT_TIME {seconds}.{micros:06}"));
+    }
+}

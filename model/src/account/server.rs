@@ -1,0 +1,106 @@
+//! Which server it is: the family and the version decide how tables are read and statements are written.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The two families. RDS names them `mysql` and `mariadb`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServerFlavor {
+    /// MySQL, and what calls itself MySQL (Aurora MySQL, Percona Server).
+    Mysql,
+    /// MariaDB.
+    Mariadb,
+}
+
+/// Family and version of a server, from `SELECT VERSION()`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ServerVersion {
+    /// The family.
+    pub flavor: ServerFlavor,
+    /// `8` of `8.0.36`.
+    pub major: u16,
+    /// `0` of `8.0.36`.
+    pub minor: u16,
+    /// `36` of `8.0.36`.
+    pub patch: u16,
+}
+
+/// A version text without three leading numbers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a MySQL or MariaDB version: {text}")]
+pub struct InvalidVersion {
+    /// The text that was given.
+    pub text: String,
+}
+
+impl FromStr for ServerVersion {
+    type Err = InvalidVersion;
+
+    /// Parses what `SELECT VERSION()` answers, such as `5.7.29-log` or `10.11.14-MariaDB-0+deb12u2`.
+    fn from_str(text: &str) -> Result<Self, InvalidVersion> {
+        let flavor = if text.contains("MariaDB") {
+            ServerFlavor::Mariadb
+        } else {
+            ServerFlavor::Mysql
+        };
+        // MariaDB puts `5.5.5-` before its version in the handshake for the sake of old replicas.
+        let numbers = match flavor {
+            ServerFlavor::Mariadb => text.strip_prefix("5.5.5-").unwrap_or(text),
+            ServerFlavor::Mysql => text,
+        };
+        let end = numbers
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(numbers.len());
+        let (numbers, _) = numbers.split_at(end);
+        let mut parts = numbers.split('.').map(str::parse::<u16>);
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch))) => Ok(Self {
+                flavor,
+                major,
+                minor,
+                patch,
+            }),
+            _ => Err(InvalidVersion {
+                text: text.to_owned(),
+            }),
+        }
+    }
+}
+
+impl ServerVersion {
+    /// Whether this is MySQL of at least this version.
+    pub fn is_mysql_from(&self, major: u16, minor: u16, patch: u16) -> bool {
+        self.flavor == ServerFlavor::Mysql
+            && (self.major, self.minor, self.patch) >= (major, minor, patch)
+    }
+
+    /// Whether this is MariaDB of at least this version.
+    pub fn is_mariadb_from(&self, major: u16, minor: u16) -> bool {
+        self.flavor == ServerFlavor::Mariadb && (self.major, self.minor) >= (major, minor)
+    }
+
+    /// Whether this is MariaDB.
+    pub fn is_mariadb(&self) -> bool {
+        self.flavor == ServerFlavor::Mariadb
+    }
+
+    /// Whether the server speaks of `SOURCE` and `REPLICA` in its own statements: MySQL 8.0.22 introduced
+    /// the words and 8.4 took the old ones away. MariaDB understands the old ones in every version.
+    pub fn has_replica_statements(&self) -> bool {
+        self.is_mysql_from(8, 0, 23)
+    }
+}
+
+impl fmt::Display for ServerVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flavor = match self.flavor {
+            ServerFlavor::Mysql => "mysql",
+            ServerFlavor::Mariadb => "mariadb",
+        };
+        write!(f, "{flavor} {}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
