@@ -1,1 +1,3 @@
 //! Plans and runs the migration to encrypted storage.
+
+pub mod accounts;

@@ -1,1 +1,3 @@
 //! Reads RDS, KMS, STS and MySQL: inventory, pair diff, accounts; never writes.
+
+pub mod mysql;

@@ -79,6 +79,13 @@ pub struct Statement {
 }
 
 impl Statement {
+    /// `DROP USER` or `DROP ROLE`.
+    pub fn drop_account(account: &AccountKey, server: &ServerVersion, is_role: bool) -> Self {
+        let mut writer = Writer::new(server, if is_role { "DROP ROLE " } else { "DROP USER " });
+        writer.account(account);
+        writer.finish(StatementStep::DropAccount, account)
+    }
+
     /// Its place in the order.
     pub fn step(&self) -> StatementStep {
         self.step

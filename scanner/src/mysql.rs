@@ -1,0 +1,19 @@
+//! Reads a MySQL or MariaDB server: accounts, connections, replication, data. Never writes.
+//!
+//! Every wait has a deadline: a server that hangs is an error that names it. TLS with verification is the
+//! default, and passwords never appear in an error.
+
+mod accounts;
+mod connection;
+mod error;
+mod state;
+mod target;
+
+pub use accounts::read_accounts;
+pub use connection::{Connection, NamedRow, Warning, connect};
+pub use error::MysqlError;
+pub use state::{
+    BinlogPosition, ClientConnection, ConnectionKind, ReplicationStatus, binlog_position,
+    client_connections, replication_status, show_configuration, uptime, variables,
+};
+pub use target::{InvalidTarget, Target, Tls};
