@@ -52,6 +52,19 @@ fn intent(request: &Request) -> String {
 #[test]
 fn a_fleet_is_audited_migrated_and_proven() {
     let sandbox = start();
+    assert!(
+        sandbox.ready["endpoint"]
+            .as_str()
+            .unwrap()
+            .starts_with("http://127.0.0.1:"),
+        "{}",
+        sandbox.ready
+    );
+    assert!(
+        !sandbox.ready["engines"].as_array().unwrap().is_empty(),
+        "{}",
+        sandbox.ready
+    );
     let before = sandbox
         .run(&["scan", "--format", "json", "--save", "scan.json"])
         .expect(10)
