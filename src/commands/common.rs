@@ -55,7 +55,7 @@ pub(crate) async fn regions(aws: &Aws, args: &AwsArgs) -> anyhow::Result<Vec<Str
         return Ok(regions);
     }
     aws.enabled_regions().await.map_err(|error| {
-        ExpectedError::new(
+        ExpectedError::of(
             Exit::Incomplete,
             format!("cannot list the account's regions: {error}"),
             "allow account:ListRegions, or name the regions with --region",

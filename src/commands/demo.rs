@@ -220,7 +220,7 @@ async fn tell(
     let migrated = fix::exit_of(&report);
     if migrated != Exit::Ok {
         // A summary would need pairs that are not there.
-        return Err(ExpectedError::new(
+        return Err(ExpectedError::of(
             migrated,
             "the migration did not end; the run is kept",
             format!("{} has the journal and the events", run_dir.display()),
