@@ -1,6 +1,6 @@
 //! The pair diff.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use atrest_model::diff::{Area, DiffClass, DiffReport, Difference, PairDiff};
@@ -91,6 +91,23 @@ fn table(report: &DiffReport, style: &Style, out: &mut dyn Write) -> io::Result<
             write!(out, "{}: ", printable(&pair.name))?;
             one(difference, style, out)?;
         }
+    }
+    // One line a reason, however many pairs share it.
+    let mut reasons: BTreeMap<&str, (BTreeSet<&str>, BTreeSet<&str>)> = BTreeMap::new();
+    for pair in &report.pairs {
+        for not in pair.not_compared.iter().filter(|not| !not.failed) {
+            let (areas, pairs) = reasons.entry(&not.reason).or_default();
+            areas.insert(not.area.as_str());
+            pairs.insert(&pair.name);
+        }
+    }
+    for (reason, (areas, pairs)) in reasons {
+        let areas = areas.into_iter().collect::<Vec<_>>().join(", ");
+        let line = format!(
+            "not compared in {}: {areas}: {reason}",
+            count(pairs.len(), "pair", "pairs")
+        );
+        writeln!(out, "{}", style.odd(&printable(&line)))?;
     }
     total(report, style, out)
 }

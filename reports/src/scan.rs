@@ -66,6 +66,23 @@ fn rank(verdict: &str) -> u8 {
     }
 }
 
+/// Narrower than this, the key and the versions are left away.
+const WIDE: u16 = 120;
+
+/// The name with what it belongs to.
+fn name(resource: &Resource, narrow: bool) -> String {
+    match &resource.replica_of {
+        Some(_) if narrow => format!("{} (replica)", resource.identifier),
+        Some(source) => format!("{} (replica of {source})", resource.identifier),
+        None if resource.members.is_empty() => resource.identifier.clone(),
+        None => format!(
+            "{} (cluster of {})",
+            resource.identifier,
+            resource.members.len()
+        ),
+    }
+}
+
 fn key(resource: &Resource) -> String {
     match (resource.encryption, resource.kms_key_id.as_deref()) {
         (_, Some(key)) => key.rsplit('/').next().unwrap_or(key).to_owned(),
@@ -90,41 +107,43 @@ fn table(report: &ScanReport, style: &Style, out: &mut dyn Write) -> io::Result<
         ))
     });
     if !rows.is_empty() {
-        let mut table = style.table([
-            "verdict",
-            "region",
-            "resource",
-            "engine",
-            "encryption",
-            "key",
-        ]);
+        // A name that is broken over lines is hard to find again: on a narrow terminal columns are left away instead.
+        let narrow = style.width.is_some_and(|width| width < WIDE);
+        let mut table = if narrow {
+            style.table(["verdict", "region", "resource", "engine", "encryption"])
+        } else {
+            style.table([
+                "verdict",
+                "region",
+                "resource",
+                "engine",
+                "encryption",
+                "key",
+            ])
+        };
         for (resource, verdict) in &rows {
-            let name = match &resource.replica_of {
-                Some(source) => format!("{} (replica of {source})", resource.identifier),
-                None if resource.members.is_empty() => resource.identifier.clone(),
-                None => format!(
-                    "{} (cluster of {})",
-                    resource.identifier,
-                    resource.members.len()
-                ),
-            };
             let shown = match rank(verdict) {
                 0 => bad(verdict),
                 1 => odd(verdict),
                 2 => Cell::new(verdict),
                 _ => good(verdict),
             };
-            table.add_row([
+            let engine = if narrow {
+                resource.engine.clone()
+            } else {
+                format!("{} {}", resource.engine, resource.engine_version)
+            };
+            let mut row = vec![
                 shown,
                 Cell::new(printable(&resource.region)),
-                Cell::new(printable(&name)),
-                Cell::new(printable(&format!(
-                    "{} {}",
-                    resource.engine, resource.engine_version
-                ))),
+                Cell::new(printable(&name(resource, narrow))),
+                Cell::new(printable(&engine)),
                 Cell::new(resource.encryption.as_str()),
-                Cell::new(printable(&key(resource))),
-            ]);
+            ];
+            if !narrow {
+                row.push(Cell::new(printable(&key(resource))));
+            }
+            table.add_row(row);
         }
         writeln!(out, "{}", table.trim_fmt())?;
         writeln!(out)?;
@@ -373,9 +392,9 @@ mod tests {
     #[test]
     fn flagged_resources_come_first_and_fit_80_columns() {
         insta::assert_snapshot!(text(&report(), ScanFormat::Table), @r"
-         VERDICT  REGION        RESOURCE  ENGINE           ENCRYPTION  KEY
-         FAIL     eu-central-1  prod-one  mariadb 10.11.9  none        -
-         pass     eu-central-1  done      mariadb 10.11.9  sse-kms     abc
+         VERDICT  REGION        RESOURCE  ENGINE   ENCRYPTION
+         FAIL     eu-central-1  prod-one  mariadb  none
+         pass     eu-central-1  done      mariadb  sse-kms
 
         2 resources in 1 region: 1 flagged, 0 not evaluated
         ");
