@@ -77,7 +77,7 @@ pub(crate) struct ExpectedError {
 }
 
 impl ExpectedError {
-    pub(crate) fn new(
+    pub(crate) fn of(
         exit: Exit,
         message: impl Into<String>,
         hint: impl Into<String>,
@@ -91,7 +91,7 @@ impl ExpectedError {
 
     /// Wrong arguments, files or configuration.
     pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
-        Self::new(Exit::Usage, message, hint)
+        Self::of(Exit::Usage, message, hint)
     }
 
     /// A call that failed.
@@ -101,12 +101,12 @@ impl ExpectedError {
             K::Credentials | K::InvalidRequest | K::NotFound => Exit::Usage,
             _ => Exit::Incomplete,
         };
-        Self::new(exit, error.to_string(), error.hint())
+        Self::of(exit, error.to_string(), error.hint())
     }
 
     /// A run folder that cannot be used.
     pub(crate) fn store(error: &atrest_fixer::store::StoreError) -> anyhow::Error {
-        Self::new(Exit::Usage, error.to_string(), error.hint())
+        Self::of(Exit::Usage, error.to_string(), error.hint())
     }
 }
 

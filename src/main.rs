@@ -52,7 +52,6 @@ fn main() -> ExitCode {
 }
 
 /// Says what went wrong, in one line and a hint.
-#[expect(clippy::print_stderr, reason = "this is where errors reach the user")]
 fn report(error: &anyhow::Error) -> Exit {
     if terminal::is_broken_pipe(error) {
         return Exit::Ok;

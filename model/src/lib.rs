@@ -5,7 +5,6 @@
 
 pub mod account;
 pub mod attribute;
-pub mod data;
 pub mod diff;
 pub mod document;
 pub mod event;

@@ -3,6 +3,7 @@
 mod pair;
 mod value;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use atrest_model::diff::{Area, DiffClass, DiffReport, PairDiff};
@@ -84,6 +85,31 @@ fn table(report: &DiffReport, style: Style, out: &mut dyn Write) -> io::Result<(
             pair::write_not_read(pair, style, out)?;
             writeln!(out)?;
         }
+    }
+    write_not_compared(report, style, out)
+}
+
+/// What was not asked for: one line a reason, however many pairs share it.
+fn write_not_compared(report: &DiffReport, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let mut reasons: BTreeMap<&str, (BTreeSet<Area>, usize)> = BTreeMap::new();
+    for pair in &report.pairs {
+        let mut counted = BTreeSet::new();
+        for not in pair.not_compared.iter().filter(|not| !not.failed) {
+            let (areas, pairs) = reasons.entry(&not.reason).or_default();
+            areas.insert(not.area);
+            *pairs += usize::from(counted.insert(&not.reason));
+        }
+    }
+    for (reason, (areas, pairs)) in reasons {
+        let areas: Vec<&str> = areas.into_iter().map(Area::as_str).collect();
+        let line = format!(
+            "not compared in {}: {}: {}",
+            count(pairs, "pair", "pairs"),
+            areas.join(", "),
+            printable(reason)
+        );
+        let line = paragraph("", &line, 2, style.width);
+        writeln!(out, "{}", style.odd(&line))?;
     }
     Ok(())
 }

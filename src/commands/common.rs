@@ -8,6 +8,7 @@ use atrest_model::plan::DataCheck;
 use atrest_reports::Style;
 use atrest_scanner::access::{MysqlAuth, Tls};
 use atrest_scanner::aws::{Aws, AwsOptions, Identity};
+use futures::FutureExt as _;
 use secrecy::SecretString;
 
 use crate::cli::{AwsArgs, DataCheckArg, MysqlArgs, MysqlMode, TlsMode};
@@ -55,7 +56,7 @@ pub(crate) async fn regions(aws: &Aws, args: &AwsArgs) -> anyhow::Result<Vec<Str
         return Ok(regions);
     }
     aws.enabled_regions().await.map_err(|error| {
-        ExpectedError::new(
+        ExpectedError::of(
             Exit::Incomplete,
             format!("cannot list the account's regions: {error}"),
             "allow account:ListRegions, or name the regions with --region",
@@ -177,6 +178,9 @@ pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// Signals this close together are one wish to stop.
+const SAME_WISH: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Becomes true at the first interrupt or termination signal; a second one ends the process at once.
 pub(crate) fn stop_signal() -> anyhow::Result<tokio::sync::watch::Receiver<bool>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -187,6 +191,10 @@ pub(crate) fn stop_signal() -> anyhow::Result<tokio::sync::watch::Receiver<bool>
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         send.send_replace(true);
         tracing::warn!("stopping after the calls in flight; once more to stop at once");
+        // Some callers send their signal to the process and to its group: that is one wish, not two.
+        tokio::time::sleep(SAME_WISH).await;
+        while interrupt.recv().now_or_never().flatten().is_some() {}
+        while terminate.recv().now_or_never().flatten().is_some() {}
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         // The journal makes this safe: whatever was in flight is looked for on resume.
         std::process::abort();

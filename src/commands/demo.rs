@@ -70,7 +70,7 @@ pub(crate) async fn run(args: DemoArgs, output: &OutputArgs) -> anyhow::Result<E
         speed: args.speed,
         engines: sandbox::mode(args.engines),
         install_dir: sandbox::install_dir(),
-        work_dir: sandbox::work_dir(),
+        work_dir: sandbox::work_dir().await,
         request_log: Some(args.dir.join("requests.jsonl")),
         seed: 1,
     };
@@ -87,7 +87,7 @@ pub(crate) async fn run(args: DemoArgs, output: &OutputArgs) -> anyhow::Result<E
                 "real servers behind the MySQL and MariaDB instances: {}",
                 ready.engines.join(", ")
             )),
-            Some(why) => say(&format!("control plane only: {why}")),
+            Some(why) => say(why),
         }
         let setting = Setting {
             aws: Aws::fixed(
@@ -220,7 +220,7 @@ async fn tell(
     let migrated = fix::exit_of(&report);
     if migrated != Exit::Ok {
         // A summary would need pairs that are not there.
-        return Err(ExpectedError::new(
+        return Err(ExpectedError::of(
             migrated,
             "the migration did not end; the run is kept",
             format!("{} has the journal and the events", run_dir.display()),

@@ -85,7 +85,7 @@ async fn drive(
         .await
         .map_err(|error| {
             // The journal could not be written: what was done is in RDS, and resume looks there.
-            ExpectedError::new(Exit::Stopped, error.to_string(), error.hint())
+            ExpectedError::of(Exit::Stopped, error.to_string(), error.hint())
         })?;
     let mut bytes = Vec::new();
     match args.format {
@@ -166,7 +166,7 @@ async fn check(
                 }
                 Some(_) => continue,
             };
-            return Err(ExpectedError::new(
+            return Err(ExpectedError::of(
                 Exit::StalePlan,
                 format!(
                     "the plan is stale: {} in {}: {why}",

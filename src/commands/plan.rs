@@ -208,7 +208,7 @@ pub(crate) async fn check_mysql(
                 continue;
             };
             if let Err(error) = atrest_scanner::access::check_login(instance, auth).await {
-                return Err(ExpectedError::new(
+                return Err(ExpectedError::of(
                     Exit::Usage,
                     format!("{}: {error}", member.identifier),
                     format!(

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use atrest_sandbox::engine::Engines;
 use atrest_sandbox::{EngineMode, Sandbox, SandboxOptions, Scenario};
 
 use super::common;
@@ -32,7 +33,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
         speed: args.speed,
         engines: mode(args.engines),
         install_dir: install_dir(),
-        work_dir: work_dir(),
+        work_dir: work_dir().await,
         request_log: args.request_log,
         seed: args.seed,
     };
@@ -92,7 +93,16 @@ pub(crate) fn install_dir() -> PathBuf {
     cache.join("atrest").join("engines")
 }
 
-/// Where the servers' data lives while the sandbox runs. Short, because a socket path has at most 107 bytes.
-pub(crate) fn work_dir() -> PathBuf {
-    std::env::temp_dir().join(format!("atrest-sandbox-{}", std::process::id()))
+/// Beginning of the name of every work folder.
+const WORK_PREFIX: &str = "atrest-sandbox-";
+
+/// Where the servers' data lives while the sandbox runs. Short, because a socket path has at most 107 bytes. Folders of
+/// sandboxes that were killed are cleaned up first, with their servers.
+pub(crate) async fn work_dir() -> PathBuf {
+    let parent = std::env::temp_dir();
+    let swept = Engines::sweep(&parent, WORK_PREFIX).await;
+    if swept > 0 {
+        tracing::warn!("cleaned up after {swept} sandboxes that were killed");
+    }
+    parent.join(format!("{WORK_PREFIX}{}", std::process::id()))
 }

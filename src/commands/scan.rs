@@ -25,7 +25,7 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<Exit> {
     let aws = common::aws(&args.aws).await?;
     let identity = aws.identity().await.map_err(|error| match error.kind {
         AwsErrorKind::Credentials => ExpectedError::aws(&error),
-        _ => ExpectedError::new(Exit::NothingScanned, error.to_string(), error.hint()),
+        _ => ExpectedError::of(Exit::NothingScanned, error.to_string(), error.hint()),
     })?;
     let regions = common::regions(&aws, &args.aws).await?;
     let (report, _inventory) = scan(&aws, &identity.account, &regions).await;

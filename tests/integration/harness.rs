@@ -194,6 +194,16 @@ impl Sandbox {
         self.dir.path().join(name)
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Orderly end; the exit status tells whether every engine was stopped.
     pub(crate) fn stop(mut self) -> ExitStatus {
         terminate(&self.child);

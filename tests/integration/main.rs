@@ -1,5 +1,11 @@
 //! Integration tests: the built binary against the sandbox in a second process. One binary, because linking is slow.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, helpers included"
+)]
+
 mod bad_input;
 mod harness;
 mod resume;

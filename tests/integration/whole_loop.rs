@@ -52,6 +52,19 @@ fn intent(request: &Request) -> String {
 #[test]
 fn a_fleet_is_audited_migrated_and_proven() {
     let sandbox = start();
+    assert!(
+        sandbox.ready["endpoint"]
+            .as_str()
+            .unwrap()
+            .starts_with("http://127.0.0.1:"),
+        "{}",
+        sandbox.ready
+    );
+    assert!(
+        !sandbox.ready["engines"].as_array().unwrap().is_empty(),
+        "{}",
+        sandbox.ready
+    );
     let before = sandbox
         .run(&["scan", "--format", "json", "--save", "scan.json"])
         .expect(10)
@@ -295,4 +308,29 @@ fn nothing_secret_is_written(sandbox: &Sandbox) {
         }
     }
     assert!(files > 4, "{files} files");
+}
+
+/// kill -9 of a sandbox leaves servers behind; the next one ends them, and only them.
+#[test]
+fn the_next_sandbox_cleans_up_after_one_that_was_killed() {
+    let mut first = start();
+    let folder = format!("atrest-sandbox-{}", first.pid());
+    let path = std::env::temp_dir().join(&folder);
+    assert!(path.is_dir(), "{}", path.display());
+    first.kill();
+    assert!(servers_of(&folder) > 0);
+    let second = start();
+    assert_eq!(servers_of(&folder), 0);
+    assert!(!path.exists());
+    assert!(servers_of(&format!("atrest-sandbox-{}", second.pid())) > 0);
+    assert!(second.stop().success());
+}
+
+/// Processes whose command line names the folder.
+fn servers_of(folder: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    processes
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .filter(|line| String::from_utf8_lossy(line).contains(&format!("{folder}/servers")))
+        .count()
 }

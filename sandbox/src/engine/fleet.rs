@@ -460,6 +460,48 @@ pub(super) async fn forget_replication(
     session.run(replication::reset(server.flavor())).await
 }
 
+/// Work folders in `parent` called `prefix` and a process id, whose sandbox was killed: their servers are ended and the
+/// folders removed. A folder whose lock is held, or that is not ours to open, is left alone. Returns how many went.
+pub(super) async fn sweep(parent: &Path, prefix: &str) -> usize {
+    let Ok(entries) = std::fs::read_dir(parent) else {
+        return 0;
+    };
+    let mut swept = 0;
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let Some(pid) = name
+            .strip_prefix(prefix)
+            .and_then(|pid| pid.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        // A living process may be about to lock its folder; the lock decides about the rest.
+        if Path::new("/proc").join(pid.to_string()).exists() {
+            continue;
+        }
+        let Ok(folder) = std::fs::canonicalize(entry.path()) else {
+            continue;
+        };
+        let lock = File::options().write(true).open(folder.join("lock"));
+        let Some(lock) = lock.ok().filter(|file| file.try_lock().is_ok()) else {
+            continue;
+        };
+        let cleaned = match clean(&folder).await {
+            Ok(()) => remove_folder(&folder).await,
+            Err(error) => Err(error),
+        };
+        match cleaned {
+            Ok(()) => swept += 1,
+            Err(error) => {
+                tracing::warn!(folder = %folder.display(), %error, "an abandoned sandbox could not be cleaned up");
+            }
+        }
+        drop(lock);
+    }
+    swept
+}
+
 /// Ends servers an earlier sandbox left in this folder and removes everything a sandbox makes there.
 async fn clean(work_dir: &Path) -> Result<(), EngineError> {
     for folder in ["servers", "templates"] {

@@ -240,6 +240,12 @@ impl std::fmt::Debug for Engines {
 }
 
 impl Engines {
+    /// Cleans up after sandboxes that were killed: work folders in `parent` called `prefix` and a process
+    /// id that no living sandbox holds. Returns how many there were.
+    pub async fn sweep(parent: &std::path::Path, prefix: &str) -> usize {
+        fleet::sweep(parent, prefix).await
+    }
+
     /// Finds installed servers under `install_dir` (and a system-wide one, if any), reaps servers that an
     /// earlier sandbox left behind in `work_dir`, and claims a loopback block for endpoints.
     ///
