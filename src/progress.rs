@@ -7,12 +7,12 @@ use std::sync::{Mutex, PoisonError};
 
 use atrest_fixer::executor::Reporter;
 use atrest_model::event::RunEvent;
-use atrest_reports::Style;
+use atrest_reports::{EventLines, Style};
 
 /// Prints one line an event, and appends each event as a JSON line to `events.jsonl`.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    style: Style,
+    lines: Mutex<EventLines>,
     quiet: bool,
     log: Option<Mutex<File>>,
 }
@@ -31,7 +31,7 @@ impl Progress {
                 .map(Mutex::new)
         };
         Self {
-            style,
+            lines: Mutex::new(EventLines::new(style)),
             quiet,
             log: run_dir.and_then(open),
         }
@@ -49,7 +49,12 @@ impl Reporter for Progress {
         if self.quiet {
             return;
         }
-        if let Some(line) = atrest_reports::event_line(event, &self.style) {
+        let line = self
+            .lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .line(event);
+        if let Some(line) = line {
             let _written = writeln!(anstream::stderr(), "{line}");
         }
     }

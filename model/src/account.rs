@@ -17,8 +17,6 @@ mod render;
 mod reserved;
 mod server;
 mod sql;
-#[cfg(test)]
-mod tests;
 mod types;
 
 pub use credential::Credential;

@@ -69,7 +69,7 @@ pub(crate) async fn run(args: DemoArgs, output: &OutputArgs) -> anyhow::Result<E
         port: 0,
         speed: args.speed,
         engines: sandbox::mode(args.engines),
-        install_dir: sandbox::install_dir(),
+        install_dir: sandbox::install_dir()?,
         work_dir: sandbox::work_dir().await,
         request_log: Some(args.dir.join("requests.jsonl")),
         seed: 1,

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use atrest_sandbox::engine::Engines;
+use atrest_sandbox::engine::{Engines, default_install_dir};
 use atrest_sandbox::{EngineMode, Sandbox, SandboxOptions, Scenario};
 
 use super::common;
@@ -32,7 +32,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
         port: args.port,
         speed: args.speed,
         engines: mode(args.engines),
-        install_dir: install_dir(),
+        install_dir: install_dir()?,
         work_dir: work_dir().await,
         request_log: args.request_log,
         seed: args.seed,
@@ -81,16 +81,14 @@ pub(crate) fn failed(error: atrest_sandbox::SandboxError) -> anyhow::Error {
     )
 }
 
-/// Where the servers are installed: `ATREST_ENGINES`, else the user's cache folder.
-pub(crate) fn install_dir() -> PathBuf {
-    if let Some(dir) = std::env::var_os("ATREST_ENGINES") {
-        return dir.into();
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache"),
-        PathBuf::from,
-    );
-    cache.join("atrest").join("engines")
+/// Where the servers are installed.
+pub(crate) fn install_dir() -> anyhow::Result<PathBuf> {
+    default_install_dir().ok_or_else(|| {
+        ExpectedError::usage(
+            "there is no folder for database servers: neither ATREST_ENGINES, XDG_CACHE_HOME nor HOME is set",
+            "set ATREST_ENGINES",
+        )
+    })
 }
 
 /// Beginning of the name of every work folder.

@@ -6,7 +6,9 @@
     reason = "a test that panics has failed, helpers included"
 )]
 
+mod accounts;
 mod bad_input;
+mod fence;
 mod harness;
 mod resume;
 mod whole_loop;

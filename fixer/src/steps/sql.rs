@@ -6,7 +6,7 @@ use atrest_model::account::{DiffOptions, Name, Rendering, Scope, render};
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::Target;
 use atrest_scanner::access::{self, AccessError, MysqlAuth};
-use atrest_scanner::mysql::{self, Connection, ConnectionKind, MysqlError};
+use atrest_scanner::mysql::{self, ClientConnection, Connection, ConnectionKind, MysqlError};
 use serde_json::json;
 
 use super::{Cx, Seen};
@@ -103,15 +103,11 @@ pub(super) async fn quiesce(
     let found = mysql::client_connections(&mut connection).await;
     let position = mysql::binlog_position(&mut connection).await;
     connection.close().await;
-    let clients: Vec<String> = found?
-        .into_iter()
-        .filter(|client| client.kind == ConnectionKind::Client)
-        .map(|client| format!("{}@{}", client.user, client.host))
-        .collect();
+    let clients = named(found?);
     if !clients.is_empty() {
         return Ok(Seen::absent(format!(
             "still connected: {}",
-            clients.join(", ")
+            clients.into_values().collect::<Vec<_>>().join(", ")
         )));
     }
     let position = position
@@ -122,6 +118,32 @@ pub(super) async fn quiesce(
         detail: "no client is connected".to_owned(),
         result: json!({"proven": true, "binlog_position": position}),
     })
+}
+
+/// Client connections by their id on the server.
+pub(super) type Clients = BTreeMap<u64, String>;
+
+/// Who is connected to the source after it was quiesced; empty when the server is not asked.
+pub(super) async fn clients(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    target: &Target,
+) -> Result<Clients, Fault> {
+    let Server::Asked(instance, auth) = server(cx, view, target)? else {
+        return Ok(Clients::new());
+    };
+    let mut connection = access::open(instance, auth).await?;
+    let found = mysql::client_connections(&mut connection).await;
+    connection.close().await;
+    Ok(named(found?))
+}
+
+fn named(connections: Vec<ClientConnection>) -> Clients {
+    connections
+        .into_iter()
+        .filter(|client| client.kind == ConnectionKind::Client)
+        .map(|client| (client.id, format!("{}@{}", client.user, client.host)))
+        .collect()
 }
 
 /// Both sides of a pair, connected.

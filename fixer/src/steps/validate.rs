@@ -7,7 +7,7 @@ use atrest_model::plan::Target;
 use atrest_scanner::compare::{self, Pair};
 use serde_json::json;
 
-use super::{Cx, Seen};
+use super::{Cx, Seen, sql};
 use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::RegionView;
@@ -30,6 +30,8 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         }
         sides.push((member.identifier.as_str(), old, new));
     }
+    let source = Target::Old(cx.migration.source.dbi_resource_id.clone());
+    let connected = sql::clients(cx, view, &source).await?;
     let (old_names, new_names) = compare::names_of(cx.migration);
     let mut pairs = Vec::new();
     for (name, old, new) in sides {
@@ -42,6 +44,20 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         };
         pairs
             .push(compare::pair(cx.rds, &pair, cx.mysql, &cx.plan.mysql, cx.plan.data_check).await);
+    }
+    // Seen before and after the comparison: not a connection of ours that is just being closed.
+    let still = sql::clients(cx, view, &source).await?;
+    if let Some(client) = connected
+        .iter()
+        .find_map(|(id, name)| still.contains_key(id).then_some(name))
+    {
+        return Ok(Seen::stuck(
+            format!(
+                "{client} is connected to {}: what it writes there is not in the snapshot",
+                cx.migration.source.old_name
+            ),
+            "make sure that it wrote nothing, end it, then resume; or go back by renaming",
+        ));
     }
     let report = DiffReport {
         schema_version: SCHEMA_VERSION,
