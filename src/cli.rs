@@ -1,8 +1,17 @@
 //! The command line: structs only.
 
+mod accounts;
+mod mysql;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use accounts::{
+    AccountsArgs, AccountsCommand, AccountsDiffArgs, CloneArgs, ExportArgs, OnGrantErrorArg,
+    SidesArgs,
+};
+pub(crate) use mysql::{ConnectArgs, MysqlArgs, MysqlMode, TlsMode};
 
 /// Finds RDS databases that are not encrypted at rest, migrates them to encrypted storage, and proves that nothing
 /// else changed.
@@ -32,6 +41,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Compare old and new DB instances: attributes, accounts, rows
     Diff(DiffArgs),
+    /// MySQL and MariaDB accounts of a server or of a pair: show, compare, bring over
+    Accounts(AccountsArgs),
     /// The whole loop on a sandbox inside this process
     Demo(DemoArgs),
     /// An RDS of your own on loopback
@@ -97,44 +108,6 @@ pub(crate) struct AwsArgs {
     /// Endpoint for all services, such as a sandbox; also AWS_ENDPOINT_URL
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
-}
-
-/// The way to the MySQL servers behind DB instances. The password comes from ATREST_MYSQL_PASSWORD or a file, never
-/// from an argument.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "MySQL")]
-pub(crate) struct MysqlArgs {
-    /// Whether accounts, rows and client connections are read through MySQL
-    #[arg(long, value_name = "ACCESS", default_value = "required")]
-    pub(crate) mysql: MysqlMode,
-    /// User to log in as, instead of each instance's master user
-    #[arg(long, value_name = "USER")]
-    pub(crate) mysql_user: Option<String>,
-    /// File that holds the password
-    #[arg(long, value_name = "FILE")]
-    pub(crate) mysql_password_file: Option<PathBuf>,
-    /// TLS to the servers; `off` only for loopback addresses
-    #[arg(long, value_name = "TLS", default_value = "verify")]
-    pub(crate) mysql_tls: TlsMode,
-    /// Roots to trust, such as the RDS CA bundle
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MysqlMode {
-    /// Every MySQL-family instance must be reachable
-    Required,
-    /// Read nothing; reports say what could not be compared
-    Off,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TlsMode {
-    /// Encrypted, certificate verified
-    Verify,
-    /// Plain text; refused for anything but loopback
-    Off,
 }
 
 #[derive(Debug, Clone, Args)]

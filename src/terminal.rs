@@ -38,6 +38,11 @@ pub(crate) fn stdout_width() -> Option<u16> {
     terminal_size::terminal_size().map(|(width, _)| width.0)
 }
 
+/// Whether a person can be asked: somebody types on standard input and sees standard error.
+pub(crate) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
 /// Whether somebody closed the pipe we write to: a normal end.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error

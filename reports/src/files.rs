@@ -20,17 +20,79 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Ok(there) => there,
         Err(_not_there_yet) => path.to_owned(),
     };
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(".atrest-")
-        .tempfile_in(folder)?;
+        .tempfile_in(folder_of(path))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// A file for secrets that was not written. What was there is untouched.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivateFileError {
+    /// There is one already.
+    #[error("there is a file of that name already")]
+    Exists,
+    /// A symbolic link, a folder, a device: secrets go where the name says, and nowhere else.
+    #[error("it is {0}, not a file")]
+    NotAFile(&'static str),
+    /// The file system.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Whether [`write_private`] would begin.
+///
+/// # Errors
+///
+/// As [`write_private`], as far as it can be told before.
+pub fn check_private(path: &Path, replace: bool) -> Result<(), PrivateFileError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if there.is_symlink() => Err(PrivateFileError::NotAFile("a symbolic link")),
+        Ok(there) if there.is_dir() => Err(PrivateFileError::NotAFile("a folder")),
+        Ok(there) if !there.is_file() => Err(PrivateFileError::NotAFile("a device or a pipe")),
+        Ok(_) if !replace => Err(PrivateFileError::Exists),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes a file that holds secrets: readable for its owner only from the first byte on, whole or not at all. A
+/// symbolic link is refused rather than followed, and a file that is there is replaced only when `replace` says so.
+///
+/// # Errors
+///
+/// Something is there that is not to be replaced, or any error of the file system.
+pub fn write_private(path: &Path, bytes: &[u8], replace: bool) -> Result<(), PrivateFileError> {
+    check_private(path, replace)?;
+    // Made by tempfile with mode 0600.
+    let mut file = tempfile::Builder::new()
+        .prefix(".atrest-")
+        .tempfile_in(folder_of(path))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    let moved = if replace {
+        file.persist(path)
+    } else {
+        // Between the look and the move somebody may have put something there: it stays.
+        file.persist_noclobber(path)
+    };
+    match moved {
+        Ok(_) => Ok(()),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(PrivateFileError::Exists)
+        }
+        Err(error) => Err(error.error.into()),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."))
 }
 
 /// Whether the reader of a pipe has gone: a normal end, as with `atrest scan | head`.
@@ -68,6 +130,38 @@ mod tests {
         write_atomically(&link, b"two").unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), b"two");
         assert!(link.is_symlink());
+    }
+
+    #[test]
+    fn a_file_for_secrets_is_private_and_replaces_nothing_unasked() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("a.sql"), dir.path().join("link"));
+        write_private(&path, b"one", false).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let again = write_private(&path, b"two", false).unwrap_err();
+        assert!(matches!(again, PrivateFileError::Exists), "{again}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        for replace in [false, true] {
+            let refused = write_private(&link, b"two", replace).unwrap_err();
+            assert!(
+                matches!(refused, PrivateFileError::NotAFile(_)),
+                "{refused}"
+            );
+            let refused = write_private(dir.path(), b"two", replace).unwrap_err();
+            assert!(
+                matches!(refused, PrivateFileError::NotAFile(_)),
+                "{refused}"
+            );
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        write_private(&path, b"two", true).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]

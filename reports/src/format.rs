@@ -22,7 +22,7 @@ pub enum UnknownFormat {
     },
 }
 
-fn named<F: Copy>(text: &str, formats: &[(&str, F)]) -> Result<F, UnknownFormat> {
+pub(crate) fn named<F: Copy>(text: &str, formats: &[(&str, F)]) -> Result<F, UnknownFormat> {
     let found = formats.iter().find(|(name, _)| *name == text);
     found.map(|(_, format)| *format).ok_or_else(|| {
         let names: Vec<&str> = formats.iter().map(|(name, _)| *name).collect();

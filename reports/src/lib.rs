@@ -3,6 +3,7 @@
 //! Every function takes a finished value and writes to what it is given; none reads anything or looks at the terminal.
 //! Text from outside (identifiers, tags, SQL) passes [`printable`] before it reaches a terminal.
 
+mod accounts;
 mod diff;
 mod event;
 mod files;
@@ -14,9 +15,15 @@ mod scan;
 mod style;
 mod text;
 
+pub use accounts::{
+    ACCOUNTS_SCHEMA_VERSION, AccountDifferences, AccountServer, AccountStatement,
+    AccountsCloneReport, AccountsDiffReport, AccountsExport, AccountsFormat, AccountsNotCompared,
+    ChangedAccount, CloneOutcome, ConfigurationDifference, ExportFormat, RefusedStatement,
+    accounts_clone, accounts_diff, accounts_export,
+};
 pub use diff::diff;
 pub use event::{EventLines, event_line};
-pub use files::{is_broken_pipe, write_atomically};
+pub use files::{PrivateFileError, check_private, is_broken_pipe, write_atomically, write_private};
 pub use format::{DiffFormat, Output, ScanFormat, UnknownFormat};
 pub use plan::plan;
 pub use run::run;

@@ -1,14 +1,21 @@
 //! The way to AWS: configuration as the SDK loads it, who we are, which regions there are, facts about keys.
 
+mod secret;
+mod token;
+
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_rds::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_async::time::SystemTimeSource;
 
 use crate::error::{AwsError, AwsErrorKind};
 use crate::rds::Rds;
+
+pub use secret::{DatabaseSecret, SecretError};
+pub use token::TokenError;
 
 /// Region used where only some region is needed: STS and Account answer from any.
 const FALLBACK_REGION: &str = "us-east-1";
@@ -25,9 +32,17 @@ pub struct AwsOptions {
 }
 
 /// Loaded configuration. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Aws {
     config: SdkConfig,
+}
+
+impl std::fmt::Debug for Aws {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Aws")
+            .field("region", &self.region())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Who the credentials belong to.
@@ -96,17 +111,8 @@ impl Aws {
     /// Loads environment, profile and config files. Credentials are fetched at the first call.
     pub async fn load(options: &AwsOptions) -> Self {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(
-                RetryConfig::standard()
-                    .with_max_attempts(6)
-                    .with_initial_backoff(Duration::from_millis(200)),
-            )
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(Duration::from_secs(5))
-                    .operation_attempt_timeout(Duration::from_secs(60))
-                    .build(),
-            );
+            .retry_config(retries())
+            .timeout_config(timeouts());
         if let Some(profile) = &options.profile {
             loader = loader.profile_name(profile);
         }
@@ -137,6 +143,7 @@ impl Aws {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .retry_config(retries())
             .timeout_config(timeouts())
+            .time_source(SystemTimeSource::new())
             .build();
         Self { config }
     }

@@ -5,18 +5,13 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use atrest_model::plan::DataCheck;
-use atrest_reports::Style;
-use atrest_scanner::access::{MysqlAuth, Tls};
+use atrest_reports::{Output, Style, UnknownFormat};
 use atrest_scanner::aws::{Aws, AwsOptions, Identity};
 use futures::FutureExt as _;
-use secrecy::SecretString;
 
-use crate::cli::{AwsArgs, DataCheckArg, MysqlArgs, MysqlMode, TlsMode};
+use crate::cli::{AwsArgs, DataCheckArg};
 use crate::exit::{Exit, ExpectedError};
 use crate::terminal;
-
-/// Environment variable that holds the MySQL password.
-pub(crate) const PASSWORD_VARIABLE: &str = "ATREST_MYSQL_PASSWORD";
 
 /// Loads AWS configuration; the first `--region` is the default one.
 pub(crate) async fn aws(args: &AwsArgs) -> anyhow::Result<Aws> {
@@ -78,50 +73,39 @@ fn looks_like_region(name: &str) -> bool {
             .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// How to log in to MySQL; `None` when it is switched off.
-pub(crate) fn mysql_auth(args: &MysqlArgs) -> anyhow::Result<Option<MysqlAuth>> {
-    if args.mysql == MysqlMode::Off {
-        return Ok(None);
-    }
-    let password = match (&args.mysql_password_file, std::env::var(PASSWORD_VARIABLE)) {
-        (Some(file), _) => {
-            let text = std::fs::read_to_string(file).map_err(|error| {
-                ExpectedError::usage(
-                    format!("cannot read the password file {}: {error}", file.display()),
-                    "give a file that holds the password and nothing else",
-                )
-            })?;
-            text.trim_end_matches(['\r', '\n']).to_owned()
-        }
-        (None, Ok(password)) => password,
-        (None, Err(_unset)) => {
-            return Err(ExpectedError::usage(
-                "no MySQL password is given",
-                format!(
-                    "set {PASSWORD_VARIABLE}, or give --mysql-password-file, or --mysql off to compare attributes only"
-                ),
-            ));
-        }
-    };
-    Ok(Some(MysqlAuth {
-        user: args.mysql_user.clone(),
-        password: SecretString::from(password),
-        tls: match args.mysql_tls {
-            TlsMode::Off => Tls::Off,
-            TlsMode::Verify => Tls::Verify {
-                ca_file: args.ca_file.clone(),
-                server_name: None,
-            },
-        },
-    }))
-}
-
 /// The check of the model.
 pub(crate) fn data_check(arg: DataCheckArg) -> DataCheck {
     match arg {
         DataCheckArg::None => DataCheck::None,
         DataCheckArg::Counts => DataCheck::Counts,
         DataCheckArg::Checksums => DataCheck::Checksums,
+    }
+}
+
+/// Reads every `--format`.
+pub(crate) fn outputs<F>(given: &[String], verb: &str) -> anyhow::Result<Vec<Output<F>>>
+where
+    F: std::str::FromStr<Err = UnknownFormat>,
+{
+    given
+        .iter()
+        .map(|text| {
+            Output::parse(text).map_err(|error| {
+                ExpectedError::usage(
+                    error.to_string(),
+                    format!("`atrest {verb} --help` lists the formats"),
+                )
+            })
+        })
+        .collect()
+}
+
+/// Style of what goes where this output goes.
+pub(crate) fn style_of<F>(output: &Output<F>) -> Style {
+    if output.path.is_some() {
+        file_style()
+    } else {
+        stdout_style()
     }
 }
 

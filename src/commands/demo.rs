@@ -16,7 +16,7 @@ use atrest_model::plan::{DataCheck, LeftOut, MysqlAccess};
 use atrest_model::scan::ScanReport;
 use atrest_reports::{DiffFormat, ScanFormat};
 use atrest_sandbox::{Sandbox, SandboxOptions};
-use atrest_scanner::access::{MysqlAuth, Tls};
+use atrest_scanner::access::{MysqlAuth, Password, Tls};
 use atrest_scanner::aws::Aws;
 use secrecy::SecretString;
 use serde::Serialize;
@@ -98,10 +98,9 @@ pub(crate) async fn run(args: DemoArgs, output: &OutputArgs) -> anyhow::Result<E
             ),
             account: access.account.clone(),
             regions: access.regions.clone(),
-            auth: ready.missing.is_none().then(|| MysqlAuth {
-                user: None,
-                password: SecretString::from(access.master_password.clone()),
-                tls: Tls::Off,
+            auth: ready.missing.is_none().then(|| {
+                let password = SecretString::from(access.master_password.clone());
+                MysqlAuth::new(Password::Given(password), Tls::Off)
             }),
             missing: ready.missing.clone(),
             engines: ready.engines.clone(),

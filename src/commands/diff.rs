@@ -12,7 +12,7 @@ use atrest_scanner::compare::{self, Pair};
 use atrest_scanner::inventory::{self, Inventory};
 use atrest_scanner::pair::NameMap;
 
-use super::{common, fix};
+use super::{common, fix, login};
 use crate::cli::DiffArgs;
 use crate::exit::{Exit, ExpectedError};
 
@@ -57,7 +57,7 @@ async fn of_run(
     fix::check_account(aws, plan).await?;
     let auth = match &plan.mysql {
         MysqlAccess::Off { .. } => None,
-        MysqlAccess::Required => common::mysql_auth(&args.mysql)?,
+        MysqlAccess::Required => login::fleet(&args.mysql, aws).await?,
     };
     let mut regions: Vec<String> = plan.migrations.iter().map(|m| m.region.clone()).collect();
     regions.sort();
@@ -135,7 +135,7 @@ async fn of_pairs(args: &DiffArgs, aws: &Aws, data: DataCheck) -> anyhow::Result
         };
         names.push((old, new));
     }
-    let auth = common::mysql_auth(&args.mysql)?;
+    let auth = login::fleet(&args.mysql, aws).await?;
     let identity = common::identity(aws).await?;
     let regions = common::regions(aws, &args.aws).await?;
     let inventory = read(aws, &identity.account, &regions).await?;

@@ -13,7 +13,7 @@ use atrest_scanner::access::MysqlAuth;
 use atrest_scanner::aws::Aws;
 use atrest_scanner::inventory;
 
-use super::common;
+use super::{common, login};
 use crate::cli::{FixArgs, MysqlArgs, OutputArgs, TextOrJson};
 use crate::exit::{Exit, ExpectedError};
 use crate::progress::Progress;
@@ -117,7 +117,7 @@ async fn check(
 ) -> anyhow::Result<Option<MysqlAuth>> {
     let auth = match &plan.mysql {
         MysqlAccess::Off { .. } => None,
-        MysqlAccess::Required => common::mysql_auth(mysql)?,
+        MysqlAccess::Required => login::fleet(mysql, aws).await?,
     };
     if auth.is_none() && plan.mysql == MysqlAccess::Required {
         return Err(ExpectedError::usage(

@@ -14,13 +14,13 @@ use atrest_scanner::access::MysqlAuth;
 use atrest_scanner::aws::Aws;
 use atrest_scanner::inventory::{self, Inventory};
 
-use super::common;
+use super::{common, login};
 use crate::cli::{PlanArgs, TextOrJson};
 use crate::exit::{Exit, ExpectedError};
 
 pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
-    let auth = common::mysql_auth(&args.mysql)?;
     let aws = common::aws(&args.aws).await?;
+    let auth = login::fleet(&args.mysql, &aws).await?;
     let identity = common::identity(&aws).await?;
     let saved = args.from.as_deref().map(read_scan).transpose()?;
     if let Some(report) = &saved

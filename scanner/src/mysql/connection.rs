@@ -12,6 +12,9 @@ use secrecy::ExposeSecret as _;
 use super::error::{MysqlError, Phase};
 use super::target::{Target, Tls};
 
+/// Longest wait for a server to hear that the connection ends.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// A connection to one server.
 ///
 /// The session is prepared so that statements mean the same everywhere: backslash escapes, no
@@ -226,11 +229,13 @@ impl Connection {
         .await
     }
 
-    /// Closes the connection in an orderly way, within the statement deadline.
+    /// Closes the connection in an orderly way, within the statement deadline and at most [`GOODBYE`].
     pub async fn close(mut self) {
         if let Some(conn) = self.conn.take() {
             // Whether the server heard the goodbye changes nothing.
-            drop(tokio::time::timeout(self.statement_timeout, conn.disconnect()).await);
+            drop(
+                tokio::time::timeout(self.statement_timeout.min(GOODBYE), conn.disconnect()).await,
+            );
         }
     }
 

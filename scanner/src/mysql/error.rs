@@ -152,9 +152,11 @@ impl MysqlError {
             Self::TlsRequired { .. } | Self::CleartextWithoutTls { .. } => {
                 Some("give a CA file and leave TLS on")
             }
+            Self::Timeout { .. } => Some(
+                "a security group that drops packets looks like this, and so does a server that hangs; --connect-timeout and --statement-timeout set the limits",
+            ),
             Self::PrivilegeMissing { .. }
             | Self::Server { .. }
-            | Self::Timeout { .. }
             | Self::Closed { .. }
             | Self::Unexpected { .. } => None,
         }
@@ -210,7 +212,7 @@ impl MysqlError {
             Error::Driver(DriverError::CleartextPluginDisabled) => Self::LoginRefused {
                 endpoint,
                 user: user.to_owned(),
-                reason: "the server asks for the password in clear text".to_owned(),
+                reason: "the server asks for the password in clear text, which is sent for IAM tokens only".to_owned(),
             },
             Error::Driver(DriverError::MysqlOldPasswordDisabled) => Self::LoginRefused {
                 endpoint,
