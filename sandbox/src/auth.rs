@@ -77,9 +77,8 @@ impl Credential {
             .filter(|pair| !pair.is_empty())
             .collect();
         query.sort_unstable();
-        let payload = Some(header("x-amz-content-sha256"))
-            .filter(|hash| !hash.is_empty())
-            .unwrap_or_else(|| hex(&Sha256::digest(body)));
+        // The hash is of what came, whatever a header says of it.
+        let payload = hex(&Sha256::digest(body));
         let canonical = format!(
             "{}\n{}\n{}\n{headers}\n{}\n{payload}",
             request.method,
