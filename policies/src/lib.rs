@@ -8,6 +8,7 @@ mod fleet;
 mod policy;
 mod registry;
 mod rules;
+mod waiver;
 
 use atrest_model::finding::Finding;
 use atrest_model::instance::{DbCluster, DbInstance};
@@ -16,6 +17,7 @@ use rayon::prelude::*;
 pub use fleet::Fleet;
 pub use policy::{Controls, Fix, Policy, PolicyMeta, Subject};
 pub use registry::registry;
+pub use waiver::{InvalidWaivers, Waivers};
 
 /// Evaluates every policy on every resource of one account. The findings are sorted by resource, then policy; what
 /// has none has passed.
