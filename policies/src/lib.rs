@@ -4,6 +4,7 @@
 //! `rules/`, a line in [`registry`], a page in `docs/policies/`, cases in `policies/tests/data/<id>/`; a test walks the
 //! registry and names what is missing.
 
+mod custom;
 mod fleet;
 mod policy;
 mod registry;
@@ -14,6 +15,7 @@ use atrest_model::finding::Finding;
 use atrest_model::instance::{DbCluster, DbInstance};
 use rayon::prelude::*;
 
+pub use custom::{CustomMeta, CustomPolicies, InvalidPolicy};
 pub use fleet::Fleet;
 pub use policy::{Controls, Fix, Policy, PolicyMeta, Subject};
 pub use registry::registry;
