@@ -73,6 +73,47 @@ pub struct Finding {
     pub resource: String,
     /// Control ids, each with its publisher.
     pub controls: Vec<Control>,
+    /// Who accepted it, until when; present exactly when the status is `waived`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiver: Option<AppliedWaiver>,
+    /// How it compares with the baseline; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
+}
+
+/// The waiver that covers a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedWaiver {
+    /// Who answers for it.
+    pub owner: String,
+    /// Why it is accepted.
+    pub reason: String,
+    /// Last day it holds (UTC).
+    pub expires: jiff::civil::Date,
+}
+
+/// How a finding compares with the baseline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// Not in the baseline.
+    New,
+    /// In the baseline, and less bad there: lower severity, or waived.
+    Worse,
+    /// In the baseline as it is now, or worse there.
+    Unchanged,
+}
+
+impl Change {
+    /// The word used in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Worse => "worse",
+            Self::Unchanged => "unchanged",
+        }
+    }
 }
 
 impl Finding {

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod attribute;
+pub mod baseline;
 pub mod diff;
 pub mod document;
 pub mod event;

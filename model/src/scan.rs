@@ -27,6 +27,51 @@ pub struct ScanReport {
     pub resources: Vec<Resource>,
     /// Everything that is not a pass, sorted by resource and policy.
     pub findings: Vec<Finding>,
+    /// What became of the baseline's findings; absent without a baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<BaselineComparison>,
+    /// Waivers that did not hold: expired ones, and ones that match nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiver_notes: Vec<WaiverNote>,
+}
+
+/// What became of the findings of an earlier report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BaselineComparison {
+    /// When the earlier scan began.
+    pub started: Timestamp,
+    /// Gone, although their place was read again.
+    pub fixed: Vec<Finding>,
+    /// Gone from sight only: their account and region was not read this time, so nothing is known of them.
+    pub unknown: Vec<Finding>,
+}
+
+/// A waiver that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaiverNote {
+    /// Why.
+    pub kind: WaiverNoteKind,
+    /// File and line of the waiver.
+    pub place: String,
+    /// The policy it names.
+    pub policy: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Last day it held.
+    pub expires: jiff::civil::Date,
+    /// Findings that are back, by stable id; empty for one that matches nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<String>,
+}
+
+/// Why a waiver did not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaiverNoteKind {
+    /// Its last day has passed.
+    Expired,
+    /// It matches no finding: mended, deleted, or written wrongly.
+    Unused,
 }
 
 /// What became of one region of one account.

@@ -4,18 +4,22 @@
 //! `rules/`, a line in [`registry`], a page in `docs/policies/`, cases in `policies/tests/data/<id>/`; a test walks the
 //! registry and names what is missing.
 
+mod custom;
 mod fleet;
 mod policy;
 mod registry;
 mod rules;
+mod waiver;
 
 use atrest_model::finding::Finding;
 use atrest_model::instance::{DbCluster, DbInstance};
 use rayon::prelude::*;
 
+pub use custom::{CustomMeta, CustomPolicies, InvalidPolicy};
 pub use fleet::Fleet;
 pub use policy::{Controls, Fix, Policy, PolicyMeta, Subject};
 pub use registry::registry;
+pub use waiver::{InvalidWaivers, Waivers};
 
 /// Evaluates every policy on every resource of one account. The findings are sorted by resource, then policy; what
 /// has none has passed.

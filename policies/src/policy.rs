@@ -135,6 +135,8 @@ impl PolicyMeta {
                     id: (*id).to_owned(),
                 })
                 .collect(),
+            waiver: None,
+            change: None,
         }
     }
 }

@@ -63,6 +63,8 @@ pub(crate) async fn scan(aws: &Aws, account: &str, regions: &[String]) -> (ScanR
         regions,
         resources: inventory.resources(),
         findings,
+        baseline: None,
+        waiver_notes: Vec::new(),
     };
     (report, inventory)
 }

@@ -5,7 +5,7 @@ use atrest_model::diff::{
     Area, Compared, DiffClass, DiffReport, Difference, NotCompared, PairDiff, Side,
 };
 use atrest_model::event::RunEvent;
-use atrest_model::finding::{Control, Finding, FindingStatus, Severity};
+use atrest_model::finding::{AppliedWaiver, Control, Finding, FindingStatus, Severity};
 use atrest_model::id::{DbInstanceIdentifier, RunId};
 use atrest_model::instance::Encryption;
 use atrest_model::plan::{
@@ -72,6 +72,12 @@ pub(crate) fn finding(resource: &Resource, status: FindingStatus, reason: &str) 
             publisher: "security-hub".to_owned(),
             id: "RDS.3".to_owned(),
         }],
+        waiver: (status == FindingStatus::Waived).then(|| AppliedWaiver {
+            owner: "dba@example.com".to_owned(),
+            reason: "goes away with the old shop".to_owned(),
+            expires: jiff::civil::date(2027, 3, 31),
+        }),
+        change: None,
     }
 }
 
@@ -165,6 +171,8 @@ pub(crate) fn scan_report() -> ScanReport {
         regions: vec![region(frankfurt, 6), region(virginia, 5)],
         resources,
         findings,
+        baseline: None,
+        waiver_notes: Vec::new(),
     }
 }
 

@@ -1,0 +1,258 @@
+//! CEL expressions with a bound on what they may cost.
+//!
+//! CEL always ends, but comprehensions in comprehensions over a large fleet would end next week. Every comprehension
+//! is charged with the size of what it walks over before it starts; past the limit the evaluation fails.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr};
+use cel::common::types::{
+    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, DYN_TYPE,
+};
+use cel::common::value::{CowVal, Val};
+use cel::context::VariableResolver;
+use cel::{Context, Env, ExecutionError, Value};
+
+/// Name of the function that charges; no one can write it, since it is no identifier.
+const SPEND: &str = "@spend";
+
+/// Most elements all comprehensions of one policy may walk over in one scan: seconds, not nights.
+pub(super) const LIMIT: u64 = 2_000_000;
+
+thread_local! {
+    /// Elements walked over by the evaluation that runs on this thread, and how many it may.
+    static SPENT: Cell<u64> = const { Cell::new(0) };
+    static ALLOWED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A parsed expression.
+pub(super) struct Expression {
+    ast: IdedExpr,
+    variables: Vec<String>,
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Expression")
+            .field("variables", &self.variables)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where and why a text is no expression. Line and column count from 1, within the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Invalid {
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) what: String,
+}
+
+/// Why an expression has no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Failure {
+    /// It costs too much.
+    #[error("it walks over more than {limit} elements in one scan")]
+    Cost { limit: u64 },
+    /// Anything else, in CEL's words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// What an evaluation gave, and what it walked over.
+pub(super) struct Evaluated {
+    pub(super) value: Result<Value, Failure>,
+    pub(super) spent: u64,
+}
+
+/// The standard functions of CEL and the one that charges.
+pub(super) fn environment() -> Arc<Env> {
+    let mut env = Env::stdlib();
+    let added = env.add_overload(SPEND, "spend_dyn", vec![DYN_TYPE], spend);
+    debug_assert!(added.is_ok(), "no standard function has this name");
+    Arc::new(env)
+}
+
+fn spend<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let Some(range) = args.pop() else {
+        return Err(ExecutionError::invalid_argument_count(1, 0));
+    };
+    let size = range
+        .as_sizer()
+        .and_then(|sizer| u64::try_from(*sizer.size().inner()).ok())
+        .unwrap_or_default();
+    let spent = SPENT.get().saturating_add(size);
+    SPENT.set(spent);
+    if spent > ALLOWED.get() {
+        return Err(ExecutionError::function_error(SPEND, "too much"));
+    }
+    Ok(range)
+}
+
+impl Expression {
+    pub(super) fn parse(env: &Env, text: &str) -> Result<Self, Invalid> {
+        let program = env.compile(text).map_err(|errors| {
+            let first = errors.errors.into_iter().next();
+            first.map_or_else(
+                || Invalid {
+                    line: 1,
+                    column: 1,
+                    what: "no expression".to_owned(),
+                },
+                |error| Invalid {
+                    line: usize::try_from(error.pos.0).unwrap_or(1).max(1),
+                    column: usize::try_from(error.pos.1).unwrap_or(1).max(1),
+                    what: error.msg,
+                },
+            )
+        })?;
+        let mut variables: Vec<String> = program
+            .references()
+            .variables()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        variables.sort();
+        let mut ast = program.expression().clone();
+        charge(&mut ast);
+        Ok(Self { ast, variables })
+    }
+
+    /// The names it mentions, those of its own comprehensions too.
+    pub(super) fn variables(&self) -> &[String] {
+        &self.variables
+    }
+
+    pub(super) fn evaluate(
+        &self,
+        env: &Arc<Env>,
+        variables: &impl VariableResolver,
+        limit: u64,
+    ) -> Evaluated {
+        let mut context = Context::with_env(Arc::clone(env));
+        context.set_variable_resolver(variables);
+        SPENT.set(0);
+        ALLOWED.set(limit);
+        let value = context.resolve(&self.ast);
+        let spent = SPENT.get();
+        let value = match value {
+            // `false && error` is false: a comprehension that ran dry may be hidden by its neighbour.
+            _ if spent > limit => Err(Failure::Cost { limit }),
+            Ok(value) => Ok(value),
+            Err(error) => Err(Failure::Other(words(&error))),
+        };
+        Evaluated { value, spent }
+    }
+}
+
+/// The error without the values in it: a value may be a whole describe answer.
+fn words(error: &ExecutionError) -> String {
+    match error {
+        ExecutionError::NoSuchKey(key) => format!("there is no member {key}"),
+        ExecutionError::UndeclaredReference(name) => format!("there is no {name}"),
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+            "division by zero".to_owned()
+        }
+        ExecutionError::ValuesNotComparable(a, b) => {
+            format!("{} cannot be compared with {}", a.type_of(), b.type_of())
+        }
+        ExecutionError::NoSuchOverload(overload) => format!(
+            "{} does not take ({})",
+            // CEL writes its operators `_>_`.
+            overload.function().trim_matches('_'),
+            overload.argument_types().join(", ")
+        ),
+        ExecutionError::UnexpectedType { want, .. } => format!("{want} is expected"),
+        ExecutionError::FunctionError { function, message } => format!("{function}: {message}"),
+        ExecutionError::Overflow(operator, _, _) => format!("{operator} overflows"),
+        ExecutionError::IndexOutOfBounds(_) => "the index is out of bounds".to_owned(),
+        other => {
+            let mut text = other.to_string();
+            if let Some((at, _)) = text.char_indices().nth(120) {
+                text.truncate(at);
+            }
+            text
+        }
+    }
+}
+
+/// Charges every comprehension with the size of its range.
+fn charge(node: &mut IdedExpr) {
+    match &mut node.expr {
+        Expr::Comprehension(comprehension) => {
+            for part in [
+                &mut comprehension.iter_range,
+                &mut comprehension.accu_init,
+                &mut comprehension.loop_cond,
+                &mut comprehension.loop_step,
+                &mut comprehension.result,
+            ] {
+                charge(part);
+            }
+            let range = std::mem::take(&mut comprehension.iter_range);
+            comprehension.iter_range = IdedExpr {
+                id: range.id,
+                expr: Expr::Call(CallExpr {
+                    func_name: SPEND.to_owned(),
+                    target: None,
+                    args: vec![range],
+                }),
+            };
+        }
+        Expr::Call(call) => {
+            if let Some(target) = &mut call.target {
+                charge(target);
+            }
+            call.args.iter_mut().for_each(charge);
+        }
+        Expr::List(list) => list.elements.iter_mut().for_each(charge),
+        Expr::Select(select) => charge(&mut select.operand),
+        Expr::Map(map) => {
+            for entry in &mut map.entries {
+                charge_entry(&mut entry.expr);
+            }
+        }
+        Expr::Struct(object) => {
+            for entry in &mut object.entries {
+                charge_entry(&mut entry.expr);
+            }
+        }
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
+    }
+}
+
+fn charge_entry(entry: &mut EntryExpr) {
+    match entry {
+        EntryExpr::StructField(field) => charge(&mut field.value),
+        EntryExpr::MapEntry(entry) => {
+            charge(&mut entry.key);
+            charge(&mut entry.value);
+        }
+    }
+}
+
+/// A JSON value for CEL. Whole numbers are `int`, as the literals of an expression are.
+pub(super) fn value_of(json: &serde_json::Value) -> Box<dyn Val> {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Box::new(CelNull),
+        Json::Bool(truth) => Box::new(CelBool::from(*truth)),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Box::new(CelInt::from(whole)),
+            (None, Some(real)) => Box::new(CelDouble::from(real)),
+            (None, None) => Box::new(CelNull),
+        },
+        Json::String(text) => Box::new(CelString::from(text.clone())),
+        Json::Array(items) => Box::new(CelList::from(
+            items.iter().map(value_of).collect::<Vec<_>>(),
+        )),
+        Json::Object(members) => Box::new(CelMap::from(
+            members
+                .iter()
+                .map(|(name, value)| (CelMapKey::from(name.clone()), value_of(value)))
+                .collect::<HashMap<_, _>>(),
+        )),
+    }
+}
