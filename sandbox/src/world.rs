@@ -34,6 +34,8 @@ pub(crate) struct Knobs {
     pub(crate) pace: f64,
     /// Records per page at most; RDS may always give fewer than asked.
     pub(crate) page_limit: usize,
+    /// Regions in which a blue/green deployment can't change encryption.
+    pub(crate) no_blue_green_encryption: Vec<String>,
 }
 
 /// What an engine job gave.
@@ -394,6 +396,8 @@ impl World {
         let kind = match source_type {
             "db-snapshot" => "snapshot",
             "db-cluster" => "cluster",
+            "db-proxy" => "db-proxy",
+            "blue-green-deployment" => "deployment",
             _ => "db",
         };
         let event = Event {

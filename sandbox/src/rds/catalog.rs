@@ -1,6 +1,6 @@
 //! What RDS offers: engines, families, default groups, parameters, classes and storage rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::ApiError;
 use super::state::{OptionGroup, ParameterGroup, Region};
@@ -122,20 +122,33 @@ pub(crate) fn is_mysql_family(engine: &str) -> bool {
     matches!(engine, "mysql" | "mariadb")
 }
 
+/// Families that exist: name, engine and major version.
+pub(crate) fn families() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    FAMILIES.into_iter()
+}
+
+/// Whether DB clusters of this family exist: Aurora, Neptune, and Multi-AZ DB clusters of newer engines.
+pub(crate) fn has_clusters(family: &str) -> bool {
+    !family.starts_with("mariadb") && !family.starts_with("mysql5") && family != "postgres12"
+}
+
 /// Puts the default groups into a new region.
 pub(crate) fn default_groups(region: &mut Region) {
     for (family, engine, major) in FAMILIES {
         let name = format!("default.{family}");
-        region.parameter_groups.insert(
-            name.clone(),
-            ParameterGroup {
-                name,
-                family: family.to_owned(),
-                description: format!("Default parameter group for {family}"),
-                user: BTreeMap::new(),
-                tags: Vec::new(),
-            },
-        );
+        let mut group = ParameterGroup {
+            name: name.clone(),
+            family: family.to_owned(),
+            description: format!("Default parameter group for {family}"),
+            user: BTreeMap::new(),
+            deferred: BTreeSet::new(),
+            tags: Vec::new(),
+        };
+        region.parameter_groups.insert(name.clone(), group.clone());
+        if has_clusters(family) {
+            group.description = format!("Default cluster parameter group for {family}");
+            region.cluster_parameter_groups.insert(name, group);
+        }
         let name = format!("default:{engine}-{}", major.replace('.', "-"));
         region.option_groups.insert(
             name.clone(),
@@ -195,11 +208,24 @@ const fn system(
     }
 }
 
+/// One that RDS sets and nobody changes.
+const fn fixed(
+    name: &'static str,
+    is_static: bool,
+    data_type: &'static str,
+    value: &'static str,
+) -> Parameter {
+    Parameter {
+        is_modifiable: false,
+        ..system(name, is_static, data_type, value)
+    }
+}
+
 const MYSQL: &[Parameter] = &[
     parameter("autocommit", false, "boolean", None),
     parameter("auto_increment_increment", false, "integer", None),
     parameter("auto_increment_offset", false, "integer", None),
-    system("basedir", true, "string", "/rdsdbbin/mysql"),
+    fixed("basedir", true, "string", "/rdsdbbin/mysql"),
     parameter("back_log", true, "integer", None),
     parameter("binlog_cache_size", false, "integer", Some("32768")),
     system("binlog_format", false, "string", "MIXED"),
@@ -208,7 +234,7 @@ const MYSQL: &[Parameter] = &[
     parameter("character_set_server", false, "string", None),
     parameter("collation_server", false, "string", None),
     parameter("connect_timeout", false, "integer", None),
-    system("datadir", true, "string", "/rdsdbdata/db/"),
+    fixed("datadir", true, "string", "/rdsdbdata/db/"),
     parameter("event_scheduler", false, "string", None),
     parameter(
         "explicit_defaults_for_timestamp",
@@ -237,7 +263,7 @@ const MYSQL: &[Parameter] = &[
     parameter("interactive_timeout", false, "integer", None),
     parameter("local_infile", false, "boolean", None),
     parameter("lock_wait_timeout", false, "integer", None),
-    system("log_bin", true, "string", "mysql-bin-changelog"),
+    fixed("log_bin", true, "string", "mysql-bin-changelog"),
     parameter("log_bin_trust_function_creators", false, "boolean", None),
     parameter("log_output", false, "list", Some("TABLE")),
     parameter("log_queries_not_using_indexes", false, "boolean", None),
@@ -255,10 +281,10 @@ const MYSQL: &[Parameter] = &[
     parameter("net_read_timeout", false, "integer", None),
     parameter("net_write_timeout", false, "integer", None),
     parameter("performance_schema", true, "boolean", None),
-    system("port", true, "integer", "{EndPointPort}"),
+    fixed("port", true, "integer", "{EndPointPort}"),
     system("read_only", false, "boolean", "{TrueIfReplica}"),
     parameter("require_secure_transport", false, "boolean", None),
-    system("server_id", true, "integer", "{ServerId}"),
+    fixed("server_id", true, "integer", "{ServerId}"),
     parameter("skip_name_resolve", true, "boolean", None),
     parameter("slave_parallel_workers", false, "integer", None),
     parameter("slow_query_log", false, "boolean", None),
@@ -276,7 +302,7 @@ const MYSQL: &[Parameter] = &[
 
 const POSTGRES: &[Parameter] = &[
     parameter("autovacuum", false, "boolean", Some("1")),
-    system(
+    fixed(
         "archive_command",
         false,
         "string",
@@ -317,6 +343,13 @@ pub(crate) fn parameters(family: &str) -> &'static [Parameter] {
     } else {
         MYSQL
     }
+}
+
+/// The parameter of a family, by name.
+pub(crate) fn known_parameter(family: &str, name: &str) -> Option<&'static Parameter> {
+    parameters(family)
+        .iter()
+        .find(|parameter| parameter.name == name)
 }
 
 /// Whether a change of this parameter waits for a reboot. Unknown names count as dynamic.

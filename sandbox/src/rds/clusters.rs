@@ -116,7 +116,13 @@ fn write(xml: &mut Xml, scope: &Scope, region: &Region, cluster: &DbCluster, now
         |xml, member| {
             xml.value("DBInstanceIdentifier", &member.id);
             xml.value("IsClusterWriter", member.cluster_writer);
-            xml.value("DBClusterParameterGroupStatus", "in-sync");
+            xml.value(
+                "DBClusterParameterGroupStatus",
+                region
+                    .cluster_parameter_status
+                    .get(&member.resource_id)
+                    .map_or("in-sync", String::as_str),
+            );
             xml.optional("PromotionTier", member.promotion_tier);
         },
     );
@@ -148,7 +154,7 @@ fn write(xml: &mut Xml, scope: &Scope, region: &Region, cluster: &DbCluster, now
     xml.optional("StorageType", cluster.storage_type.as_ref());
     xml.value("DeletionProtection", cluster.deletion_protection);
     xml.value("HttpEndpointEnabled", false);
-    xml.value("ActivityStreamStatus", "stopped");
+    super::activity::write(xml, region, &cluster.resource_id);
     xml.value("CopyTagsToSnapshot", cluster.copy_tags);
     xml.value("CrossAccountClone", false);
     instances::write_tags(xml, &cluster.tags);

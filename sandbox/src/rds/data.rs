@@ -13,6 +13,18 @@ pub(crate) fn server_spec(region: &Region, instance: &DbInstance) -> ServerSpec 
         .get(&instance.parameter_group)
         .map(|group| group.user.clone())
         .unwrap_or_default();
+    // What waits for a reboot: until then the server has the value from before.
+    for (name, before) in region
+        .unapplied
+        .get(&instance.resource_id)
+        .into_iter()
+        .flatten()
+    {
+        match before {
+            Some(value) => parameters.insert(name.clone(), value.clone()),
+            None => parameters.remove(name),
+        };
+    }
     let read_only = match parameters.get("read_only").map(String::as_str) {
         Some("0" | "OFF") => "0",
         Some("1" | "ON") => "1",
@@ -78,11 +90,24 @@ pub(crate) fn take_server(moment: &mut Moment<'_>) {
     }
 }
 
-/// Restarts the server.
+/// Restarts the server, which then has every value of its parameter group.
 pub(crate) fn restart(moment: &mut Moment<'_>) {
-    if let Some((engines, server)) = moment.server() {
-        moment.start(async move { engines.restart(&server).await.map(|()| JobOutput::Done) });
+    catch_up(moment);
+    let spec = present_spec(moment);
+    if let (Some((engines, server)), Some(spec)) = (moment.server(), spec) {
+        moment.start(async move {
+            engines.reconfigure(&server, spec).await?;
+            engines.restart(&server).await.map(|()| JobOutput::Done)
+        });
     }
+}
+
+/// A restart ends the wait for one.
+pub(crate) fn catch_up(moment: &mut Moment<'_>) {
+    let subject = moment.subject.clone();
+    let region = moment.region();
+    region.unapplied.remove(&subject);
+    region.cluster_parameter_status.remove(&subject);
 }
 
 /// Brings the server in line with the instance: what is dynamic now, the rest at the next restart.

@@ -12,7 +12,7 @@ pub(crate) struct ApiError {
 }
 
 /// Codes whose HTTP status is 404.
-const NOT_FOUND: [&str; 13] = [
+const NOT_FOUND: &[&str] = &[
     "DBInstanceNotFound",
     "DBInstanceAutomatedBackupNotFound",
     "DBSnapshotNotFound",
@@ -26,6 +26,13 @@ const NOT_FOUND: [&str; 13] = [
     "DBProxyTargetGroupNotFoundFault",
     "SubscriptionNotFound",
     "ResourceNotFoundFault",
+    "BlueGreenDeploymentNotFoundFault",
+    "DBClusterParameterGroupNotFound",
+    "DBProxyTargetNotFoundFault",
+    "ExportTaskNotFound",
+    "SNSTopicArnNotFound",
+    "SourceNotFound",
+    "SubscriptionCategoryNotFound",
 ];
 
 impl ApiError {

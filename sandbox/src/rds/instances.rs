@@ -294,7 +294,8 @@ pub(crate) fn write(
     write_tags(xml, &instance.tags);
     xml.value("CustomerOwnedIpEnabled", false);
     xml.value("NetworkType", &instance.network_type);
-    xml.value("ActivityStreamStatus", "stopped");
+    super::activity::write(xml, region, &instance.resource_id);
+    super::backup_replication::write_replications(xml, region, &instance.resource_id);
     xml.value("BackupTarget", &instance.backup_target);
     if let Some(time) = instance.automatic_restart {
         xml.time("AutomaticRestartTime", time);
@@ -358,6 +359,13 @@ fn hosted_zone(region: &str) -> String {
     format!("Z{sum:014X}").chars().take(14).collect()
 }
 
+/// A line of that list: of this region's instances with status, id, ARN of the instance and the latest moment
+/// that can be restored; or replicated from another region.
+enum Backup<'a> {
+    Own((&'static str, String, &'a DbInstance, String, Timestamp)),
+    Replicated(&'a super::backup_replication::ReplicatedBackup),
+}
+
 /// `DescribeDBInstanceAutomatedBackups`: those of living instances (`active`, `creating`) and those that
 /// outlived theirs (`retained`), keyed by resource id.
 pub(crate) fn describe_automated_backups(call: &mut Call<'_>) -> Answer {
@@ -414,7 +422,22 @@ pub(crate) fn describe_automated_backups(call: &mut Call<'_>) -> Answer {
             backup.deleted,
         )
     });
-    let found: Vec<_> = living
+    let replicated = region.replicated_backups.iter().filter(|backup| {
+        let instance = &backup.instance;
+        filters.admits("status", &[backup.status])
+            && filters.admits(
+                "db-instance-id",
+                &[&instance.id, &backup.source.arn("db", &instance.id)],
+            )
+            && filters.admits("dbi-resource-id", &[&instance.resource_id])
+            && wanted_id
+                .as_ref()
+                .is_none_or(|id| id.eq_ignore_ascii_case(&instance.id))
+            && wanted_resource
+                .as_ref()
+                .is_none_or(|id| *id == instance.resource_id)
+    });
+    let found: Vec<Backup<'_>> = living
         .chain(retained)
         .filter(|(status, _, instance, _, _)| {
             filters.admits("status", &[status])
@@ -430,6 +453,8 @@ pub(crate) fn describe_automated_backups(call: &mut Call<'_>) -> Answer {
                     .as_ref()
                     .is_none_or(|id| *id == instance.resource_id)
         })
+        .map(Backup::Own)
+        .chain(replicated.map(Backup::Replicated))
         .collect();
     if found.is_empty() && (wanted_id.is_some() || wanted_resource.is_some()) {
         let name = wanted_resource.or(wanted_id).unwrap_or_default();
@@ -444,7 +469,14 @@ pub(crate) fn describe_automated_backups(call: &mut Call<'_>) -> Answer {
             "DBInstanceAutomatedBackups",
             "DBInstanceAutomatedBackup",
             page.items,
-            |xml, (status, id, instance, arn, latest)| {
+            |xml, backup| {
+                let (status, id, instance, arn, latest) = match backup {
+                    Backup::Own(own) => own,
+                    Backup::Replicated(backup) => {
+                        super::backup_replication::write(xml, scope, backup, now);
+                        return;
+                    }
+                };
                 xml.value("DBInstanceArn", &arn);
                 xml.value("DbiResourceId", &instance.resource_id);
                 xml.value("Region", &scope.region);

@@ -5,7 +5,7 @@ use super::names::snapshot_id;
 use super::state::{DbInstance, RetainedBackup};
 use super::{Answer, Call, data, instances, snapshots};
 use crate::clock::plus;
-use crate::world::{JobOutput, Timeline};
+use crate::world::{JobOutput, Moment, Timeline};
 
 fn wanted(call: &mut Call<'_>) -> Result<DbInstance, ApiError> {
     let reference = call.params.required("DBInstanceIdentifier")?;
@@ -158,8 +158,13 @@ pub(crate) fn start(call: &mut Call<'_>) -> Answer {
         .takes(&format!("start/{}", before.id), (180, 400));
     let timeline = Timeline::new(call.scope, &before.resource_id)
         .then(0, |moment| {
-            if let Some((engines, server)) = moment.server() {
-                moment.start(async move { engines.start(&server).await.map(|()| JobOutput::Done) });
+            data::catch_up(moment);
+            let spec = data::present_spec(moment);
+            if let (Some((engines, server)), Some(spec)) = (moment.server(), spec) {
+                moment.start(async move {
+                    engines.reconfigure(&server, spec).await?;
+                    engines.start(&server).await.map(|()| JobOutput::Done)
+                });
             }
         })
         .when_done(took, |moment| {
@@ -302,32 +307,39 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
         })
         .when_done(0, move |moment| {
             moment.event("deletion", "DB instance deleted");
-            let (scope, now, subject) = (moment.scope.clone(), moment.now, moment.subject.clone());
-            let region = moment.region();
-            if let Some(position) = region
-                .instances
-                .iter()
-                .position(|instance| instance.resource_id == subject)
-            {
-                let instance = region.instances.remove(position);
-                if keeps {
-                    region.retained_backups.push(RetainedBackup {
-                        id: format!(
-                            "ab-{}",
-                            subject.trim_start_matches("db-").to_ascii_lowercase()
-                        ),
-                        arn: scope.arn("db", &instance.id),
-                        instance: Box::new(instance.clone()),
-                        deleted: now,
-                    });
-                }
-                // A deleted instance is dropped from the target groups of proxies.
-                for proxy in &mut region.proxies {
-                    proxy.targets.retain(|target| *target != instance.id);
-                }
-            }
+            forget(moment, keeps);
         })
         .on_failure(|moment, error| data::fail(moment, "failed", &error));
     call.world.schedule(now, timeline);
     instances::answer(call, &shown)
+}
+
+/// Takes this timeline's instance, whose server is gone, out of its region; its automated backups outlive it
+/// when they are to be kept.
+pub(crate) fn forget(moment: &mut Moment<'_>, keeps: bool) {
+    let (scope, now, subject) = (moment.scope.clone(), moment.now, moment.subject.clone());
+    let region = moment.region();
+    if let Some(position) = region
+        .instances
+        .iter()
+        .position(|instance| instance.resource_id == subject)
+    {
+        let instance = region.instances.remove(position);
+        if keeps {
+            region.retained_backups.push(RetainedBackup {
+                id: format!(
+                    "ab-{}",
+                    subject.trim_start_matches("db-").to_ascii_lowercase()
+                ),
+                arn: scope.arn("db", &instance.id),
+                instance: Box::new(instance.clone()),
+                deleted: now,
+            });
+        }
+        // A deleted instance is dropped from the target groups of proxies.
+        for proxy in &mut region.proxies {
+            proxy.targets.retain(|target| *target != instance.id);
+            proxy.registered.remove(&instance.id);
+        }
+    }
 }

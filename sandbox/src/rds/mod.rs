@@ -3,29 +3,43 @@
 //! One file per family of operations. A call reads its parameters, checks them in RDS's order (syntax,
 //! referenced objects, state, combination, quota), changes the state and leaves a timeline.
 
+pub(crate) mod activity;
+pub(crate) mod backup_replication;
+pub(crate) mod blue_green;
 pub(crate) mod catalog;
 mod clusters;
 mod data;
+mod engine_versions;
 pub(crate) mod error;
+pub(crate) mod exports;
 mod groups;
 mod instances;
 mod lifecycle;
+mod maintenance;
 mod modify;
 mod names;
 mod offers;
+mod option_groups;
 mod page;
+mod parameter_groups;
 pub(crate) mod params;
+mod proxies;
+mod quotas;
 mod replica;
 mod restore;
 mod roles;
+mod sharing;
 mod snapshots;
 pub(crate) mod state;
+mod subnet_groups;
+mod subscriptions;
 mod tags;
 pub(crate) mod xml;
 
 use jiff::Timestamp;
 
 use self::error::ApiError;
+use self::parameter_groups::Kind;
 use self::params::Params;
 use self::state::{Region, Scope};
 use self::xml::Xml;
@@ -84,17 +98,75 @@ pub(crate) fn dispatch(action: &str, call: &mut Call<'_>) -> Answer {
         "ListTagsForResource" => tags::list(call),
         "AddTagsToResource" => tags::add(call),
         "RemoveTagsFromResource" => tags::remove(call),
-        "DescribeDBParameterGroups" => groups::describe_parameter_groups(call),
-        "DescribeDBParameters" => groups::describe_parameters(call),
+        "CreateDBParameterGroup" => parameter_groups::create(call, Kind::Instance),
+        "CopyDBParameterGroup" => parameter_groups::copy(call, Kind::Instance),
+        "ModifyDBParameterGroup" => parameter_groups::modify(call, Kind::Instance),
+        "ResetDBParameterGroup" => parameter_groups::reset(call, Kind::Instance),
+        "DeleteDBParameterGroup" => parameter_groups::delete(call, Kind::Instance),
+        "DescribeDBParameterGroups" => parameter_groups::describe(call, Kind::Instance),
+        "DescribeDBParameters" => parameter_groups::describe_parameters(call, Kind::Instance),
+        "DescribeEngineDefaultParameters" => {
+            parameter_groups::describe_defaults(call, Kind::Instance)
+        }
+        "CreateDBClusterParameterGroup" => parameter_groups::create(call, Kind::Cluster),
+        "CopyDBClusterParameterGroup" => parameter_groups::copy(call, Kind::Cluster),
+        "ModifyDBClusterParameterGroup" => parameter_groups::modify(call, Kind::Cluster),
+        "ResetDBClusterParameterGroup" => parameter_groups::reset(call, Kind::Cluster),
+        "DeleteDBClusterParameterGroup" => parameter_groups::delete(call, Kind::Cluster),
+        "DescribeDBClusterParameterGroups" => parameter_groups::describe(call, Kind::Cluster),
+        "DescribeDBClusterParameters" => parameter_groups::describe_parameters(call, Kind::Cluster),
+        "DescribeEngineDefaultClusterParameters" => {
+            parameter_groups::describe_defaults(call, Kind::Cluster)
+        }
+        "CreateOptionGroup" => option_groups::create(call),
+        "CopyOptionGroup" => option_groups::copy(call),
+        "ModifyOptionGroup" => option_groups::modify(call),
+        "DeleteOptionGroup" => option_groups::delete(call),
+        "CreateDBSubnetGroup" => subnet_groups::create(call),
+        "ModifyDBSubnetGroup" => subnet_groups::modify(call),
+        "DeleteDBSubnetGroup" => subnet_groups::delete(call),
         "DescribeOptionGroups" => groups::describe_option_groups(call),
         "DescribeDBSubnetGroups" => groups::describe_subnet_groups(call),
         "DescribeEvents" => offers::describe_events(call),
-        "DescribeAccountAttributes" => offers::describe_account_attributes(call),
+        "DescribeEventCategories" => subscriptions::describe_categories(call),
+        "DescribeAccountAttributes" => quotas::describe(call),
         "DescribeOrderableDBInstanceOptions" => offers::describe_orderable(call),
-        "DescribePendingMaintenanceActions" => offers::describe_pending_maintenance(call),
-        "DescribeEventSubscriptions" => offers::describe_event_subscriptions(call),
-        "DescribeDBProxies" => offers::describe_proxies(call),
-        "DescribeDBProxyTargets" => offers::describe_proxy_targets(call),
+        "DescribeDBEngineVersions" => engine_versions::describe(call),
+        "DescribeCertificates" => engine_versions::describe_certificates(call),
+        "DescribeSourceRegions" => engine_versions::describe_source_regions(call),
+        "DescribeValidDBInstanceModifications" => {
+            engine_versions::describe_valid_modifications(call)
+        }
+        "DescribePendingMaintenanceActions" => maintenance::describe(call),
+        "ApplyPendingMaintenanceAction" => maintenance::apply(call),
+        "CreateEventSubscription" => subscriptions::create(call),
+        "ModifyEventSubscription" => subscriptions::modify(call),
+        "DeleteEventSubscription" => subscriptions::delete(call),
+        "AddSourceIdentifierToSubscription" => subscriptions::add_source(call),
+        "RemoveSourceIdentifierFromSubscription" => subscriptions::remove_source(call),
+        "DescribeEventSubscriptions" => subscriptions::describe(call),
+        "CreateDBProxy" => proxies::create(call),
+        "DeleteDBProxy" => proxies::delete(call),
+        "DescribeDBProxies" => proxies::describe(call),
+        "DescribeDBProxyTargetGroups" => proxies::describe_groups(call),
+        "DescribeDBProxyTargets" => proxies::describe_targets(call),
+        "RegisterDBProxyTargets" => proxies::register(call),
+        "DeregisterDBProxyTargets" => proxies::deregister(call),
+        "CreateBlueGreenDeployment" => blue_green::create(call),
+        "DescribeBlueGreenDeployments" => blue_green::describe(call),
+        "SwitchoverBlueGreenDeployment" => blue_green::switchover(call),
+        "DeleteBlueGreenDeployment" => blue_green::delete(call),
+        "DescribeDBSnapshotAttributes" => sharing::describe(call),
+        "ModifyDBSnapshotAttribute" => sharing::modify(call),
+        "DescribeDBClusterSnapshotAttributes" => sharing::describe_cluster(call),
+        "ModifyDBClusterSnapshotAttribute" => sharing::modify_cluster(call),
+        "StartExportTask" => exports::start(call),
+        "CancelExportTask" => exports::cancel(call),
+        "DescribeExportTasks" => exports::describe(call),
+        "StartDBInstanceAutomatedBackupsReplication" => backup_replication::start(call),
+        "StopDBInstanceAutomatedBackupsReplication" => backup_replication::stop(call),
+        "StartActivityStream" => activity::start(call),
+        "StopActivityStream" => activity::stop(call),
         _ => Err(ApiError::new(
             "InvalidAction",
             format!("Could not find operation {action} for version 2014-10-31"),

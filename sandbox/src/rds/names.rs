@@ -14,6 +14,11 @@ pub(crate) fn snapshot_id(name: &str, value: &str) -> Result<String, ApiError> {
     check(name, value, 255)
 }
 
+/// The name of a group, a subscription or the like: as a snapshot's.
+pub(crate) fn group_name(name: &str, value: &str) -> Result<String, ApiError> {
+    check(name, value, 255)
+}
+
 fn check(name: &str, value: &str, longest: usize) -> Result<String, ApiError> {
     let fine = value.len() <= longest
         && value.starts_with(|first: char| first.is_ascii_alphabetic())

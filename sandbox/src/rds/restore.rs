@@ -176,7 +176,7 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
         ));
     }
     let given_tags = tags::from_request(params, "Tags")?;
-    let snapshot = snapshots::find_here(call, &params.required("DBSnapshotIdentifier")?)?.clone();
+    let snapshot = snapshots::find_restorable(call, &params.required("DBSnapshotIdentifier")?)?;
     if let Some(key) = &snapshot.kms_key {
         crate::kms::check_readable(call.world, call.scope, key)?;
     }

@@ -5,7 +5,7 @@ use super::names::{parse_arn, snapshot_id};
 use super::page::{Filters, page};
 use super::state::{DbSnapshot, Region, Scope, Tag};
 use super::xml::Xml;
-use super::{Answer, Call, instances, result, tags};
+use super::{Answer, Call, instances, result, sharing, tags};
 use crate::clock::plus;
 use crate::kms;
 use crate::world::{JobOutput, Moment, Timeline};
@@ -16,6 +16,10 @@ fn arn(scope: &Scope, snapshot: &DbSnapshot) -> String {
 
 /// Writes a DB snapshot.
 fn write(xml: &mut Xml, scope: &Scope, snapshot: &DbSnapshot) {
+    write_as(xml, &arn(scope, snapshot), snapshot);
+}
+
+fn write_as(xml: &mut Xml, arn: &str, snapshot: &DbSnapshot) {
     let instance = &snapshot.instance;
     xml.value("DBSnapshotIdentifier", &snapshot.id);
     xml.value("DBInstanceIdentifier", &instance.id);
@@ -51,7 +55,7 @@ fn write(xml: &mut Xml, scope: &Scope, snapshot: &DbSnapshot) {
     xml.value("BackupRetentionPeriod", instance.backup_retention);
     xml.value("PreferredBackupWindow", &instance.backup_window);
     xml.optional("KmsKeyId", snapshot.kms_key.as_ref());
-    xml.value("DBSnapshotArn", arn(scope, snapshot));
+    xml.value("DBSnapshotArn", arn);
     xml.optional("Timezone", instance.timezone.as_ref());
     xml.value("IAMDatabaseAuthenticationEnabled", instance.iam_auth);
     xml.list(
@@ -82,7 +86,8 @@ fn answer(call: &mut Call<'_>, id: &str) -> Answer {
     result(|xml| xml.element("DBSnapshot", |xml| write(xml, scope, snapshot)))
 }
 
-/// The snapshot that a parameter names, by identifier or ARN, here or in another region of the account.
+/// The snapshot that a parameter names, by identifier or ARN: here, in another region of the account, or shared
+/// by another account.
 pub(crate) fn find<'a>(
     call: &'a mut Call<'_>,
     reference: &str,
@@ -96,10 +101,12 @@ pub(crate) fn find<'a>(
         }
         None => (call.scope.clone(), reference.to_owned()),
     };
-    if scope.account != call.scope.account {
+    let foreign = scope.account != call.scope.account;
+    let account = call.scope.account.clone();
+    let region = call.world.region_mut(&scope);
+    if foreign && sharing::seen_as(region, &scope, &name, &account).is_none() {
         return Err(ApiError::no_snapshot(reference));
     }
-    let region = call.world.region_mut(&scope);
     region
         .snapshot(&name)
         .map(|snapshot| (scope, snapshot))
@@ -119,6 +126,34 @@ pub(crate) fn find_here<'a>(
     } else {
         Err(ApiError::no_snapshot(reference))
     }
+}
+
+/// The snapshot that a restore names: one's own, or a shared one that is not encrypted. It comes without the
+/// tags of its owner.
+pub(crate) fn find_restorable(
+    call: &mut Call<'_>,
+    reference: &str,
+) -> Result<DbSnapshot, ApiError> {
+    let here = call.scope.clone();
+    let (scope, snapshot) = find(call, reference)?;
+    if scope.region != here.region {
+        return Err(ApiError::no_snapshot(reference));
+    }
+    if scope.account == here.account {
+        return Ok(snapshot.clone());
+    }
+    if snapshot.encrypted {
+        return Err(ApiError::new(
+            "InvalidDBSnapshotState",
+            format!(
+                "The snapshot {reference} is shared and encrypted: it can't be restored directly. Copy it first."
+            ),
+        ));
+    }
+    Ok(DbSnapshot {
+        source_tags: Vec::new(),
+        ..snapshot.clone()
+    })
 }
 
 /// Manual snapshots count against the quota from the moment they are asked for.
@@ -347,6 +382,7 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
     let source = source.clone();
     check_free(call.region(), &target)?;
     let cross_region = source_scope.region != call.scope.region;
+    let foreign = source_scope.account != call.scope.account;
     if source.status != "available" {
         return Err(ApiError::new(
             "InvalidDBSnapshotState",
@@ -360,6 +396,11 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
     if cross_region && source.encrypted && key.is_none() {
         return Err(ApiError::combination(
             "A KmsKeyId of the destination region must be specified to copy an encrypted snapshot to another region.",
+        ));
+    }
+    if foreign && source.encrypted && key.is_none() {
+        return Err(ApiError::combination(
+            "A KmsKeyId must be specified to copy an encrypted snapshot that is shared by another account.",
         ));
     }
     // The source has to be read, too.
@@ -402,15 +443,17 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
         (120 + size, 300 + size),
     );
     let mut instance = source.instance.clone();
-    if cross_region {
-        // Option groups do not leave their region either.
+    if cross_region || foreign {
+        // Option groups leave neither their account nor their region.
         instance.option_group =
             super::catalog::default_option_group(&instance.engine, &instance.engine_version);
+    }
+    if cross_region {
         instance.availability_zone = format!("{}a", scope.region);
     }
     let source_arn = source_scope.arn("snapshot", &source.id);
     let region = call.region();
-    let vpc_id = if cross_region {
+    let vpc_id = if cross_region || foreign {
         region.default_vpc.clone()
     } else {
         source.vpc_id.clone()
@@ -423,10 +466,14 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
         created: None,
         original_created: source.original_created,
         instance,
-        source_tags: source.source_tags.clone(),
+        source_tags: if foreign {
+            Vec::new()
+        } else {
+            source.source_tags.clone()
+        },
         // Tags of the call win over CopyTags.
         tags: given.unwrap_or_else(|| {
-            if copy_tags {
+            if copy_tags && !foreign {
                 source.tags.clone()
             } else {
                 Vec::new()
@@ -441,7 +488,7 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
         },
         kms_key: key,
         source_region: cross_region.then(|| source_scope.region.clone()),
-        source_snapshot: cross_region.then_some(source_arn),
+        source_snapshot: (cross_region || foreign).then_some(source_arn),
         is_copy: true,
         finishes: plus(now, i64::try_from(waits + took).unwrap_or(i64::MAX)),
         copy: source.copy.clone(),
@@ -528,6 +575,7 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
         ));
     }
     let mut snapshot = region.snapshots.remove(position);
+    region.shared.remove(&scope.arn("snapshot", &id));
     let cancelled = snapshot.status == "creating";
     // Copies share their data: it goes with the last snapshot that holds it.
     let data = snapshot.copy.take();
@@ -582,9 +630,11 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
         ],
     )?;
     let (scope, params, limit) = (call.scope, call.params, call.world.knobs.page_limit);
-    let wanted = params
-        .text("DBSnapshotIdentifier")
-        .map(|reference| parse_arn(&reference).map_or(reference, |arn| arn.name));
+    let named = params.text("DBSnapshotIdentifier");
+    let wanted = named.clone().map(|reference| match parse_arn(&reference) {
+        Some(arn) if arn.scope == *scope => arn.name,
+        _ => reference,
+    });
     let instance = params.text("DBInstanceIdentifier");
     let resource = params.text("DbiResourceId");
     let kind = params.text("SnapshotType");
@@ -595,10 +645,22 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
             "Invalid value for SnapshotType: {kind}"
         )));
     }
-    let region = call.region();
-    let found: Vec<&DbSnapshot> = region
-        .snapshots
-        .iter()
+    // Snapshots of others, only when they are asked for.
+    let with_others = |wish: &str, type_name: &str| {
+        Ok::<bool, ApiError>(
+            kind.as_deref() == Some(type_name)
+                || (kind.is_none() && params.boolean(wish)?.unwrap_or(false)),
+        )
+    };
+    let shared = with_others("IncludeShared", "shared")?;
+    let public = with_others("IncludePublic", "public")?;
+    call.region();
+    let own = call
+        .world
+        .regions
+        .get(scope)
+        .into_iter()
+        .flat_map(|region| &region.snapshots)
         .filter(|snapshot| match &kind {
             Some(kind) => snapshot.snapshot_type == *kind,
             None => matches!(snapshot.snapshot_type.as_str(), "manual" | "automated"),
@@ -608,26 +670,39 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
                 .as_ref()
                 .is_none_or(|id| snapshot.id.eq_ignore_ascii_case(id))
         })
-        .filter(|snapshot| {
+        .map(|snapshot| (scope, None, snapshot));
+    let theirs = sharing::from_others(call.world, scope)
+        .filter(|(owner, seen_as, snapshot)| {
+            let arn = arn(owner, snapshot);
+            (if *seen_as == "shared" { shared } else { public })
+                && named.as_ref().is_none_or(|named| *named == arn)
+        })
+        .map(|(owner, seen_as, snapshot)| (owner, Some(seen_as), snapshot));
+    let found: Vec<(&Scope, Option<&str>, &DbSnapshot)> = own
+        .chain(theirs)
+        .filter(|(_, _, snapshot)| {
             instance
                 .as_ref()
                 .is_none_or(|id| snapshot.instance.id.eq_ignore_ascii_case(id))
         })
-        .filter(|snapshot| {
+        .filter(|(_, _, snapshot)| {
             resource
                 .as_ref()
                 .is_none_or(|id| snapshot.instance.resource_id == *id)
         })
-        .filter(|snapshot| {
+        .filter(|(owner, seen_as, snapshot)| {
             filters.admits(
                 "db-instance-id",
                 &[
                     &snapshot.instance.id,
-                    &scope.arn("db", &snapshot.instance.id),
+                    &owner.arn("db", &snapshot.instance.id),
                 ],
-            ) && filters.admits("db-snapshot-id", &[&snapshot.id, &arn(scope, snapshot)])
+            ) && filters.admits("db-snapshot-id", &[&snapshot.id, &arn(owner, snapshot)])
                 && filters.admits("dbi-resource-id", &[&snapshot.instance.resource_id])
-                && filters.admits("snapshot-type", &[&snapshot.snapshot_type])
+                && filters.admits(
+                    "snapshot-type",
+                    &[seen_as.unwrap_or(&snapshot.snapshot_type)],
+                )
                 && filters.admits("engine", &[&snapshot.instance.engine])
         })
         .collect();
@@ -636,9 +711,24 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
     }
     let page = page(params, found, 100, limit)?;
     result(|xml| {
-        xml.list("DBSnapshots", "DBSnapshot", page.items, |xml, snapshot| {
-            write(xml, scope, snapshot);
-        });
+        xml.list(
+            "DBSnapshots",
+            "DBSnapshot",
+            page.items,
+            |xml, (owner, seen_as, snapshot)| match seen_as {
+                None => write(xml, owner, snapshot),
+                // Another account sees the ARN as the identifier, and no tags.
+                Some(seen_as) => {
+                    let shown = DbSnapshot {
+                        id: arn(owner, snapshot),
+                        snapshot_type: seen_as.to_owned(),
+                        tags: Vec::new(),
+                        ..snapshot.clone()
+                    };
+                    write_as(xml, &arn(owner, snapshot), &shown);
+                }
+            },
+        );
         xml.optional("Marker", page.marker);
     })
 }

@@ -1,10 +1,14 @@
 //! What one account holds in one region.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
 
+use super::activity::ActivityStream;
+use super::backup_replication::ReplicatedBackup;
+use super::blue_green::Deployment;
+use super::exports::ExportTask;
 use crate::engine::{CopyId, ServerId};
 
 /// An account and a region: the place where names are unique.
@@ -326,6 +330,8 @@ pub(crate) struct ParameterGroup {
     pub(crate) description: String,
     /// What the user set.
     pub(crate) user: BTreeMap<String, String>,
+    /// Parameters last set with the apply method `pending-reboot`.
+    pub(crate) deferred: BTreeSet<String>,
     pub(crate) tags: Vec<Tag>,
 }
 
@@ -406,6 +412,11 @@ pub(crate) struct EventSubscription {
     pub(crate) source_type: Option<String>,
     pub(crate) source_ids: Vec<String>,
     pub(crate) categories: Vec<String>,
+    pub(crate) enabled: bool,
+    /// `creating`, `modifying`, `active`, `deleting`.
+    pub(crate) status: String,
+    pub(crate) created: Timestamp,
+    pub(crate) tags: Vec<Tag>,
 }
 
 /// A DB proxy with the identifiers of the instances registered with it.
@@ -414,6 +425,38 @@ pub(crate) struct DbProxy {
     pub(crate) name: String,
     pub(crate) engine_family: String,
     pub(crate) targets: Vec<String>,
+    /// How each of them was registered.
+    pub(crate) registered: BTreeMap<String, Registration>,
+    /// Clusters registered with it; their members are targets, too.
+    pub(crate) clusters: Vec<String>,
+    /// `creating`, `available`, `deleting`.
+    pub(crate) status: String,
+    pub(crate) role_arn: String,
+    pub(crate) vpc_id: String,
+    pub(crate) subnets: Vec<String>,
+    pub(crate) security_groups: Vec<String>,
+    pub(crate) secrets: Vec<ProxySecret>,
+    pub(crate) require_tls: bool,
+    pub(crate) debug_logging: bool,
+    /// Seconds.
+    pub(crate) idle_client_timeout: i64,
+    pub(crate) created: Timestamp,
+    pub(crate) tags: Vec<Tag>,
+}
+
+/// An instance as a proxy met it: under a name, which another instance may have later.
+#[derive(Debug, Clone)]
+pub(crate) struct Registration {
+    pub(crate) resource_id: String,
+    /// When its first connection is made.
+    pub(crate) ready: Timestamp,
+}
+
+/// How a proxy logs in: a secret in Secrets Manager.
+#[derive(Debug, Clone)]
+pub(crate) struct ProxySecret {
+    pub(crate) secret_arn: String,
+    pub(crate) iam_auth: String,
 }
 
 /// A pending maintenance action.
@@ -422,6 +465,10 @@ pub(crate) struct PendingAction {
     pub(crate) resource_id: String,
     pub(crate) action: String,
     pub(crate) description: String,
+    /// `immediate` or `next-maintenance` once somebody opted in.
+    pub(crate) opt_in: Option<String>,
+    /// When it will be applied, once that is known.
+    pub(crate) applies: Option<Timestamp>,
 }
 
 /// Limits, per region.
@@ -458,8 +505,16 @@ pub(crate) struct Region {
     pub(crate) clusters: Vec<DbCluster>,
     pub(crate) cluster_snapshots: Vec<DbClusterSnapshot>,
     pub(crate) parameter_groups: BTreeMap<String, ParameterGroup>,
+    pub(crate) cluster_parameter_groups: BTreeMap<String, ParameterGroup>,
+    /// By resource id of an instance that waits for a reboot: changed parameters with the values that its
+    /// server still runs with.
+    pub(crate) unapplied: BTreeMap<String, BTreeMap<String, Option<String>>>,
+    /// `DBClusterParameterGroupStatus` of cluster members, by resource id, where it is not `in-sync`.
+    pub(crate) cluster_parameter_status: BTreeMap<String, String>,
     pub(crate) option_groups: BTreeMap<String, OptionGroup>,
     pub(crate) subnet_groups: BTreeMap<String, SubnetGroup>,
+    /// Subnets that no group has any more: subnet, zone, VPC. They go on existing.
+    pub(crate) loose_subnets: Vec<(String, String, String)>,
     pub(crate) keys: Vec<KmsKey>,
     /// Alias name (`alias/…`) to key id.
     pub(crate) aliases: BTreeMap<String, String>,
@@ -468,6 +523,16 @@ pub(crate) struct Region {
     pub(crate) event_subscriptions: Vec<EventSubscription>,
     pub(crate) proxies: Vec<DbProxy>,
     pub(crate) pending_actions: Vec<PendingAction>,
+    pub(crate) blue_green: Vec<Deployment>,
+    /// Accounts that a manual snapshot is shared with, or `all`, by the snapshot's ARN.
+    pub(crate) shared: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) exports: Vec<ExportTask>,
+    /// By resource id of the instance or cluster.
+    pub(crate) activity_streams: BTreeMap<String, ActivityStream>,
+    /// Automated backups of other regions that are replicated into this one.
+    pub(crate) replicated_backups: Vec<ReplicatedBackup>,
+    /// Where the automated backups of this region's instances are replicated to: ARNs by resource id.
+    pub(crate) backup_replications: BTreeMap<String, Vec<String>>,
     /// Names that a running rename still holds.
     pub(crate) held_names: Vec<String>,
     pub(crate) quotas: Quotas,

@@ -79,6 +79,41 @@ fn of<'a>(call: &'a mut Call<'_>, arn: &RdsArn) -> Result<&'a mut Vec<Tag>, ApiE
             .get_mut(name)
             .map(|group| &mut group.tags)
             .ok_or_else(|| ApiError::no_parameter_group(name)),
+        "cluster-pg" => region
+            .cluster_parameter_groups
+            .get_mut(name)
+            .map(|group| &mut group.tags)
+            .ok_or_else(|| ApiError::no_parameter_group(name)),
+        "es" => region
+            .event_subscriptions
+            .iter_mut()
+            .find(|subscription| subscription.name.eq_ignore_ascii_case(name))
+            .map(|subscription| &mut subscription.tags)
+            .ok_or_else(|| {
+                ApiError::new(
+                    "SubscriptionNotFound",
+                    format!("Subscription {name} not found."),
+                )
+            }),
+        "db-proxy" => region
+            .proxies
+            .iter_mut()
+            .find(|proxy| proxy.name.eq_ignore_ascii_case(name))
+            .map(|proxy| &mut proxy.tags)
+            .ok_or_else(|| {
+                ApiError::new("DBProxyNotFoundFault", format!("DBProxy {name} not found."))
+            }),
+        "deployment" => region
+            .blue_green
+            .iter_mut()
+            .find(|deployment| deployment.id == *name)
+            .map(|deployment| &mut deployment.tags)
+            .ok_or_else(|| {
+                ApiError::new(
+                    "BlueGreenDeploymentNotFoundFault",
+                    format!("Blue Green Deployment {name} not found."),
+                )
+            }),
         "og" => region
             .option_groups
             .get_mut(name)

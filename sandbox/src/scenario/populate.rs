@@ -9,7 +9,7 @@ use crate::rds::catalog::{self, Storage};
 use crate::rds::state::{
     AssociatedRole, Changes, DbCluster, DbClusterSnapshot, DbInstance, DbProxy, DbSnapshot,
     EventSubscription, ManagedSecret, Membership, OptionGroup, OptionSetting, ParameterGroup,
-    PendingAction, Scope, SubnetGroup,
+    PendingAction, Registration, Scope, SubnetGroup,
 };
 use crate::world::{Account, World};
 
@@ -54,6 +54,7 @@ impl Spec {
         self.snapshots(world);
         for subscription in &self.event_subscriptions {
             let scope = self.scope(subscription.account.as_ref(), subscription.region.as_ref());
+            let created = world.clock.start();
             world
                 .region_mut(&scope)
                 .event_subscriptions
@@ -63,15 +64,49 @@ impl Spec {
                     source_type: subscription.source_type.clone(),
                     source_ids: subscription.source_ids.clone(),
                     categories: subscription.categories.clone(),
+                    enabled: true,
+                    status: "active".to_owned(),
+                    created,
+                    tags: Vec::new(),
                 });
         }
         for proxy in &self.proxies {
             let scope = self.scope(proxy.account.as_ref(), proxy.region.as_ref());
-            world.region_mut(&scope).proxies.push(DbProxy {
+            let created = world.clock.start();
+            let region = world.region_mut(&scope);
+            let subnets = region
+                .subnet_groups
+                .get("default")
+                .map(|group| group.subnets.iter().map(|(id, _)| id.clone()).collect())
+                .unwrap_or_default();
+            let registered = proxy
+                .targets
+                .iter()
+                .filter_map(|name| {
+                    let resource_id = region.instance(name)?.resource_id.clone();
+                    let ready = created;
+                    Some((name.clone(), Registration { resource_id, ready }))
+                })
+                .collect();
+            let built = DbProxy {
                 name: proxy.name.clone(),
                 engine_family: proxy.engine_family.clone(),
                 targets: proxy.targets.clone(),
-            });
+                registered,
+                clusters: Vec::new(),
+                status: "available".to_owned(),
+                role_arn: format!("arn:aws:iam::{}:role/rds-proxy", scope.account),
+                vpc_id: region.default_vpc.clone(),
+                subnets,
+                security_groups: vec![region.default_security_group.clone()],
+                secrets: Vec::new(),
+                require_tls: false,
+                debug_logging: false,
+                idle_client_timeout: 1800,
+                created,
+                tags: Vec::new(),
+            };
+            region.proxies.push(built);
         }
         for action in &self.pending_maintenance {
             let scope = self.scope(action.account.as_ref(), action.region.as_ref());
@@ -84,6 +119,8 @@ impl Spec {
                     resource_id,
                     action: action.action.clone(),
                     description: action.description.clone(),
+                    opt_in: None,
+                    applies: None,
                 });
             }
         }
@@ -151,6 +188,7 @@ impl Spec {
                     family: group.family.clone(),
                     description: group.description.clone(),
                     user: group.parameters.clone(),
+                    deferred: std::collections::BTreeSet::new(),
                     tags: group.tags.clone(),
                 },
             );

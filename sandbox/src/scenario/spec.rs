@@ -99,6 +99,9 @@ pub(crate) struct KnobsSpec {
     pub(crate) pace: Option<f64>,
     /// Records per page at most.
     pub(crate) page_limit: Option<usize>,
+    /// Regions in which a blue/green deployment refuses to change encryption.
+    #[serde(default)]
+    pub(crate) no_blue_green_encryption: Vec<String>,
 }
 
 impl KnobsSpec {
@@ -112,6 +115,7 @@ impl KnobsSpec {
             pending_reboot_chance: self.pending_reboot_chance.unwrap_or(0.3),
             pace: self.pace.unwrap_or(1.0),
             page_limit: self.page_limit.unwrap_or(1000),
+            no_blue_green_encryption: self.no_blue_green_encryption.clone(),
         }
     }
 }

@@ -14,6 +14,7 @@ use self::phases::{
 };
 use self::rename::schedule_rename;
 use self::window::schedule_window;
+pub(crate) use self::window::until_window;
 pub(crate) use self::wish::{Insights, Monitoring};
 use self::wish::{Wish, check_combination, check_state, read};
 use super::error::ApiError;
@@ -59,6 +60,10 @@ pub(crate) fn modify(call: &mut Call<'_>) -> Answer {
     let needs_reboot = group
         .as_ref()
         .is_some_and(|name| differs_statically(region, &before.parameter_group, name));
+    if group.is_some() {
+        // What waited was about the group that is left.
+        region.unapplied.remove(&resource_id);
+    }
     let Some(truth) = region.by_resource_mut(&resource_id) else {
         return Err(ApiError::no_instance(&before.id));
     };

@@ -43,9 +43,12 @@ pub(super) fn schedule_rename(
                 instance.stale = None;
             }
             // The old name is gone from DNS at once.
-            if let Some((engines, server)) = moment.server() {
+            data::catch_up(moment);
+            let spec = data::present_spec(moment);
+            if let (Some((engines, server)), Some(spec)) = (moment.server(), spec) {
                 moment.start(async move {
                     engines.close_endpoint(&server).await?;
+                    engines.reconfigure(&server, spec).await?;
                     engines.restart(&server).await.map(|()| JobOutput::Done)
                 });
             }

@@ -31,7 +31,7 @@ pub(super) fn schedule_window(call: &mut Call<'_>, before: &DbInstance) {
 }
 
 /// Seconds until a window such as `sun:05:00-sun:05:30` opens.
-fn until_window(window: &str, now: jiff::Timestamp) -> Option<u64> {
+pub(crate) fn until_window(window: &str, now: jiff::Timestamp) -> Option<u64> {
     let mut parts = window.split('-').next()?.split(':');
     let day = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
         .iter()
