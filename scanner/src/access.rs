@@ -12,8 +12,6 @@ use crate::mysql::{self, Connection, InvalidTarget, MysqlError, Target};
 
 pub use crate::mysql::Tls;
 
-/// Longest wait for one statement that counts or checksums a table.
-const DATA_STATEMENT: Duration = Duration::from_secs(4 * 3600);
 /// Longest wait for the answer to any other statement.
 const STATEMENT: Duration = Duration::from_secs(60);
 /// Longest wait for a connection to stand.
@@ -323,21 +321,6 @@ fn with_cause(error: &MysqlError) -> String {
 /// No endpoint, no password, or any error of [`mysql::connect`].
 pub async fn open(instance: &DbInstance, auth: &MysqlAuth) -> Result<Connection, AccessError> {
     Server::of_instance(instance)?.connect(auth).await
-}
-
-/// As [`open`], with hours for one statement: counting a large table is one. A deadline that was asked for holds here
-/// too.
-///
-/// # Errors
-///
-/// As [`open`].
-pub async fn open_for_data(
-    instance: &DbInstance,
-    auth: &MysqlAuth,
-) -> Result<Connection, AccessError> {
-    let mut target = Server::of_instance(instance)?.target(auth).await?;
-    target.statement_timeout = auth.statement_timeout.unwrap_or(DATA_STATEMENT);
-    Ok(mysql::connect(&target).await?)
 }
 
 /// Connects and leaves again.

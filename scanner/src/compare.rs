@@ -2,6 +2,8 @@
 //!
 //! What cannot be read is listed as not compared; it never counts as equal.
 
+mod data;
+
 use std::collections::BTreeMap;
 
 use atrest_model::account::{AccountChange, AccountsDiff, DiffOptions, Name};
@@ -14,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::access::{self, AccessError, MysqlAuth};
 use crate::error::AwsError;
-use crate::mysql::{self, Connection};
+use crate::mysql::{self, Connection, DataProgress};
 use crate::pair::{NameMap, SideView, attributes, settings};
 use crate::rds::Rds;
 
@@ -31,6 +33,43 @@ pub struct Pair<'a> {
     pub old_names: &'a NameMap,
     /// Names of the new side → real names.
     pub new_names: &'a NameMap,
+}
+
+/// How rows are compared, and where the progress of it is kept.
+#[derive(Clone, Copy)]
+pub struct DataRequest<'a> {
+    /// Which check.
+    pub check: DataCheck,
+    /// Keeps the progress, so that a stopped comparison can go on.
+    pub store: Option<&'a dyn ProgressStore>,
+}
+
+impl From<DataCheck> for DataRequest<'_> {
+    fn from(check: DataCheck) -> Self {
+        Self { check, store: None }
+    }
+}
+
+/// Keeps the progress of data comparisons by pair.
+pub trait ProgressStore: Sync {
+    /// Where the comparison of a pair stopped; the default when it was never begun.
+    fn load(&self, pair: &str) -> DataProgress;
+
+    /// Takes the progress after a chunk. `false` stops the comparison.
+    fn keep(&self, pair: &str, progress: &DataProgress) -> bool;
+}
+
+/// One pair of a [`ProgressStore`].
+struct PairKeeper<'a> {
+    store: Option<&'a dyn ProgressStore>,
+    pair: String,
+}
+
+impl mysql::Keeper for PairKeeper<'_> {
+    fn keep(&self, progress: &DataProgress) -> bool {
+        self.store
+            .is_none_or(|store| store.keep(&self.pair, progress))
+    }
 }
 
 /// Name maps of the two sides of a migration, good before and after the cutover.
@@ -56,7 +95,7 @@ pub async fn pair(
     pair: &Pair<'_>,
     auth: Option<&MysqlAuth>,
     mysql: &MysqlAccess,
-    data: DataCheck,
+    data: impl Into<DataRequest<'_>>,
 ) -> PairDiff {
     let (differences, leaves) = attributes(
         SideView {
@@ -85,7 +124,7 @@ pub async fn pair(
         not_compared: Vec::new(),
     };
     groups(rds, pair, &mut diff).await;
-    servers(pair, auth, mysql, data, &mut diff).await;
+    servers(pair, auth, mysql, data.into(), &mut diff).await;
     diff.differences
         .sort_by(|a, b| (a.area, &a.path).cmp(&(b.area, &b.path)));
     diff
@@ -180,7 +219,7 @@ async fn servers(
     pair: &Pair<'_>,
     auth: Option<&MysqlAuth>,
     access: &MysqlAccess,
-    data: DataCheck,
+    data: DataRequest<'_>,
     diff: &mut PairDiff,
 ) {
     let areas = [Area::Account, Area::Configuration, Area::Data];
@@ -200,15 +239,15 @@ async fn servers(
         return;
     };
     match futures::try_join!(
-        access::open_for_data(pair.old, auth),
-        access::open_for_data(pair.new, auth)
+        access::open(pair.old, auth),
+        access::open(pair.new, auth)
     ) {
         Ok((mut old, mut new)) => {
             accounts(pair, &mut old, &mut new, diff).await;
             configuration(&mut old, &mut new, diff).await;
-            rows(&mut old, &mut new, data, diff).await;
-            old.close().await;
-            new.close().await;
+            variables(&mut old, &mut new, diff).await;
+            futures::join!(old.close(), new.close());
+            data::rows(pair, auth, data, diff).await;
         }
         Err(error) => {
             for area in areas {
@@ -338,43 +377,42 @@ async fn configuration(old: &mut Connection, new: &mut Connection, diff: &mut Pa
     }
 }
 
-async fn rows(old: &mut Connection, new: &mut Connection, check: DataCheck, diff: &mut PairDiff) {
-    let checksums = match check {
-        DataCheck::None => return not_compared(diff, Area::Data, "not asked for"),
-        DataCheck::Counts => false,
-        DataCheck::Checksums => true,
-    };
-    let (old, new) = match futures::try_join!(
-        mysql::read_data(old, checksums),
-        mysql::read_data(new, checksums)
-    ) {
+/// System variables that matter are drift; the rest is shown: what users have set is compared with the parameter groups.
+async fn variables(old: &mut Connection, new: &mut Connection, diff: &mut PairDiff) {
+    let (old, new) = match futures::try_join!(mysql::variables(old), mysql::variables(new)) {
         Ok(sides) => sides,
-        Err(error) => return failed(diff, Area::Data, AccessError::from(error).to_string()),
+        Err(error) => {
+            let reason = AccessError::from(error).to_string();
+            return failed(diff, Area::Configuration, reason);
+        }
     };
-    diff.compared.checksums = checksums;
-    diff.compared.tables = old.tables.len().max(new.tables.len()) as u64;
-    let shared = old
-        .tables
-        .iter()
-        .filter_map(|(name, facts)| Some(facts.rows.min(new.tables.get(name)?.rows)));
-    diff.compared.rows = shared.sum();
-    let values = |facts: &mysql::DataFacts| -> BTreeMap<String, Value> {
-        let tables = facts.tables.iter().flat_map(|(name, table)| {
-            let checksum = table
-                .checksum
-                .as_ref()
-                .map(|sum| (format!("{name} checksum"), json!(sum)));
-            std::iter::once((format!("{name} rows"), json!(table.rows))).chain(checksum)
-        });
-        tables
-            .chain(
-                facts
-                    .objects
-                    .iter()
-                    .map(|(name, text)| (name.clone(), json!(text))),
-            )
-            .collect()
+    let found = mysql::variable_differences(&old, &new);
+    // The accounts are compared with these: they are said there.
+    let said = |name: &str| {
+        let path = format!("@@{name}");
+        diff.differences.iter().any(|other| other.path == path)
     };
-    diff.differences
-        .extend(settings(Area::Data, &values(&old), &values(&new)));
+    let differences: Vec<Difference> = found
+        .into_iter()
+        .filter(|found| !said(&found.name))
+        .map(|found| Difference {
+            area: Area::Configuration,
+            path: format!("@@{}", found.name),
+            class: if found.meaning.is_empty() {
+                DiffClass::Volatile
+            } else {
+                DiffClass::Drift
+            },
+            old: found.old.map(Value::from),
+            new: found.new.map(Value::from),
+            reason: if found.meaning.is_empty() {
+                "a server setting that no parameter group of the two sides sets differently"
+            } else {
+                found.meaning
+            }
+            .to_owned(),
+            remedy: None,
+        })
+        .collect();
+    diff.differences.extend(differences);
 }

@@ -12,7 +12,11 @@ mod target;
 
 pub use accounts::read_accounts;
 pub use connection::{Connection, NamedRow, Warning, connect};
-pub use data::{DataFacts, TableFacts, read_data};
+pub use data::{
+    DataComparison, DataOptions, DataProgress, DifferingRange, KeepNothing, Keeper, Login, Sums,
+    TableComparison, TableName, TableProgress, VariableDifference, compare_data,
+    variable_differences,
+};
 pub use error::MysqlError;
 pub use state::{
     BinlogPosition, ClientConnection, ConnectionKind, ReplicationStatus, binlog_position,

@@ -150,6 +150,16 @@ impl Connection {
         self.conn.as_ref().map(Conn::id)
     }
 
+    /// Whether it was given up after a timeout or a broken connection.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.conn.is_none()
+    }
+
+    /// Changes how long the next statements may take.
+    pub(crate) fn set_statement_timeout(&mut self, limit: Duration) {
+        self.statement_timeout = limit;
+    }
+
     /// Runs one statement that returns no rows that matter, and gives its warnings.
     ///
     /// # Errors
