@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use atrest_model::account::{DiffOptions, Name, Rendering, Scope, render};
+use atrest_model::account::{DiffOptions, Name, Rendering, Scope};
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::Target;
 use atrest_scanner::access::{self, AccessError, MysqlAuth};
@@ -208,11 +208,9 @@ async fn rendering(sides: &mut Sides) -> Result<Rendering, Fault> {
     let options = DiffOptions {
         master_username: Some(Name::from(sides.master_username.as_str())),
     };
-    render(&old, &new, Scope::Missing, &options).map_err(|refusal| Fault::Mysql {
-        message: refusal.to_string(),
-        transient: false,
-        hint: "make the settings of both sides equal, then resume",
-    })
+    accounts::plan(&mut sides.new, &old, &new, Scope::Missing, &options)
+        .await
+        .map_err(Fault::from)
 }
 
 /// Accounts that only the old replica has are made on the new one, once it has caught up: until then an account that
