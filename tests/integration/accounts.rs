@@ -2,4 +2,5 @@
 
 mod fixtures;
 mod lab;
+mod refused;
 mod round_trip;

@@ -336,7 +336,19 @@ pub(super) async fn clone_accounts(
     sides.close().await;
     let report = brought?.report;
     match report.failed.first() {
-        None => Ok(()),
+        None => match report.refused.first() {
+            None => Ok(()),
+            Some(first) => Err(Fault::Mysql {
+                message: format!(
+                    "the new replica refuses {} privileges and took the others; the first, {}: {}",
+                    report.refused.len(),
+                    first.what,
+                    first.reason
+                ),
+                transient: false,
+                hint: "grant them by hand as someone who may, or revoke them on the old replica, then resume",
+            }),
+        },
         Some(first) => Err(Fault::Mysql {
             message: format!(
                 "{} of {} account statements failed; the first, for {}: {}",

@@ -61,7 +61,11 @@ impl Grant {
             Self::Dynamic(names, _) => {
                 w.list(names, |w, name| w.sql(name));
                 w.sql(" ON *.*");
-                StatementStep::Grant
+                if names.iter().any(|name| name == SYSTEM_USER) {
+                    StatementStep::GrantSystemUser
+                } else {
+                    StatementStep::Grant
+                }
             }
             Self::Proxy(proxied, _) => {
                 w.sql("PROXY ON ");
@@ -182,6 +186,8 @@ impl Grant {
     }
 }
 
+/// The dynamic privilege that closes an account to everyone who lacks it.
+pub(super) const SYSTEM_USER: &str = "SYSTEM_USER";
 /// What `PROXY` is called beside its grant option.
 pub(super) const PROXY: &str = "PROXY";
 /// What being granted a role is called beside the admin option.

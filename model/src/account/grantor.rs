@@ -8,9 +8,17 @@
 
 use std::collections::BTreeSet;
 
+use super::grant::SYSTEM_USER;
 use super::name::{AccountKey, Name};
 use super::privilege::{PrivilegeSet, RoutineKind};
 use super::types::{Account, Accounts, Part};
+
+/// Dynamic privileges that RDS refuses to everyone at every version.
+const KEPT_BY_RDS: [&str; 3] = [
+    "SYSTEM_USER",
+    "SYSTEM_VARIABLES_ADMIN",
+    "REPLICATION_SLAVE_ADMIN",
+];
 
 /// The login and every role it holds, directly or through other roles. Sessions that run account statements
 /// activate all of them.
@@ -129,13 +137,35 @@ impl<'a> Grantor<'a> {
         with_option(self.held_on_database(database).union(there))
     }
 
-    /// Whether a dynamic privilege may be granted: each has a grant option of its own.
+    /// Whether a dynamic privilege may be granted.
+    ///
+    /// Each has a grant option of its own, yet a stock MySQL 9.7 takes the grant of any of them from whoever has
+    /// the static `GRANT OPTION`. RDS refuses more: since 8.0.36, where it has `rds_superuser_role`, whatever its
+    /// master user lacks; before, a few it always keeps.
     pub(super) fn dynamic(&self, name: &str) -> bool {
-        self.unread(Part::DynamicPrivileges)
+        if self.unread(Part::DynamicPrivileges)
             || self
                 .rows
                 .iter()
                 .any(|row| row.grants.dynamic.get(name) == Some(&true))
+        {
+            return true;
+        }
+        let has = |user: &str| {
+            let mut keys = self.accounts.accounts.keys();
+            keys.any(|key| key.user().as_bytes() == user.as_bytes())
+        };
+        if has("rds_superuser_role") || (has("rdsadmin") && KEPT_BY_RDS.contains(&name)) {
+            return false;
+        }
+        !self.global().is_empty()
+    }
+
+    /// Whether the login may touch accounts that have `SYSTEM_USER`: it has to have it itself.
+    pub(super) fn is_system_user(&self) -> bool {
+        self.rows
+            .iter()
+            .any(|row| row.grants.dynamic.contains_key(SYSTEM_USER))
     }
 
     /// Whether `PROXY` on an account may be granted: on oneself always, on others by a grant option for them

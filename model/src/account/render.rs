@@ -12,6 +12,7 @@ mod not_transferable;
 use serde::{Deserialize, Serialize};
 
 use super::diff::{Attribute, DiffOptions, Parts, joined, setting_differences};
+use super::grant::SYSTEM_USER;
 use super::grantor::Grantor;
 use super::name::AccountKey;
 use super::privilege::Level;
@@ -174,6 +175,10 @@ struct Renderer<'a> {
 /// Why nothing is taken from the account that would run the statement.
 const IS_LOGIN: &str = "this is the account the statements run as";
 
+/// Why an account is not touched at all.
+const IS_CLOSED: &str =
+    "the account has SYSTEM_USER on the new server, and the login that would change it has not";
+
 impl<'a> Renderer<'a> {
     fn server(&self) -> &'a ServerVersion {
         &self.target.server
@@ -200,6 +205,15 @@ impl<'a> Renderer<'a> {
         for (on, privilege) in privileges {
             self.cannot(key, Subject::Privilege { on, privilege }, reason);
         }
+    }
+
+    /// Whether the new server keeps this login from touching an account.
+    fn is_closed(&self, new: &Account) -> bool {
+        new.grants.dynamic.contains_key(SYSTEM_USER)
+            && self
+                .grantor
+                .as_ref()
+                .is_some_and(|grantor| !grantor.is_system_user())
     }
 
     /// Why an account of the old server is not made on the new one.
@@ -261,6 +275,11 @@ impl<'a> Renderer<'a> {
                     "one server has an account and the other a role of this name",
                 );
             }
+            (None, Some(old), Some(new)) if self.is_closed(new) => {
+                if old != new {
+                    self.cannot(key, Subject::Account, IS_CLOSED);
+                }
+            }
             (None, Some(old), Some(new)) => {
                 if self.scope.alters() {
                     self.alter(key, old, new);
@@ -277,6 +296,10 @@ impl<'a> Renderer<'a> {
         }
         if *key == self.target.read_as {
             self.cannot(key, Subject::Account, IS_LOGIN);
+            return;
+        }
+        if self.is_closed(new) {
+            self.cannot(key, Subject::Account, IS_CLOSED);
             return;
         }
         let start = if new.is_role {

@@ -65,6 +65,8 @@ pub enum StatementStep {
     SetDefaultRole,
     /// Expiry of passwords.
     ExpirePassword,
+    /// `SYSTEM_USER`, which closes an account to a login that lacks it: after everything else about it.
+    GrantSystemUser,
     /// Accounts dropped.
     DropAccount,
 }

@@ -130,6 +130,8 @@ pub(super) struct Kind {
     pub(super) answers: &'static str,
     /// Whether tests fail rather than pass with a line when the server is not there.
     pub(super) required: bool,
+    /// Parameters of its parameter group.
+    pub(super) parameters: &'static [(&'static str, &'static str)],
     /// Accounts that only this kind can have.
     pub(super) accounts: &'static [&'static str],
     /// Logins of these accounts.
@@ -173,6 +175,7 @@ pub(super) const MYSQL56: Kind = Kind {
     version: "5.6.51",
     answers: "mysql 5.6.",
     required: false,
+    parameters: &[],
     accounts: &[MYSQL56_ACCOUNTS],
     logins: &[("expired", "pw-expired")],
     kept_out: &["expired"],
@@ -220,6 +223,7 @@ pub(super) const MYSQL57: Kind = Kind {
     version: "5.7.44",
     answers: "mysql 5.7.",
     required: true,
+    parameters: &[],
     accounts: &[MYSQL_NEWER, MYSQL57_ACCOUNTS],
     logins: MYSQL_NEWER_LOGINS,
     kept_out: &["locked", "all of it", "expired"],
@@ -232,7 +236,6 @@ GRANT SELECT ON shop.* TO 'r1'; GRANT INSERT ON shop.t TO 'r2'; GRANT EXECUTE ON
 GRANT 'r1' TO 'r2'; GRANT 'r2', 'r''3'@'h|st' TO 'r4' WITH ADMIN OPTION; GRANT 'r4' TO 'o''brien'@'%' WITH ADMIN OPTION;
 GRANT 'r1', 'r2' TO 'e'@'%'; GRANT 'r4', 'r1' TO 'pi|pe'@'%'; SET DEFAULT ROLE 'r1', 'r2' TO 'e'@'%'; SET DEFAULT ROLE 'r4' TO 'o''brien'@'%';
 GRANT 'e'@'%' TO 'Case'@'%'; SET DEFAULT ROLE 'e'@'%' TO 'Case'@'%';
-SET GLOBAL mandatory_roles = '`mandatory`@`%`';
 CREATE USER 'c1'@'%' IDENTIFIED BY 'pw-c1'; CREATE USER 'c2'@'%' IDENTIFIED BY 'pw-c2'; CREATE USER 'c3'@'%' IDENTIFIED BY 'pw-c3'; CREATE USER 'c4'@'%' IDENTIFIED BY 'pw-c4';
 CREATE USER 'dual pw'@'%' IDENTIFIED BY 'pw-first'; ALTER USER 'dual pw'@'%' IDENTIFIED BY 'pw-second' RETAIN CURRENT PASSWORD;
 CREATE USER 'dual sha'@'%' IDENTIFIED WITH 'sha256_password' BY 'pw-first'; ALTER USER 'dual sha'@'%' IDENTIFIED BY 'pw-second' RETAIN CURRENT PASSWORD;
@@ -251,12 +254,21 @@ GRANT ROLE_ADMIN, XA_RECOVER_ADMIN ON *.* TO 'dual'@'%'; GRANT SHOW_ROUTINE ON *
 GRANT FLUSH_STATUS ON *.* TO 'u'@'%' WITH GRANT OPTION;
 "#;
 
+/// Privileges taken back for single databases, which needs `partial_revokes`.
+pub(super) const PARTIAL_REVOKES: &str = r#"
+SET SESSION sql_mode = '';
+CREATE USER 'partial'@'%' IDENTIFIED BY 'pw-partial'; GRANT SELECT, INSERT, UPDATE, CREATE ON *.* TO 'partial'@'%' WITH GRANT OPTION;
+REVOKE INSERT, UPDATE ON shop.* FROM 'partial'@'%'; REVOKE SELECT ON `my_db`.* FROM 'partial'@'%'; REVOKE CREATE ON `q``t`.* FROM 'partial'@'%';
+CREATE ROLE 'partial role'; GRANT SELECT, DELETE ON *.* TO 'partial role'; REVOKE DELETE ON `q't`.* FROM 'partial role'; GRANT 'partial role' TO 'e'@'%';
+"#;
+
 pub(super) const MYSQL97: Kind = Kind {
     name: "mysql97",
     engine: "mysql",
     version: "9.7.4",
     answers: "mysql 9.",
     required: false,
+    parameters: &[("mandatory_roles", "`mandatory`@`%`")],
     accounts: &[MYSQL_NEWER, MYSQL97_ACCOUNTS],
     logins: &[
         ("u'@'%' WITH GRANT OPTION#", "pw-inject2"),
@@ -347,6 +359,7 @@ pub(super) const MARIADB1011: Kind = Kind {
     version: "10.11.9",
     answers: "mariadb 10.11.",
     required: true,
+    parameters: &[],
     accounts: &[MARIADB, MARIADB_ED25519],
     logins: MARIADB_LOGINS,
     kept_out: MARIADB_KEPT_OUT,
@@ -359,6 +372,7 @@ pub(super) const MARIADB118: Kind = Kind {
     version: "11.8.3",
     answers: "mariadb 11.8.",
     required: false,
+    parameters: &[],
     accounts: &[MARIADB, MARIADB_ED25519],
     logins: MARIADB_LOGINS,
     kept_out: MARIADB_KEPT_OUT,

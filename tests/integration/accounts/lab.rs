@@ -71,8 +71,9 @@ impl Lab {
         let mut all: BTreeMap<String, String> =
             [("log_bin_trust_function_creators".to_owned(), "1".to_owned())].into();
         all.extend(
-            parameters
+            kind.parameters
                 .iter()
+                .chain(parameters)
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
         let spec = ServerSpec {

@@ -1,11 +1,13 @@
 //! The round trip is the oracle: what was read from one server and brought to an empty one reads the same there.
 
 use atrest_fixer::accounts::{OnGrantError, bring_over};
-use atrest_model::account::{Accounts, NotTransferable, Scope, Subject, diff};
+use atrest_model::account::{
+    Accounts, Level, NotTransferable, PrivilegeSet, Scope, Subject, diff,
+};
 
 use super::fixtures::{
     ED25519_PLUGIN, EVERYWHERE_LOGINS, Kind, MARIADB118, MARIADB1011, MYSQL56, MYSQL57,
-    MYSQL97, SCHEMAS,
+    MYSQL97, PARTIAL_REVOKES, SCHEMAS,
 };
 use super::lab::{Lab, block_on, options, read};
 
@@ -17,6 +19,9 @@ enum As {
     /// The master user of RDS.
     Master,
 }
+
+/// How a server parses SQL when nothing else is said: quotes and backslashes mean something else than usual.
+const ODD_SQL_MODE: (&str, &str) = ("sql_mode", "ANSI_QUOTES,NO_BACKSLASH_ESCAPES");
 
 async fn round_trip(kind: &Kind, parameters: &[(&str, &str)], who: As) {
     let Some(lab) = Lab::open(&[kind]).await else {
@@ -36,6 +41,9 @@ async fn round_trip(kind: &Kind, parameters: &[(&str, &str)], who: As) {
         }
     }
     lab.run(&old, &kind.script()).await;
+    if parameters.contains(&("partial_revokes", "ON")) {
+        lab.run(&old, PARTIAL_REVOKES).await;
+    }
     let (mut from, mut to) = (lab.master(&old).await, lab.master(&new).await);
     let theirs = read(&mut from).await;
     assert!(theirs.unread.is_empty(), "{:?}", theirs.unread);
@@ -118,12 +126,19 @@ fn only_what_nobody_can_carry(
                 assert!(["SELECT", "UPDATE"].contains(&privilege.as_str()), "{entry:?}");
                 gone += 1;
             }
+            Subject::Privilege {
+                on: Level::Restriction { database },
+                ..
+            } => {
+                assert!(who == As::Master, "{entry:?}");
+                assert_eq!(database.to_string(), "mysql", "{entry:?}");
+            }
             Subject::Privilege { on, privilege } => {
                 assert!(who == As::Master, "{entry:?}");
                 let name = privilege.trim_end_matches(" WITH GRANT OPTION");
-                let is_static = atrest_model::account::PrivilegeSet::named(name)
+                let is_static = PrivilegeSet::named(name)
                     .is_some_and(|one| login.global.contains(one));
-                let is_proxy = matches!(on, atrest_model::account::Level::Proxy { .. });
+                let is_proxy = matches!(on, Level::Proxy { .. });
                 assert!(
                     is_proxy || !is_static && !login.dynamic.contains_key(name),
                     "{entry:?}"
@@ -186,3 +201,38 @@ fn as_the_master_user_of_rds_accounts_of_mariadb_11_8_make_the_round_trip() {
     block_on(round_trip(&MARIADB118, &[], As::Master));
 }
 
+
+#[test]
+fn an_odd_sql_mode_of_the_server_changes_nothing_on_mysql_5_6() {
+    block_on(round_trip(&MYSQL56, &[ODD_SQL_MODE], As::Master));
+}
+
+#[test]
+fn an_odd_sql_mode_of_the_server_changes_nothing_on_mysql_5_7() {
+    block_on(round_trip(&MYSQL57, &[ODD_SQL_MODE], As::Master));
+}
+
+#[test]
+fn an_odd_sql_mode_of_the_server_changes_nothing_on_mysql_9_7() {
+    block_on(round_trip(&MYSQL97, &[ODD_SQL_MODE], As::Master));
+}
+
+#[test]
+fn an_odd_sql_mode_of_the_server_changes_nothing_on_mariadb_10_11() {
+    block_on(round_trip(&MARIADB1011, &[ODD_SQL_MODE], As::Master));
+}
+
+#[test]
+fn an_odd_sql_mode_of_the_server_changes_nothing_on_mariadb_11_8() {
+    block_on(round_trip(&MARIADB118, &[ODD_SQL_MODE], As::Master));
+}
+
+#[test]
+fn partial_revokes_make_the_round_trip_with_every_privilege() {
+    block_on(round_trip(&MYSQL97, &[("partial_revokes", "ON")], As::Anyone));
+}
+
+#[test]
+fn partial_revokes_make_the_round_trip_as_the_master_user() {
+    block_on(round_trip(&MYSQL97, &[("partial_revokes", "ON")], As::Master));
+}

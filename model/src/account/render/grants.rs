@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::diff::{copied, joined};
-use super::super::grant::{Grant, PROXY, dynamic_words, privileges, table_privileges};
+use super::super::grant::{Grant, PROXY, SYSTEM_USER, dynamic_words, privileges, table_privileges};
 use super::super::name::{AccountKey, Name};
 use super::super::privilege::{Level, PrivilegeSet, RoutineKind};
 use super::super::sql::{StatementStep, Writer};
@@ -160,7 +160,7 @@ impl Renderer<'_> {
             let option = *old?;
             (new.is_none() || (option && new == Some(&false))).then_some((name, option))
         });
-        let mut given: BTreeMap<bool, Vec<String>> = BTreeMap::new();
+        let mut given: BTreeMap<(bool, bool), Vec<String>> = BTreeMap::new();
         for (name, option) in missing {
             let reason = if !self.server().is_mysql_from(8, 0, 0) {
                 "the new server has no dynamic privileges"
@@ -172,7 +172,8 @@ impl Renderer<'_> {
                 LOGIN_LACKS_IT
             } else {
                 // The grant option belongs to each privilege: one statement with it and one without.
-                given.entry(option).or_default().push(name.clone());
+                let last = name == SYSTEM_USER;
+                given.entry((last, option)).or_default().push(name.clone());
                 continue;
             };
             self.cannot_all(
@@ -181,7 +182,7 @@ impl Renderer<'_> {
                 reason,
             );
         }
-        for (option, names) in given {
+        for ((_, option), names) in given {
             self.give(key, Grant::Dynamic(names, option));
         }
         self.dynamic_revokes(key, wanted, present);
