@@ -4,3 +4,4 @@ mod fixtures;
 mod lab;
 mod refused;
 mod round_trip;
+mod sync;

@@ -155,17 +155,22 @@ GRANT PROXY ON 'e'@'%' TO 'sha'@'%' WITH GRANT OPTION; GRANT PROXY ON ''@'' TO '
 impl Kind {
     /// Everything this kind can have, for one server.
     pub(super) fn script(&self) -> String {
-        let alter = if self.name == "mysql56" {
-            "GRANT USAGE ON *.* TO"
-        } else {
-            "ALTER USER"
-        };
-        let clauses = CLAUSES.replace("{ALTER}", alter);
+        let clauses = self.fill_in(CLAUSES);
         [PROXY, EVERYWHERE, clauses.as_str()]
             .into_iter()
             .chain(self.accounts.iter().copied())
             .chain([LEFT_BEHIND])
             .collect()
+    }
+
+    /// `{ALTER}` before an account and its clauses.
+    pub(super) fn fill_in(&self, script: &str) -> String {
+        let alter = if self.name == "mysql56" {
+            "GRANT USAGE ON *.* TO"
+        } else {
+            "ALTER USER"
+        };
+        script.replace("{ALTER}", alter)
     }
 }
 

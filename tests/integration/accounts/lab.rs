@@ -68,23 +68,22 @@ impl Lab {
 
     /// A new server with the master user RDS would make.
     pub(super) async fn server(&self, kind: &Kind, parameters: &[(&str, &str)]) -> ServerId {
-        let mut all: BTreeMap<String, String> =
-            [("log_bin_trust_function_creators".to_owned(), "1".to_owned())].into();
-        all.extend(
-            kind.parameters
-                .iter()
-                .chain(parameters)
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
-        let spec = ServerSpec {
-            engine: kind.engine.to_owned(),
-            engine_version: kind.version.to_owned(),
-            master_username: MASTER.to_owned(),
-            master_password: PASSWORD.to_owned(),
-            parameters: all,
-            log_bin: false,
-        };
-        let server = self.engines.create(spec).await.unwrap();
+        let server = self
+            .engines
+            .create(spec(kind, parameters))
+            .await
+            .unwrap();
+        self.listen(server).await
+    }
+
+    /// A server on a copy of another one's data.
+    pub(super) async fn copy(&self, kind: &Kind, of: &ServerId) -> ServerId {
+        let copy = self.engines.snapshot(of).await.unwrap();
+        let server = self.engines.restore(&copy, spec(kind, &[])).await.unwrap();
+        self.listen(server).await
+    }
+
+    async fn listen(&self, server: ServerId) -> ServerId {
         let name = format!("test/{}", server.0);
         let address = self
             .engines
@@ -146,6 +145,25 @@ impl Lab {
     pub(super) async fn close(self) {
         self.engines.shutdown().await.unwrap();
     }
+}
+
+fn spec(kind: &Kind, parameters: &[(&str, &str)]) -> ServerSpec {
+    let mut all: BTreeMap<String, String> =
+            [("log_bin_trust_function_creators".to_owned(), "1".to_owned())].into();
+        all.extend(
+            kind.parameters
+                .iter()
+                .chain(parameters)
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        ServerSpec {
+            engine: kind.engine.to_owned(),
+            engine_version: kind.version.to_owned(),
+            master_username: MASTER.to_owned(),
+            master_password: PASSWORD.to_owned(),
+            parameters: all,
+            log_bin: false,
+        }
 }
 
 pub(super) fn options() -> DiffOptions {

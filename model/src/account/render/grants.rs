@@ -360,6 +360,10 @@ impl Renderer<'_> {
             if lacks(in_old, in_new) {
                 let grant = Grant::Proxy(proxied.clone(), in_old == Some(&true));
                 if may_give {
+                    // MariaDB does not add the option to a right that is there.
+                    if in_new.is_some() && self.server().is_mariadb() {
+                        self.revoke_proxy(StatementStep::GrantProxy, key, proxied);
+                    }
                     self.give(key, grant);
                 } else {
                     self.cannot_all(
@@ -385,11 +389,7 @@ impl Renderer<'_> {
                 self.cannot_all(key, words, LOGIN_LACKS_IT);
                 continue;
             }
-            self.write(StatementStep::Revoke, key, "REVOKE PROXY ON ", |w| {
-                w.account(proxied);
-                w.sql(" FROM ");
-                w.account(key);
-            });
+            self.revoke_proxy(StatementStep::Revoke, key, proxied);
             if option_too_much {
                 self.write(StatementStep::Revoke, key, "GRANT PROXY ON ", |w| {
                     w.account(proxied);
@@ -398,6 +398,14 @@ impl Renderer<'_> {
                 });
             }
         }
+    }
+
+    fn revoke_proxy(&mut self, step: StatementStep, key: &AccountKey, proxied: &AccountKey) {
+        self.write(step, key, "REVOKE PROXY ON ", |w| {
+            w.account(proxied);
+            w.sql(" FROM ");
+            w.account(key);
+        });
     }
 
     fn role_grants(&mut self, key: &AccountKey, wanted: &Grants, present: &Grants) {
