@@ -11,6 +11,8 @@
 
 mod credential;
 mod diff;
+mod grant;
+mod grantor;
 mod name;
 mod privilege;
 mod render;
@@ -26,7 +28,7 @@ pub use diff::{
 };
 pub use name::{AccountKey, InvalidEscape, Name};
 pub use privilege::{Level, PrivilegeSet, RoutineKind};
-pub use render::{NotTransferable, RenderRefusal, Rendering, Scope, render};
+pub use render::{NotTransferable, RenderRefusal, Rendering, Scope, Subject, render};
 pub use reserved::{Reservation, reservation};
 pub use server::{InvalidVersion, ServerFlavor, ServerVersion};
 pub use sql::{Statement, StatementStep, quote_identifier, quote_literal};

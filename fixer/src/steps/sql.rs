@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use atrest_model::account::{DiffOptions, Name, Rendering, Scope, render};
+use atrest_model::account::{DiffOptions, Name, Rendering, Scope};
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::Target;
 use atrest_scanner::access::{self, AccessError, MysqlAuth};
@@ -208,11 +208,9 @@ async fn rendering(sides: &mut Sides) -> Result<Rendering, Fault> {
     let options = DiffOptions {
         master_username: Some(Name::from(sides.master_username.as_str())),
     };
-    render(&old, &new, Scope::Missing, &options).map_err(|refusal| Fault::Mysql {
-        message: refusal.to_string(),
-        transient: false,
-        hint: "make the settings of both sides equal, then resume",
-    })
+    accounts::plan(&mut sides.new, &old, &new, Scope::Missing, &options)
+        .await
+        .map_err(Fault::from)
 }
 
 /// Accounts that only the old replica has are made on the new one, once it has caught up: until then an account that
@@ -338,7 +336,19 @@ pub(super) async fn clone_accounts(
     sides.close().await;
     let report = brought?.report;
     match report.failed.first() {
-        None => Ok(()),
+        None => match report.refused.first() {
+            None => Ok(()),
+            Some(first) => Err(Fault::Mysql {
+                message: format!(
+                    "the new replica refuses {} privileges and took the others; the first, {}: {}",
+                    report.refused.len(),
+                    first.what,
+                    first.reason
+                ),
+                transient: false,
+                hint: "grant them by hand as someone who may, or revoke them on the old replica, then resume",
+            }),
+        },
         Some(first) => Err(Fault::Mysql {
             message: format!(
                 "{} of {} account statements failed; the first, for {}: {}",

@@ -75,6 +75,8 @@ impl PrivilegeSet {
     pub const EMPTY: Self = Self(0);
     /// `GRANT OPTION` alone.
     pub const GRANT_OPTION: Self = Self(1 << 10);
+    /// Every privilege that has a name here.
+    pub(super) const ALL: Self = Self((1 << KNOWN.len()) - 1);
     /// How many bits of `global_priv.Priv.access` have a name.
     const MARIADB_BITS: u32 = 40;
 
@@ -171,6 +173,13 @@ impl PrivilegeSet {
     #[must_use]
     pub fn difference(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+
+    /// Each member as a set of its own, in the order of the names.
+    pub(super) fn singles(self) -> impl Iterator<Item = Self> {
+        (0..KNOWN.len())
+            .map(|bit| Self(1 << bit))
+            .filter(move |one| self.contains(*one))
     }
 
     /// The names, in a fixed order.

@@ -7,16 +7,20 @@
 
 mod attributes;
 mod grants;
+mod not_transferable;
 
 use serde::{Deserialize, Serialize};
 
-use super::diff::{DiffOptions, Parts, joined, setting_differences};
+use super::diff::{Attribute, DiffOptions, Parts, joined, setting_differences};
+use super::grant::SYSTEM_USER;
+use super::grantor::Grantor;
 use super::name::AccountKey;
-use super::privilege::PrivilegeSet;
+use super::privilege::Level;
 use super::reserved::{Reservation, reservation};
 use super::server::{ServerFlavor, ServerVersion};
 use super::sql::{Statement, StatementStep, Writer};
 use super::types::{Account, Accounts, Part, PasswordLifetime};
+pub use not_transferable::{NotTransferable, Subject};
 
 /// How far the new server is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,18 +53,6 @@ pub struct Rendering {
     pub statements: Vec<Statement>,
     /// What is different and stays so.
     pub not_transferable: Vec<NotTransferable>,
-}
-
-/// Something of the old server that cannot be brought to the new one by a statement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct NotTransferable {
-    /// The account, unless it concerns all.
-    pub account: Option<AccountKey>,
-    /// What it is.
-    pub what: String,
-    /// Why it cannot be brought over.
-    pub reason: String,
 }
 
 /// A pair for which no statements are written at all.
@@ -105,7 +97,9 @@ pub fn render(
 ) -> Result<Rendering, RenderRefusal> {
     refuse(old, new)?;
     let mut renderer = Renderer {
+        source: old,
         target: new,
+        grantor: Grantor::of(new),
         parts: Parts::readable(old, new),
         scope,
         options,
@@ -115,6 +109,9 @@ pub fn render(
     for unread in old.unread.iter().chain(&new.unread) {
         renderer.not_transferable.push(NotTransferable {
             account: unread.account.clone(),
+            subject: Subject::Unseen {
+                what: unread.part.to_string(),
+            },
             what: unread.part.to_string(),
             reason: format!("could not be read: {}", unread.reason),
         });
@@ -164,13 +161,23 @@ fn refuse(old: &Accounts, new: &Accounts) -> Result<(), RenderRefusal> {
 }
 
 struct Renderer<'a> {
+    source: &'a Accounts,
     target: &'a Accounts,
+    /// `None` when nothing is known of what the login may grant: then everything is tried.
+    grantor: Option<Grantor<'a>>,
     parts: Parts,
     scope: Scope,
     options: &'a DiffOptions,
     statements: Vec<Statement>,
     not_transferable: Vec<NotTransferable>,
 }
+
+/// Why nothing is taken from the account that would run the statement.
+const IS_LOGIN: &str = "this is the account the statements run as";
+
+/// Why an account is not touched at all.
+const IS_CLOSED: &str =
+    "the account has SYSTEM_USER on the new server, and the login that would change it has not";
 
 impl<'a> Renderer<'a> {
     fn server(&self) -> &'a ServerVersion {
@@ -189,12 +196,49 @@ impl<'a> Renderer<'a> {
         self.statements.push(writer.finish(step, key));
     }
 
-    fn cannot(&mut self, key: &AccountKey, what: impl Into<String>, reason: &str) {
-        self.not_transferable.push(NotTransferable {
-            account: Some(key.clone()),
-            what: what.into(),
-            reason: reason.to_owned(),
-        });
+    fn cannot(&mut self, key: &AccountKey, subject: Subject, reason: impl Into<String>) {
+        self.not_transferable
+            .push(NotTransferable::new(key, subject, reason));
+    }
+
+    fn cannot_all(&mut self, key: &AccountKey, privileges: Vec<(Level, String)>, reason: &str) {
+        for (on, privilege) in privileges {
+            self.cannot(key, Subject::Privilege { on, privilege }, reason);
+        }
+    }
+
+    /// Whether the new server keeps this login from touching an account.
+    fn is_closed(&self, new: &Account) -> bool {
+        new.grants.dynamic.contains_key(SYSTEM_USER)
+            && self
+                .grantor
+                .as_ref()
+                .is_some_and(|grantor| !grantor.is_system_user())
+    }
+
+    /// Why an account of the old server is not made on the new one.
+    fn not_made(&self, key: &AccountKey, account: &Account) -> Option<String> {
+        if self.options.is_master(key) {
+            return Some("the master user is made by RDS".to_owned());
+        }
+        let missing = account
+            .authentication
+            .iter()
+            .find(|method| !self.server().may_have_plugin(&method.plugin));
+        missing.map(|method| {
+            format!(
+                "the new server has no authentication plugin {}",
+                method.plugin
+            )
+        })
+    }
+
+    /// Whether an account or role is on the new server, or will be.
+    fn will_exist(&self, key: &AccountKey) -> bool {
+        self.target.accounts.contains_key(key)
+            || self.source.accounts.get(key).is_some_and(|account| {
+                reservation(key, self.server()).is_none() && self.not_made(key, account).is_none()
+            })
     }
 
     fn account(&mut self, key: &AccountKey, in_old: Option<&Account>, in_new: Option<&Account>) {
@@ -208,10 +252,11 @@ impl<'a> Renderer<'a> {
             (Some(Reservation::PublicRole), old, new) => {
                 self.grants(key, old.unwrap_or(&public), new.unwrap_or(&public));
             }
-            (None, Some(_), None) if self.options.is_master(key) => {
-                self.cannot(key, "account", "the master user is made by RDS");
-            }
             (None, Some(old), None) => {
+                if let Some(reason) = self.not_made(key, old) {
+                    self.cannot(key, Subject::Account, reason);
+                    return;
+                }
                 self.create(key, old);
                 self.cannot_be_set(key, old);
                 self.grants(
@@ -226,9 +271,14 @@ impl<'a> Renderer<'a> {
             (None, Some(old), Some(new)) if old.is_role != new.is_role => {
                 self.cannot(
                     key,
-                    "account",
+                    Subject::Account,
                     "one server has an account and the other a role of this name",
                 );
+            }
+            (None, Some(old), Some(new)) if self.is_closed(new) => {
+                if old != new {
+                    self.cannot(key, Subject::Account, IS_CLOSED);
+                }
             }
             (None, Some(old), Some(new)) => {
                 if self.scope.alters() {
@@ -245,7 +295,11 @@ impl<'a> Renderer<'a> {
             return;
         }
         if *key == self.target.read_as {
-            self.cannot(key, "drop", "this is the account the statements run as");
+            self.cannot(key, Subject::Account, IS_LOGIN);
+            return;
+        }
+        if self.is_closed(new) {
+            self.cannot(key, Subject::Account, IS_CLOSED);
             return;
         }
         let start = if new.is_role {
@@ -261,19 +315,29 @@ impl<'a> Renderer<'a> {
         if matches!(old.password.lifetime, PasswordLifetime::Days(_)) {
             self.cannot(
                 key,
-                "age of the password",
+                Subject::unseen("age of the password"),
                 "no statement sets it; the interval starts again",
             );
         }
         if old.password.history.is_some() || old.password.reuse_interval.is_some() {
             self.cannot(
                 key,
-                "earlier passwords",
+                Subject::unseen("earlier passwords"),
                 "no statement sets the password history",
             );
         }
-        for property in &old.not_modelled {
-            self.cannot(key, property.clone(), "no statement for it is known here");
+        self.not_modelled(key, old.not_modelled.iter());
+    }
+
+    fn not_modelled<'n>(&mut self, key: &AccountKey, names: impl Iterator<Item = &'n String>) {
+        for name in names {
+            self.cannot(
+                key,
+                Subject::Attribute {
+                    attribute: Attribute::NotModelled,
+                },
+                format!("no statement for {name} is known here"),
+            );
         }
     }
 
@@ -306,17 +370,6 @@ impl<'a> Renderer<'a> {
                 w.account(me);
             });
         }
-    }
-
-    /// The privileges of `wanted` that the new server has at all; the others are reported.
-    fn supported(&mut self, key: &AccountKey, wanted: PrivilegeSet) -> PrivilegeSet {
-        let unknown = wanted
-            .difference(self.target.grantable)
-            .difference(PrivilegeSet::GRANT_OPTION);
-        for name in unknown.names() {
-            self.cannot(key, name, "the new server has no such privilege");
-        }
-        wanted.difference(unknown)
     }
 
     fn is_old_mysql(&self) -> bool {

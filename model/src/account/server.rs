@@ -88,6 +88,18 @@ impl ServerVersion {
         self.flavor == ServerFlavor::Mariadb
     }
 
+    /// Whether an authentication plugin may be there. `false` only for those that a version never has: what is
+    /// installed besides is not known from the version.
+    pub fn may_have_plugin(&self, plugin: &str) -> bool {
+        match (self.flavor, plugin) {
+            // Taken away in 9.0; off by default in 8.4, where the server says so itself.
+            (ServerFlavor::Mysql, "mysql_native_password") => !self.is_mysql_from(9, 0, 0),
+            (ServerFlavor::Mysql, "mysql_old_password") => !self.is_mysql_from(5, 7, 5),
+            (ServerFlavor::Mysql, "caching_sha2_password") => self.is_mysql_from(8, 0, 3),
+            _ => true,
+        }
+    }
+
     /// Whether the server speaks of `SOURCE` and `REPLICA` in its own statements: MySQL 8.0.22 introduced
     /// the words and 8.4 took the old ones away. MariaDB understands the old ones in every version.
     pub fn has_replica_statements(&self) -> bool {

@@ -6,7 +6,9 @@ use secrecy::{ExposeSecret as _, SecretBox};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::credential::Credential;
+use super::grant::Grant;
 use super::name::{AccountKey, Name};
+use super::privilege::Level;
 use super::server::ServerVersion;
 
 /// A string literal, for a session without `NO_BACKSLASH_ESCAPES` and with a UTF-8 connection character set.
@@ -63,6 +65,8 @@ pub enum StatementStep {
     SetDefaultRole,
     /// Expiry of passwords.
     ExpirePassword,
+    /// `SYSTEM_USER`, which closes an account to a login that lacks it: after everything else about it.
+    GrantSystemUser,
     /// Accounts dropped.
     DropAccount,
 }
@@ -76,6 +80,8 @@ pub struct Statement {
     text: SecretBox<[u8]>,
     masked: String,
     has_secret: bool,
+    /// The server it is written for and what it gives, when it is a `GRANT`.
+    gives: Option<Box<(ServerVersion, Grant)>>,
 }
 
 impl Statement {
@@ -106,6 +112,34 @@ impl Statement {
         &self.masked
     }
 
+    /// What it grants, in the words of [`AccountChange`](super::AccountChange); nothing when it is no `GRANT`.
+    pub fn gives(&self) -> Vec<(Level, String)> {
+        self.gives
+            .as_deref()
+            .map_or_else(Vec::new, |(_, grant)| grant.privileges())
+    }
+
+    /// A `GRANT` of several privileges as statements of one privilege each, so that those the server refuses
+    /// do not take the others with them. Empty when there is nothing to divide.
+    pub fn divided(&self) -> Vec<Self> {
+        self.gives
+            .as_deref()
+            .map_or_else(Vec::new, |(server, grant)| {
+                grant
+                    .divided()
+                    .into_iter()
+                    .map(|part| part.statement(server, &self.account))
+                    .collect()
+            })
+    }
+
+    pub(super) fn giving(self, server: ServerVersion, grant: Grant) -> Self {
+        Self {
+            gives: Some(Box::new((server, grant))),
+            ..self
+        }
+    }
+
     /// Whether the real text holds a credential.
     pub fn has_secret(&self) -> bool {
         self.has_secret
@@ -120,6 +154,7 @@ impl Clone for Statement {
             text: SecretBox::new(self.expose().into()),
             masked: self.masked.clone(),
             has_secret: self.has_secret,
+            gives: self.gives.clone(),
         }
     }
 }
@@ -178,6 +213,13 @@ impl<'a> Writer<'a> {
 
     pub(super) fn identifier(&mut self, name: &Name) {
         self.bytes(&quote_identifier(name.as_bytes()));
+    }
+
+    /// `` `database`.`object` ``.
+    pub(super) fn object(&mut self, database: &Name, object: &Name) {
+        self.identifier(database);
+        self.sql(".");
+        self.identifier(object);
     }
 
     pub(super) fn literal(&mut self, bytes: &[u8]) {
@@ -251,6 +293,7 @@ impl<'a> Writer<'a> {
             text,
             masked,
             has_secret: self.has_secret,
+            gives: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::super::name::AccountKey;
 use super::super::server::ServerVersion;
 use super::super::sql::{StatementStep, Writer};
 use super::super::types::{Account, Authentication, LockTime, PasswordLifetime, TlsRequirement};
-use super::Renderer;
+use super::{Renderer, Subject};
 
 impl Renderer<'_> {
     /// An account or role that is not there.
@@ -70,54 +70,55 @@ impl Renderer<'_> {
         let server = *self.server();
         let rows = [
             (
-                "retained password",
+                Attribute::RetainedCredential,
                 account.retained.is_some(),
                 server.is_mysql_from(8, 0, 14),
             ),
             (
-                "attribute",
+                Attribute::Attribute,
                 account.attribute.is_some(),
                 server.is_mysql_from(8, 0, 21),
             ),
             (
-                "password history",
+                Attribute::PasswordHistory,
                 account.password.history.is_some(),
                 server.is_mysql_from(8, 0, 3),
             ),
             (
-                "password reuse interval",
+                Attribute::PasswordReuseInterval,
                 account.password.reuse_interval.is_some(),
                 server.is_mysql_from(8, 0, 3),
             ),
             (
-                "password require current",
+                Attribute::PasswordRequireCurrent,
                 account.password.require_current.is_some(),
                 server.is_mysql_from(8, 0, 13),
             ),
             (
-                "failed login policy",
+                Attribute::FailedLogin,
                 account.password.failed_login.is_some(),
                 server.is_mysql_from(8, 0, 19),
             ),
             (
-                "account lock",
+                Attribute::Locked,
                 account.locked,
                 server.is_mariadb() || server.is_mysql_from(5, 7, 6),
             ),
             (
-                "password lifetime",
+                Attribute::PasswordLifetime,
                 account.password.lifetime != PasswordLifetime::Default,
                 server.is_mariadb() || server.is_mysql_from(5, 7, 6),
             ),
             (
-                "max_statement_time",
+                Attribute::MaxStatementTime,
                 account.limits.statement_time_us != 0,
                 server.is_mariadb(),
             ),
         ];
-        for (what, wanted, supported) in rows {
+        for (attribute, wanted, supported) in rows {
             if wanted && !supported {
-                self.cannot(key, what, "the new server has no such attribute");
+                let subject = Subject::Attribute { attribute };
+                self.cannot(key, subject, "the new server has no such attribute");
             }
         }
     }
@@ -204,9 +205,10 @@ impl Renderer<'_> {
             })
             .collect();
         if changed.contains(&Attribute::NotModelled) {
-            for property in old.not_modelled.symmetric_difference(&new.not_modelled) {
-                self.cannot(key, property.clone(), "no statement for it is known here");
-            }
+            self.not_modelled(
+                key,
+                old.not_modelled.symmetric_difference(&new.not_modelled),
+            );
         }
         // Only setting a password takes expiry away.
         let unexpire = new.password.expired && !old.password.expired;
@@ -328,7 +330,9 @@ impl Renderer<'_> {
                 }
                 _ => self.cannot(
                     key,
-                    "plugin",
+                    Subject::Attribute {
+                        attribute: Attribute::Plugin,
+                    },
                     "this version cannot change the plugin of an account",
                 ),
             }

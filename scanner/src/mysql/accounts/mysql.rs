@@ -211,6 +211,8 @@ fn read_attributes(
 ) {
     for (name, value) in attributes {
         match (name.as_str(), value) {
+            // An attribute whose last member was taken away stays behind as an empty object.
+            ("metadata", Value::Object(members)) if members.is_empty() => {}
             ("metadata", value) => account.attribute = Some(value),
             // The hash is stored as text of one character per byte.
             ("additional_password", Value::String(text)) => {
