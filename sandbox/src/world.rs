@@ -38,6 +38,22 @@ pub(crate) struct Knobs {
     pub(crate) no_blue_green_encryption: Vec<String>,
 }
 
+/// How late effects were carried out, in virtual time: due moment against the moment of doing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lag {
+    pub(crate) effects: u64,
+    pub(crate) total: std::time::Duration,
+    pub(crate) worst: std::time::Duration,
+}
+
+impl Lag {
+    fn note(&mut self, late: std::time::Duration) {
+        self.effects += 1;
+        self.total += late;
+        self.worst = self.worst.max(late);
+    }
+}
+
 /// What an engine job gave.
 #[derive(Debug, Clone)]
 pub(crate) enum JobOutput {
@@ -74,6 +90,10 @@ pub(crate) struct World {
     pub(crate) accounts: Vec<Account>,
     pub(crate) regions: BTreeMap<Scope, Region>,
     pub(crate) engines: Option<Engines>,
+    /// Another number after everything that may have changed something.
+    pub(crate) version: u64,
+    /// How late the effects carried out so far were.
+    pub(crate) lag: Lag,
     timelines: Vec<Timeline>,
     jobs: BTreeMap<JobId, Option<Result<JobOutput, String>>>,
     next: u64,
@@ -111,6 +131,8 @@ impl Core {
                 accounts: Vec::new(),
                 regions: BTreeMap::new(),
                 engines,
+                version: 0,
+                lag: Lag::default(),
                 timelines: Vec::new(),
                 jobs: BTreeMap::new(),
                 next: 0,
@@ -122,6 +144,13 @@ impl Core {
     /// The world, moved on to the present. The lock is held for the length of a request's work and never
     /// across a wait.
     pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
+        let mut world = self.look();
+        world.version += 1;
+        world
+    }
+
+    /// The same for somebody who changes nothing that `DescribeDBInstances` shows.
+    pub(crate) fn look(&self) -> MutexGuard<'_, World> {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.advance();
         world
@@ -323,9 +352,15 @@ impl World {
         let Some(step) = timeline.steps.pop_front() else {
             return;
         };
+        self.version += 1;
         let mut outputs = Vec::new();
         let mut failure = None;
         let mut moment_time = timeline.due;
+        if timeline.jobs.is_empty() {
+            // A real server takes the time it takes; everything else is our own.
+            self.lag
+                .note(now.duration_since(timeline.due).unsigned_abs());
+        }
         if step.gated && !timeline.jobs.is_empty() {
             moment_time = now;
             for job in timeline.jobs.drain(..) {

@@ -37,9 +37,11 @@ impl Names {
 pub(super) fn install(flavor: Flavor, names: Names) -> Vec<String> {
     let mut statements = tables();
     statements.extend(configuration());
-    statements.extend(threads());
+    statements.extend(threads(flavor));
     statements.extend(running(flavor));
     statements.extend(external(flavor, names));
+    statements.extend(transactions(flavor));
+    statements.extend(logs());
     statements
 }
 
@@ -114,13 +116,13 @@ fn configuration() -> Vec<String> {
     ]
 }
 
-/// `rds_kill` and `rds_kill_query`: the master user may not kill what is not its own. RDS's processes stay.
-fn threads() -> Vec<String> {
+/// `rds_kill`, `rds_kill_query` and MariaDB's `rds_kill_query_id`: the master user may not kill what is not its own. RDS's processes stay.
+fn threads(flavor: Flavor) -> Vec<String> {
     let guard = refuse(
         "EXISTS (SELECT 1 FROM information_schema.PROCESSLIST p WHERE p.ID = thread AND p.USER IN ('rdsadmin', 'rdsrepladmin', 'system user'))",
         "Cannot kill a thread of RDS.",
     );
-    vec![
+    let mut all = vec![
         procedure(
             "rds_kill",
             "IN thread BIGINT",
@@ -131,7 +133,82 @@ fn threads() -> Vec<String> {
             "IN thread BIGINT",
             &format!("{guard} KILL QUERY thread;"),
         ),
-    ]
+    ];
+    if flavor.is_mariadb() {
+        let guard = guard.replace("p.ID = thread", "p.QUERY_ID = query");
+        all.push(procedure(
+            "rds_kill_query_id",
+            "IN query BIGINT",
+            &format!("{guard} KILL QUERY ID query;"),
+        ));
+    }
+    all
+}
+
+/// MySQL's procedures that name single transactions, which they can since 5.7.
+fn transactions(flavor: Flavor) -> Vec<String> {
+    if !flavor.mysql_since(5, 7, 0) {
+        return Vec::new();
+    }
+    let (start, stop) = (replication::start(flavor), replication::stop(flavor));
+    let role = if start == "START REPLICA" {
+        "Replica"
+    } else {
+        "Slave"
+    };
+    let mut all = vec![
+        procedure(
+            "rds_skip_transaction_with_gtid",
+            "IN gtid_to_skip VARCHAR(57)",
+            &format!(
+                "DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN SET SESSION gtid_next = 'AUTOMATIC'; RESIGNAL; END; \
+                 {stop}; SET SESSION gtid_next = gtid_to_skip; START TRANSACTION; COMMIT; SET SESSION gtid_next = 'AUTOMATIC'; {start}; \
+                 {}SELECT 'Transaction has been skipped successfully.' AS Message;",
+                journal("skip gtid")
+            ),
+        ),
+        procedure(
+            "rds_start_replication_until_gtid",
+            "IN gtid VARCHAR(57)",
+            &format!(
+                "{}{}SELECT '{role} started until the transaction.' AS Message;",
+                prepared(&format!(
+                    "CONCAT('{start} UNTIL SQL_AFTER_GTIDS=', QUOTE(gtid))"
+                )),
+                journal("start slave until gtid")
+            ),
+        ),
+    ];
+    if flavor.mysql_since(8, 0, 37) {
+        all.push(procedure(
+            "rds_set_external_source_gtid_purged",
+            "IN server_uuid VARCHAR(36), IN start_pos BIGINT, IN end_pos BIGINT",
+            &format!(
+                "{}SELECT 'gtid_purged has been set.' AS Message;",
+                prepared(
+                    "CONCAT('SET GLOBAL gtid_purged = ', QUOTE(CONCAT(server_uuid, ':', start_pos, '-', end_pos)))"
+                )
+            ),
+        ));
+    }
+    all
+}
+
+/// Rotation of the logs that are tables: what was written so far goes to `slow_log_backup` and `general_log_backup`.
+fn logs() -> Vec<String> {
+    ["slow_log", "general_log"]
+        .map(|log| {
+            let rotate = format!(
+                "DROP TABLE IF EXISTS mysql.{log}_next; CREATE TABLE mysql.{log}_next LIKE mysql.{log}; \
+                 DROP TABLE IF EXISTS mysql.{log}_backup; RENAME TABLE mysql.{log} TO mysql.{log}_backup, mysql.{log}_next TO mysql.{log};"
+            );
+            procedure(
+                &format!("rds_rotate_{log}"),
+                "",
+                &format!("BEGIN {} END;", unlogged(&rotate)),
+            )
+        })
+        .to_vec()
 }
 
 fn journal(action: &str) -> String {

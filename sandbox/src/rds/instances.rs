@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::catalog;
 use super::error::ApiError;
+use super::listing::Listing;
 use super::names::parse_arn;
 use super::page::{Filters, page};
 use super::state::{Changes, DbInstance, Region, Scope, Tag};
@@ -40,50 +41,77 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
             "engine",
         ],
     )?;
-    let wanted = call.params.text("DBInstanceIdentifier");
-    let (now, limit) = (call.now, call.world.knobs.page_limit);
+    let wanted = call
+        .params
+        .text("DBInstanceIdentifier")
+        .map(|reference| parse_arn(&reference).map_or(reference, |arn| arn.name));
+    let (now, limit, version) = (call.now, call.world.knobs.page_limit, call.world.version);
     let (scope, params) = (call.scope, call.params);
     let region = call.region();
-    let shown: Vec<&DbInstance> = region
-        .instances
-        .iter()
-        .filter_map(|instance| instance.shown(now))
-        .collect();
-    let found: Vec<&DbInstance> = match &wanted {
-        Some(reference) => {
-            let name = parse_arn(reference).map_or_else(|| reference.clone(), |arn| arn.name);
-            let one = shown.into_iter().find(|instance| {
-                instance.id.eq_ignore_ascii_case(&name) || instance.resource_id == name
-            });
-            vec![one.ok_or_else(|| ApiError::no_instance(&name))?]
-        }
-        None => shown,
+    let mut listing = Listing::current(region, version, now);
+    let admitted = |position: &usize| {
+        filters.is_empty()
+            || listing.view(region, *position).is_some_and(|instance| {
+                filters.admits(
+                    "db-instance-id",
+                    &[&instance.id, &scope.arn("db", &instance.id)],
+                ) && filters.admits("dbi-resource-id", &[&instance.resource_id])
+                    && filters.admits("engine", &[&instance.engine])
+                    && filters.admits("domain", &[])
+                    && filters.admits(
+                        "db-cluster-id",
+                        &instance
+                            .cluster
+                            .as_deref()
+                            .map_or_else(Vec::new, |cluster| vec![cluster]),
+                    )
+            })
     };
-    let found = found
-        .into_iter()
-        .filter(|instance| {
-            filters.admits(
-                "db-instance-id",
-                &[&instance.id, &scope.arn("db", &instance.id)],
-            ) && filters.admits("dbi-resource-id", &[&instance.resource_id])
-                && filters.admits("engine", &[&instance.engine])
-                && filters.admits("domain", &[])
-                && filters.admits(
-                    "db-cluster-id",
-                    &instance
-                        .cluster
-                        .as_deref()
-                        .map_or_else(Vec::new, |cluster| vec![cluster]),
-                )
-        })
-        .collect();
-    let page = page(params, found, 100, limit)?;
-    result(|xml| {
-        xml.list("DBInstances", "DBInstance", page.items, |xml, instance| {
-            write(xml, scope, region, instance, now);
+    let named = |name: &str| {
+        let found = listing.shown().iter().copied().find(|position| {
+            listing.view(region, *position).is_some_and(|instance| {
+                instance.id.eq_ignore_ascii_case(name) || instance.resource_id == name
+            })
+        });
+        found.ok_or_else(|| ApiError::no_instance(name))
+    };
+    let found = match &wanted {
+        Some(name) => named(name).map(|one| vec![one]),
+        None => Ok(listing.shown().to_vec()),
+    };
+    let page = found.and_then(|mut found| {
+        found.retain(admitted);
+        page(params, found, 100, limit)
+    });
+    let answer = page.and_then(|page| {
+        let mut xml = Xml::with_capacity(page.items.len() * TYPICAL);
+        xml.list("DBInstances", "DBInstance", page.items, |xml, position| {
+            listing.write(xml, scope, region, position);
         });
         xml.optional("Marker", page.marker);
-    })
+        Ok(Some(xml.into_string()))
+    });
+    region.listing = Some(listing);
+    answer
+}
+
+/// Bytes of an instance in an answer, most of the time.
+const TYPICAL: usize = 5_000;
+
+/// When the latest restorable time moves next: every five minutes, as the transaction logs are shipped.
+pub(super) fn next_step(now: Timestamp) -> Timestamp {
+    plus(last_step(now), 300)
+}
+
+fn last_step(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second() - now.as_second().rem_euclid(300)).unwrap_or(now)
+}
+
+/// The end of an instance's server certificate, which lasts a year and is renewed in time.
+pub(super) fn certificate_end(instance: &DbInstance, now: Timestamp) -> Option<Timestamp> {
+    let created = instance.created?;
+    let years = now.duration_since(created).as_secs() / (365 * 86_400) + 1;
+    Some(plus(created, years * 365 * 86_400))
 }
 
 /// The answer of an action that changes one instance: how it was before, with what is pending.
@@ -99,6 +127,24 @@ pub(crate) fn write(
     scope: &Scope,
     region: &Region,
     instance: &DbInstance,
+    now: Timestamp,
+) {
+    let mut replicas: Vec<String> = region
+        .replicas_of(&instance.resource_id)
+        .filter(|replica| replica.shown(now).is_some())
+        .map(|replica| replica.id.clone())
+        .collect();
+    replicas.sort_unstable();
+    write_with(xml, scope, region, instance, &replicas, now);
+}
+
+/// The same when the names of its replicas are known.
+pub(super) fn write_with(
+    xml: &mut Xml,
+    scope: &Scope,
+    region: &Region,
+    instance: &DbInstance,
+    replicas: &[String],
     now: Timestamp,
 ) {
     xml.value("DBInstanceIdentifier", &instance.id);
@@ -148,12 +194,10 @@ pub(crate) fn write(
     xml.element("PendingModifiedValues", |xml| {
         write_pending(xml, &instance.pending);
     });
-    // Five-minute steps behind the present, as the transaction logs are shipped.
+    // Behind the present by what was not shipped yet.
     if instance.backup_retention > 0 && instance.created.is_some() && !instance.is_cluster_member()
     {
-        let step = jiff::Timestamp::from_second(now.as_second() - now.as_second().rem_euclid(300))
-            .unwrap_or(now);
-        xml.time("LatestRestorableTime", plus(step, -120));
+        xml.time("LatestRestorableTime", plus(last_step(now), -120));
     }
     xml.value("MultiAZ", instance.multi_az);
     xml.value("EngineVersion", &instance.engine_version);
@@ -169,12 +213,6 @@ pub(crate) fn write(
     {
         xml.value("ReadReplicaSourceDBInstanceIdentifier", &source.id);
     }
-    let mut replicas: Vec<&str> = region
-        .replicas_of(&instance.resource_id)
-        .filter(|replica| replica.shown(now).is_some())
-        .map(|replica| replica.id.as_str())
-        .collect();
-    replicas.sort_unstable();
     xml.values(
         "ReadReplicaDBInstanceIdentifiers",
         "ReadReplicaDBInstanceIdentifier",
@@ -224,10 +262,8 @@ pub(crate) fn write(
         xml.value("CACertificateIdentifier", ca);
         xml.element("CertificateDetails", |xml| {
             xml.value("CAIdentifier", ca);
-            // A server certificate lasts a year and is renewed in time.
-            if let Some(created) = instance.created {
-                let years = now.duration_since(created).as_secs() / (365 * 86_400) + 1;
-                xml.time("ValidTill", plus(created, years * 365 * 86_400));
+            if let Some(end) = certificate_end(instance, now) {
+                xml.time("ValidTill", end);
             }
         });
     }

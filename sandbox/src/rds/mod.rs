@@ -15,6 +15,7 @@ pub(crate) mod exports;
 mod groups;
 mod instances;
 mod lifecycle;
+mod listing;
 mod maintenance;
 mod modify;
 mod names;

@@ -74,6 +74,11 @@ impl Filters {
         Ok(Self(filters))
     }
 
+    /// Whether nothing is filtered out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether one of the values of this filter matches one of `actual`, or there is no such filter. Values
     /// may be names or ARNs that end in the name.
     pub(crate) fn admits(&self, name: &str, actual: &[&str]) -> bool {

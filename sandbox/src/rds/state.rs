@@ -541,6 +541,8 @@ pub(crate) struct Region {
     pub(crate) default_vpc: String,
     pub(crate) default_security_group: String,
     pub(crate) default_ca: String,
+    /// What `DescribeDBInstances` last showed, kept for the next page.
+    pub(crate) listing: Option<super::listing::Listing>,
 }
 
 impl Region {

@@ -14,6 +14,16 @@ impl Xml {
         Self::default()
     }
 
+    /// One that is to become this long.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self(String::with_capacity(bytes))
+    }
+
+    /// XML that was written before.
+    pub(crate) fn raw(&mut self, xml: &str) {
+        self.0.push_str(xml);
+    }
+
     /// The text so far.
     pub(crate) fn into_string(self) -> String {
         self.0
@@ -33,8 +43,8 @@ impl Xml {
     /// A scalar.
     pub(crate) fn value(&mut self, name: &str, value: impl Display) {
         self.element(name, |xml| {
-            let text = value.to_string();
-            xml.0.push_str(&quick_xml::escape::escape(text.as_str()));
+            // Writing into a String cannot fail.
+            let _infallible = write!(Escaped(&mut xml.0), "{value}");
         });
     }
 
@@ -80,6 +90,16 @@ impl Xml {
     }
 }
 
+/// Escapes what is written through it.
+struct Escaped<'a>(&'a mut String);
+
+impl std::fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.push_str(&quick_xml::escape::escape(text));
+        Ok(())
+    }
+}
+
 /// The success envelope. Rust's SDK wants `XResult` as the first child; a void action has none.
 pub(crate) fn envelope(
     action: &str,
@@ -87,7 +107,7 @@ pub(crate) fn envelope(
     result: Option<&str>,
     request_id: &str,
 ) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(result.map_or(0, str::len) + 512);
     // Writing into a String cannot fail.
     let _infallible = write!(
         out,

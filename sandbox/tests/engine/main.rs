@@ -10,6 +10,7 @@
 mod bed;
 mod clients;
 mod data;
+mod procedures;
 mod replicas;
 
 use std::io::{BufRead as _, BufReader};
@@ -44,6 +45,7 @@ for_kinds! {
     replicas::a_read_only_replica_refuses_accounts: MARIADB1011 MYSQL57 MYSQL97 MYSQL56 MARIADB118;
     replicas::binlog_retention_travels_with_a_snapshot_only: MARIADB1011 MYSQL57 MYSQL97 MYSQL56 MARIADB118;
     replicas::the_limited_downtime_path_works: MARIADB1011 MYSQL57 MYSQL97 MYSQL56 MARIADB118;
+    procedures::every_procedure_works_for_the_master_user: MARIADB1011 MYSQL57 MYSQL97 MYSQL56 MARIADB118;
     data::twelve_servers_start_and_stop_together: MARIADB1011 MYSQL57;
 }
 
