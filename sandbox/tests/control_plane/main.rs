@@ -10,6 +10,7 @@ mod proxies;
 mod rename;
 mod restore;
 mod rules;
+mod servers;
 mod sharing;
 mod subscriptions;
 

@@ -7,12 +7,15 @@ async fn proxy(bench: &Bench) {
         .ok("DescribeDBSubnetGroups", &[("DBSubnetGroupName", "data")])
         .await
         .all("SubnetIdentifier");
+    let [first, second] = subnets.as_slice() else {
+        panic!("the group has two subnets: {subnets:?}");
+    };
     let create = [
         ("DBProxyName", "Front"),
         ("EngineFamily", "MYSQL"),
         ("RoleArn", "arn:aws:iam::111122223333:role/proxy"),
-        ("VpcSubnetIds.member.1", subnets[0].as_str()),
-        ("VpcSubnetIds.member.2", subnets[1].as_str()),
+        ("VpcSubnetIds.member.1", first.as_str()),
+        ("VpcSubnetIds.member.2", second.as_str()),
         (
             "Auth.member.1.SecretArn",
             "arn:aws:secretsmanager:eu-central-1:111122223333:secret:s-abcdef",
@@ -26,7 +29,7 @@ async fn proxy(bench: &Bench) {
         .await;
     let one_zone = create.map(|(key, value)| match key {
         "DBProxyName" => (key, "other"),
-        "VpcSubnetIds.member.2" => (key, subnets[0].as_str()),
+        "VpcSubnetIds.member.2" => (key, first.as_str()),
         _ => (key, value),
     });
     bench
