@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::spec::{InstanceSpec, Spec};
+use super::spec::{InstanceSpec, ParameterGroupSpec, Spec};
 use crate::clock::plus;
 use crate::kms;
 use crate::rds::catalog::{self, Storage};
@@ -181,17 +181,17 @@ impl Spec {
         }
         for group in &self.parameter_groups {
             let scope = self.scope(group.account.as_ref(), group.region.as_ref());
-            world.region_mut(&scope).parameter_groups.insert(
-                group.name.clone(),
-                ParameterGroup {
-                    name: group.name.clone(),
-                    family: group.family.clone(),
-                    description: group.description.clone(),
-                    user: group.parameters.clone(),
-                    deferred: std::collections::BTreeSet::new(),
-                    tags: group.tags.clone(),
-                },
-            );
+            world
+                .region_mut(&scope)
+                .parameter_groups
+                .insert(group.name.clone(), parameter_group(group));
+        }
+        for group in &self.cluster_parameter_groups {
+            let scope = self.scope(group.account.as_ref(), group.region.as_ref());
+            world
+                .region_mut(&scope)
+                .cluster_parameter_groups
+                .insert(group.name.clone(), parameter_group(group));
         }
         for group in &self.option_groups {
             let scope = self.scope(group.account.as_ref(), group.region.as_ref());
@@ -241,10 +241,9 @@ impl Spec {
                 engine_version: cluster.engine_version.clone(),
                 engine_mode: "provisioned".to_owned(),
                 status: "available".to_owned(),
-                parameter_group: catalog::default_parameter_group(
-                    &cluster.engine,
-                    &cluster.engine_version,
-                ),
+                parameter_group: cluster.parameter_group.clone().unwrap_or_else(|| {
+                    catalog::default_parameter_group(&cluster.engine, &cluster.engine_version)
+                }),
                 subnet_group: "default".to_owned(),
                 port: catalog::default_port(&cluster.engine),
                 master_username: "admin".to_owned(),
@@ -627,6 +626,17 @@ impl Spec {
                 )
             })
             .collect()
+    }
+}
+
+fn parameter_group(group: &ParameterGroupSpec) -> ParameterGroup {
+    ParameterGroup {
+        name: group.name.clone(),
+        family: group.family.clone(),
+        description: group.description.clone(),
+        user: group.parameters.clone(),
+        deferred: std::collections::BTreeSet::new(),
+        tags: group.tags.clone(),
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Spec {
     #[serde(default)]
     pub(crate) parameter_groups: Vec<ParameterGroupSpec>,
     #[serde(default)]
+    pub(crate) cluster_parameter_groups: Vec<ParameterGroupSpec>,
+    #[serde(default)]
     pub(crate) option_groups: Vec<OptionGroupSpec>,
     #[serde(default)]
     pub(crate) clusters: Vec<ClusterSpec>,
@@ -238,6 +240,7 @@ pub(crate) struct ClusterSpec {
     pub(crate) engine: String,
     pub(crate) engine_version: String,
     pub(crate) database_name: Option<String>,
+    pub(crate) parameter_group: Option<String>,
     pub(crate) kms_key: Option<String>,
     /// `none`, `sse-rds` or `sse-kms`; follows from `kms_key` unless given.
     pub(crate) encryption_type: Option<String>,
@@ -590,6 +593,25 @@ impl Spec {
                 return Err(problem(
                     "monitoring_role",
                     "monitoring needs a role".to_owned(),
+                ));
+            }
+        }
+        for cluster in &self.clusters {
+            let place = self.scope(cluster.account.as_ref(), cluster.region.as_ref());
+            if let Some(name) = &cluster.parameter_group
+                && !name.starts_with("default.")
+                && !self.cluster_parameter_groups.iter().any(|group| {
+                    group.name == *name
+                        && self.scope(group.account.as_ref(), group.region.as_ref()) == place
+                })
+            {
+                return Err((
+                    cluster.id.span(),
+                    format!("clusters.{}.parameter_group", cluster.id.get_ref()),
+                    format!(
+                        "there is no cluster parameter group {name} in {}",
+                        place.region
+                    ),
                 ));
             }
         }

@@ -8,6 +8,7 @@ import botocore
 from botocore.config import Config
 
 import operations
+import surroundings
 from checks import Checks, until
 from wire import Wire, problems_of
 
@@ -377,6 +378,6 @@ def signatures():
                ResourceName="arn:aws:rds:eu-central-1:111122223333:db:prod-two", Tags=[dict(Key="a b+c/ü", Value="=&?%20 ~*'()")])
 
 
-GROUPS = dict(reads=reads, paging=paging, waiters=waiters, migration=migration, neighbours=neighbours, signatures=signatures)
+GROUPS = dict(surroundings=lambda: surroundings.drive(checks, client, flawless, refused), reads=reads, paging=paging, waiters=waiters, migration=migration, neighbours=neighbours, signatures=signatures)
 GROUPS[sys.argv[1]]()
 checks.end()

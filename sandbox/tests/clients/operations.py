@@ -30,7 +30,11 @@ ARGUMENTS = {
 
 # What is offered once stays offered.
 FLOOR = {
-    "DescribeAccountAttributes", "DescribeDBClusterSnapshots", "DescribeDBClusters", "DescribeDBInstanceAutomatedBackups",
+    "DescribeAccountAttributes", "DescribeBlueGreenDeployments", "DescribeCertificates", "DescribeDBClusterParameterGroups",
+    "DescribeDBClusterParameters", "DescribeDBClusterSnapshotAttributes", "DescribeDBEngineVersions", "DescribeDBProxyTargetGroups",
+    "DescribeDBSnapshotAttributes", "DescribeEngineDefaultClusterParameters", "DescribeEngineDefaultParameters",
+    "DescribeEventCategories", "DescribeExportTasks", "DescribeSourceRegions", "DescribeValidDBInstanceModifications",
+    "DescribeDBClusterSnapshots", "DescribeDBClusters", "DescribeDBInstanceAutomatedBackups",
     "DescribeDBInstances", "DescribeDBParameterGroups", "DescribeDBParameters", "DescribeDBProxies", "DescribeDBProxyTargets",
     "DescribeDBSnapshots", "DescribeDBSubnetGroups", "DescribeEventSubscriptions", "DescribeEvents", "DescribeOptionGroups",
     "DescribeOrderableDBInstanceOptions", "DescribePendingMaintenanceActions", "ListTagsForResource",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use atrest_sandbox::engine::EngineMode;
+use atrest_sandbox::engine::{EngineMode, default_install_dir};
 use atrest_sandbox::{Sandbox, SandboxOptions, Scenario};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -65,6 +65,31 @@ impl Bench {
             Err(error) => panic!("{error:?}"),
         };
         Self::start(scenario, None).await
+    }
+
+    /// A sandbox with real servers, which must be installed, in `work_dir`.
+    pub(crate) async fn with_servers(text: &str, work_dir: std::path::PathBuf) -> Self {
+        let scenario = match Scenario::parse("test", text) {
+            Ok(scenario) => scenario,
+            Err(error) => panic!("{error:?}"),
+        };
+        let sandbox = Sandbox::start_paused(SandboxOptions {
+            scenario,
+            port: 0,
+            speed: 1.0,
+            engines: EngineMode::Required,
+            install_dir: default_install_dir().expect("a folder for servers"),
+            work_dir,
+            request_log: None,
+            seed: 42,
+        })
+        .await
+        .expect("the sandbox starts; sandbox/install-engines.sh mariadb1011 brings its server");
+        Self {
+            sandbox,
+            access_key: "AKIATEST",
+            region: "eu-central-1",
+        }
     }
 
     pub(crate) async fn start(scenario: Scenario, request_log: Option<std::path::PathBuf>) -> Self {

@@ -1,11 +1,18 @@
 //! The rules of the control plane over HTTP, on a clock that stands still until it is told to go on.
 #![expect(clippy::format_push_string, reason = "tests")]
 
+mod blue_green;
 mod client;
+mod group_writes;
+mod offers;
 mod protocol;
+mod proxies;
 mod rename;
 mod restore;
 mod rules;
+mod servers;
+mod sharing;
+mod subscriptions;
 
 use client::Bench;
 
