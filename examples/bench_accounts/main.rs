@@ -101,11 +101,19 @@ fn measure_all(
     )?;
     for way in Way::all() {
         if let Some(missing) = way.missing_program() {
-            writeln!(out, "{:<42} not run: {missing} is not installed", way.name())?;
+            writeln!(
+                out,
+                "{:<42} not run: {missing} is not installed",
+                way.name()
+            )?;
             continue;
         }
         // Quadratic in the number of accounts: once is enough to see it.
-        let runs = if way.is_slow() && accounts > 10_000 { 1 } else { runs };
+        let runs = if way.is_slow() && accounts > 10_000 {
+            1
+        } else {
+            runs
+        };
         let samples = (0..runs)
             .map(|_| way.run(pair))
             .collect::<anyhow::Result<Vec<Sample>>>()?;

@@ -47,7 +47,9 @@ impl Pair {
             .found()
             .into_iter()
             .find(|found| {
-                let family = version.rsplit_once('.').map_or(version, |(family, _)| family);
+                let family = version
+                    .rsplit_once('.')
+                    .map_or(version, |(family, _)| family);
                 found.starts_with(&format!("{engine} {family}"))
             })
             .unwrap_or_else(|| engine.to_owned());
@@ -141,7 +143,10 @@ fn script(accounts: usize, is_mariadb: bool, is_new: bool) -> String {
         if matches!(oddity, Some(20..)) {
             continue;
         }
-        let user = format!("app_{n:06}_{}", ["orders", "billing", "reports", "search"][n % 4]);
+        let user = format!(
+            "app_{n:06}_{}",
+            ["orders", "billing", "reports", "search"][n % 4]
+        );
         let host = ["%", "10.0.%", "10.1.2.%", "localhost"][n / 4 % 4];
         let salt = usize::from(matches!(oddity, Some(0..10)));
         let hash = hash(n + salt * 1_000_003);

@@ -214,6 +214,14 @@ fn failed(diff: &mut PairDiff, area: Area, reason: impl Into<String>) {
     });
 }
 
+/// Why servers of an engine are not asked.
+fn not_asked(engine: &str) -> String {
+    if engine.contains("postgres") {
+        return "roles of PostgreSQL are out of scope, since its snapshots and replicas are physical copies and carry them; rows are not read".to_owned();
+    }
+    format!("{engine} accounts and rows are not read")
+}
+
 /// Everything that is asked through MySQL.
 async fn servers(
     pair: &Pair<'_>,
@@ -224,10 +232,7 @@ async fn servers(
 ) {
     let areas = [Area::Account, Area::Configuration, Area::Data];
     let why_not = match (access, auth) {
-        _ if !pair.old.is_mysql_family() => Some(format!(
-            "{} accounts and rows are not read",
-            pair.old.engine()
-        )),
+        _ if !pair.old.is_mysql_family() => Some(not_asked(pair.old.engine())),
         (MysqlAccess::Off { reason }, _) => Some(reason.clone()),
         (MysqlAccess::Required, None) => Some("no MySQL login is given".to_owned()),
         (MysqlAccess::Required, Some(_)) => None,
@@ -296,7 +301,14 @@ async fn accounts(
             reason: String::new(),
             remedy: remedy.map(str::to_owned),
         };
-    let clone = "atrest accounts clone OLD NEW";
+    // Only shows what it would do; the old side's ways prevail with --sync alone.
+    let clone = format!(
+        "atrest accounts clone {} {} --region {}",
+        pair.old.identifier(),
+        pair.new.identifier(),
+        pair.new.region
+    );
+    let sync = format!("{clone} --sync");
     for setting in &found.settings {
         let value = |text: &Option<String>| text.clone().map(Value::from);
         diff.differences.push(drift(
@@ -311,7 +323,7 @@ async fn accounts(
             key.to_string(),
             Some(json!("exists")),
             None,
-            Some(clone),
+            Some(&clone),
         ));
     }
     for key in &found.extra {
@@ -330,8 +342,12 @@ async fn accounts(
                     (format!("{key} on {on}"), json!(missing), json!(extra))
                 }
             };
+            let remedy = match change {
+                AccountChange::Privileges { extra, .. } if extra.is_empty() => &clone,
+                AccountChange::Privileges { .. } | AccountChange::Attribute { .. } => &sync,
+            };
             diff.differences
-                .push(drift(path, Some(old), Some(new), Some(clone)));
+                .push(drift(path, Some(old), Some(new), Some(remedy)));
         }
     }
     for unread in &found.unread {

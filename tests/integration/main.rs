@@ -7,7 +7,9 @@
 )]
 
 mod accounts;
+mod accounts_cli;
 mod bad_input;
+mod fake;
 mod fence;
 mod harness;
 mod resume;

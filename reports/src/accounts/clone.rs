@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use atrest_model::account::{NotTransferable, StatementStep};
+use atrest_model::account::{NotTransferable, Scope, StatementStep};
 
 use super::diff::write_differences;
-use super::document::{AccountDifferences, AccountsCloneReport, CloneOutcome};
+use super::document::{AccountsCloneReport, CloneOutcome};
 use super::{listed, or_null, server};
 use crate::style::Style;
 use crate::text::{count, paragraph, printable};
@@ -28,12 +28,12 @@ pub(super) fn write(
     }
     match &report.outcome {
         None => {
-            write_left(&report.left, style, out)?;
+            write_left(report, style, out)?;
             total(report, style, out)
         }
         Some(outcome) => {
             write_outcome(outcome, style, out)?;
-            write_left(&report.left, style, out)?;
+            write_left(report, style, out)?;
             verdict(report, outcome, style, out)
         }
     }
@@ -125,16 +125,19 @@ fn write_not_transferable(
 }
 
 /// What differs and is not asked for.
-fn write_left(left: &AccountDifferences, style: Style, out: &mut dyn Write) -> io::Result<()> {
+fn write_left(report: &AccountsCloneReport, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let left = &report.left;
     if left.is_empty() {
         return Ok(());
     }
-    let line = paragraph(
-        "",
-        "differs and stays as it is (--sync changes accounts, --sync --drop-extra drops extra ones):",
-        2,
-        style.width,
-    );
+    let line = match report.scope {
+        Scope::Missing => {
+            "differs and stays as it is; --sync changes accounts, --sync --drop-extra drops extra ones:"
+        }
+        Scope::Sync => "differs and stays as it is; --drop-extra drops extra accounts:",
+        Scope::SyncAndDrop => "differs and stays as it is:",
+    };
+    let line = paragraph("", line, 2, style.width);
     writeln!(out, "{}", style.odd(&line))?;
     write_differences(left, style, out)
 }
