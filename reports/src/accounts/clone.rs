@@ -52,6 +52,7 @@ fn heading(step: StatementStep) -> &'static str {
         StatementStep::RestrictDatabase => "restrict databases",
         StatementStep::SetDefaultRole => "default roles",
         StatementStep::ExpirePassword => "expire passwords",
+        StatementStep::GrantSystemUser => "grant SYSTEM_USER, after everything else",
         StatementStep::DropAccount => "drop accounts",
     }
 }
