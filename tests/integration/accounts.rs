@@ -5,3 +5,4 @@ mod lab;
 mod refused;
 mod round_trip;
 mod sync;
+mod versions;

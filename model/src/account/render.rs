@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::diff::{Attribute, DiffOptions, Parts, joined, setting_differences};
 use super::grant::SYSTEM_USER;
 use super::grantor::Grantor;
-use super::name::AccountKey;
+use super::name::{AccountKey, Name};
 use super::privilege::Level;
 use super::reserved::{Reservation, reservation};
 use super::server::{ServerFlavor, ServerVersion};
@@ -220,6 +220,12 @@ impl<'a> Renderer<'a> {
     fn not_made(&self, key: &AccountKey, account: &Account) -> Option<String> {
         if self.options.is_master(key) {
             return Some("the master user is made by RDS".to_owned());
+        }
+        let characters = |name: &Name| String::from_utf8_lossy(name.as_bytes()).chars().count();
+        if characters(key.user()) > self.server().longest_user_name()
+            || characters(key.host()) > self.server().longest_host()
+        {
+            return Some("the name is longer than the new server allows".to_owned());
         }
         let missing = account
             .authentication

@@ -100,6 +100,34 @@ impl ServerVersion {
         }
     }
 
+    /// Whether an account may have two passwords (`RETAIN CURRENT PASSWORD`).
+    pub fn has_second_passwords(&self) -> bool {
+        self.is_mysql_from(8, 0, 14)
+    }
+
+    /// Whether there are roles.
+    pub fn has_roles(&self) -> bool {
+        self.is_mariadb() || self.is_mysql_from(8, 0, 0)
+    }
+
+    /// How many characters a user name may have (1470 beyond). MariaDB before 10.6 takes 80 and says so itself.
+    pub fn longest_user_name(&self) -> usize {
+        match self.flavor {
+            ServerFlavor::Mariadb => 128,
+            ServerFlavor::Mysql if self.is_mysql_from(5, 7, 8) => 32,
+            ServerFlavor::Mysql => 16,
+        }
+    }
+
+    /// How many characters the host of an account may have.
+    pub fn longest_host(&self) -> usize {
+        if self.is_mariadb() || self.is_mysql_from(8, 0, 17) {
+            255
+        } else {
+            60
+        }
+    }
+
     /// Whether the server speaks of `SOURCE` and `REPLICA` in its own statements: MySQL 8.0.22 introduced
     /// the words and 8.4 took the old ones away. MariaDB understands the old ones in every version.
     pub fn has_replica_statements(&self) -> bool {

@@ -206,6 +206,11 @@ impl<'a> Writer<'a> {
         self.masked.extend_from_slice(bytes);
     }
 
+    /// Bytes written so far.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
     /// Plain text: only ever words of SQL and numbers.
     pub(super) fn sql(&mut self, text: &str) {
         self.bytes(text.as_bytes());

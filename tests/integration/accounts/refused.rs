@@ -179,10 +179,8 @@ fn abort_stops_at_the_first_refusal_and_drop_account_takes_the_account_back() {
 #[test]
 fn a_dropped_column_or_routine_costs_its_own_grant_only() {
     block_on(async {
-        for kind in [&MYSQL57, &MARIADB1011, &MYSQL97] {
-            let Some(lab) = Lab::open(&[kind]).await else {
-                continue;
-            };
+        for kind in [&MYSQL57, &MARIADB1011] {
+            let lab = Lab::open(&[kind]).await.unwrap();
             let script = "CREATE USER app@'%' IDENTIFIED BY 'pw'; GRANT SELECT (id, secret), UPDATE (secret), INSERT ON shop.t TO app@'%';
                 GRANT EXECUTE ON PROCEDURE shop.p TO app@'%'; GRANT EXECUTE ON FUNCTION shop.p TO app@'%';";
             let (old, new) = pair(&lab, kind, script).await;

@@ -187,11 +187,6 @@ fn as_the_master_user_of_rds_accounts_of_mysql_5_7_make_the_round_trip() {
 }
 
 #[test]
-fn as_the_master_user_of_rds_accounts_of_mysql_9_7_make_the_round_trip() {
-    block_on(round_trip(&MYSQL97, &[], As::Master));
-}
-
-#[test]
 fn as_the_master_user_of_rds_accounts_of_mariadb_10_11_make_the_round_trip() {
     block_on(round_trip(&MARIADB1011, &[], As::Master));
 }

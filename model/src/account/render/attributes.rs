@@ -7,7 +7,7 @@ use super::super::name::AccountKey;
 use super::super::server::ServerVersion;
 use super::super::sql::{StatementStep, Writer};
 use super::super::types::{Account, Authentication, LockTime, PasswordLifetime, TlsRequirement};
-use super::{Renderer, Subject};
+use super::{IS_LOGIN, Renderer, Subject};
 
 impl Renderer<'_> {
     /// An account or role that is not there.
@@ -25,7 +25,7 @@ impl Renderer<'_> {
             let server = *self.server();
             // Of two passwords the older one comes first; the second statement puts the newer one before it.
             let first = match &account.retained {
-                Some(retained) if server.is_mysql_from(8, 0, 14) => account
+                Some(retained) if server.has_second_passwords() => account
                     .authentication
                     .iter()
                     .take(1)
@@ -48,7 +48,7 @@ impl Renderer<'_> {
 
     fn retain(&mut self, key: &AccountKey, account: &Account) {
         let server = *self.server();
-        if account.retained.is_some() && server.is_mysql_from(8, 0, 14) {
+        if account.retained.is_some() && server.has_second_passwords() {
             self.write(StatementStep::AlterAccount, key, "ALTER USER ", |w| {
                 w.account(key);
                 identified(w, &server, &account.authentication);
@@ -72,7 +72,7 @@ impl Renderer<'_> {
             (
                 Attribute::RetainedCredential,
                 account.retained.is_some(),
-                server.is_mysql_from(8, 0, 14),
+                server.has_second_passwords(),
             ),
             (
                 Attribute::Attribute,
@@ -165,7 +165,7 @@ impl Renderer<'_> {
         if account.tls != TlsRequirement::None
             || account.limits != super::super::types::Limits::default()
         {
-            self.grant_usage_clauses(key, account);
+            self.grant_usage_clauses(key, account, None);
         }
     }
 
@@ -177,7 +177,13 @@ impl Renderer<'_> {
         });
     }
 
-    fn grant_usage_clauses(&mut self, key: &AccountKey, account: &Account) {
+    /// MySQL 5.6 takes clauses in a `GRANT`; of an account that is there, which has `present`, only what differs.
+    fn grant_usage_clauses(
+        &mut self,
+        key: &AccountKey,
+        account: &Account,
+        present: Option<&Account>,
+    ) {
         let server = *self.server();
         self.write(
             StatementStep::AlterAccount,
@@ -185,8 +191,10 @@ impl Renderer<'_> {
             "GRANT USAGE ON *.* TO ",
             |w| {
                 w.account(key);
-                require(w, &account.tls);
-                limits(w, &server, account);
+                if present.is_none_or(|present| present.tls != account.tls) {
+                    require(w, &account.tls);
+                }
+                limits(w, &server, account, present);
             },
         );
     }
@@ -204,6 +212,13 @@ impl Renderer<'_> {
                 AccountChange::Privileges { .. } => None,
             })
             .collect();
+        if *key == self.target.read_as {
+            // A lock, an expired password or a demand for a certificate would end the run, and the next login.
+            for attribute in changed.into_iter().filter(|it| *it != Attribute::DefaultRoles) {
+                self.cannot(key, Subject::Attribute { attribute }, IS_LOGIN);
+            }
+            return;
+        }
         if changed.contains(&Attribute::NotModelled) {
             self.not_modelled(
                 key,
@@ -212,14 +227,11 @@ impl Renderer<'_> {
         }
         // Only setting a password takes expiry away.
         let unexpire = new.password.expired && !old.password.expired;
-        let password = [
-            Attribute::Plugin,
-            Attribute::Credential,
-            Attribute::RetainedCredential,
-        ]
-        .iter()
-        .any(|attribute| changed.contains(attribute))
-            || (unexpire && !is_master);
+        let password = changed.iter().any(|attribute| match attribute {
+            Attribute::Plugin | Attribute::Credential => true,
+            Attribute::RetainedCredential => self.server().has_second_passwords(),
+            _ => false,
+        }) || (unexpire && !is_master);
         let clauses_changed = changed.iter().any(|attribute| match attribute {
             Attribute::TlsRequirement
             | Attribute::MaxQueriesPerHour
@@ -264,7 +276,7 @@ impl Renderer<'_> {
         clauses_changed: bool,
     ) {
         let server = *self.server();
-        let dual = server.is_mysql_from(8, 0, 14);
+        let dual = server.has_second_passwords();
         if password {
             let first = match &old.retained {
                 Some(retained) if dual => old
@@ -291,10 +303,15 @@ impl Renderer<'_> {
                 });
             }
         } else if clauses_changed {
-            self.write(StatementStep::AlterAccount, key, "ALTER USER ", |w| {
-                w.account(key);
-                clauses(w, &server, old, Some(new));
-            });
+            let mut w = Writer::new(&server, "ALTER USER ");
+            w.account(key);
+            let start = w.len();
+            clauses(&mut w, &server, old, Some(new));
+            // Nothing is left when this version has none of the attributes that differ.
+            if w.len() > start {
+                self.statements
+                    .push(w.finish(StatementStep::AlterAccount, key));
+            }
         }
     }
 
@@ -337,8 +354,8 @@ impl Renderer<'_> {
                 ),
             }
         }
-        if clauses {
-            self.grant_usage_clauses(key, old);
+        if clauses && (old.tls != new.tls || old.limits != new.limits) {
+            self.grant_usage_clauses(key, old, Some(new));
         }
     }
 }
@@ -378,66 +395,86 @@ fn identified(w: &mut Writer<'_>, server: &ServerVersion, methods: &[Authenticat
     }
 }
 
-/// Everything after the credential. `present` is what an altered account has now.
+/// Everything after the credential; of an altered account, which has `present` now, only what differs.
 fn clauses(
     w: &mut Writer<'_>,
     server: &ServerVersion,
     account: &Account,
     present: Option<&Account>,
 ) {
-    require(w, &account.tls);
-    limits(w, server, account);
-    match account.password.lifetime {
-        PasswordLifetime::Default => w.sql(" PASSWORD EXPIRE DEFAULT"),
-        PasswordLifetime::Never => w.sql(" PASSWORD EXPIRE NEVER"),
-        PasswordLifetime::Days(days) => w.sql(&format!(" PASSWORD EXPIRE INTERVAL {days} DAY")),
+    fn differs<T: PartialEq>(
+        account: &Account,
+        present: Option<&Account>,
+        read: impl Fn(&Account) -> T,
+    ) -> bool {
+        present.is_none_or(|present| read(present) != read(account))
     }
-    w.sql(if account.locked {
-        " ACCOUNT LOCK"
-    } else {
-        " ACCOUNT UNLOCK"
-    });
-    if server.is_mysql_from(8, 0, 3) {
-        let number = |value: Option<u32>| value.map_or("DEFAULT".to_owned(), |n| n.to_string());
-        w.sql(&format!(
-            " PASSWORD HISTORY {}",
-            number(account.password.history)
-        ));
-        match account.password.reuse_interval {
-            None => w.sql(" PASSWORD REUSE INTERVAL DEFAULT"),
-            Some(days) => w.sql(&format!(" PASSWORD REUSE INTERVAL {days} DAY")),
+    if differs(account, present, |it| it.tls.clone()) {
+        require(w, &account.tls);
+    }
+    limits(w, server, account, present);
+    if differs(account, present, |it| it.password.lifetime) {
+        match account.password.lifetime {
+            PasswordLifetime::Default => w.sql(" PASSWORD EXPIRE DEFAULT"),
+            PasswordLifetime::Never => w.sql(" PASSWORD EXPIRE NEVER"),
+            PasswordLifetime::Days(days) => w.sql(&format!(" PASSWORD EXPIRE INTERVAL {days} DAY")),
         }
     }
-    if server.is_mysql_from(8, 0, 13) {
+    if differs(account, present, |it| it.locked) {
+        w.sql(if account.locked {
+            " ACCOUNT LOCK"
+        } else {
+            " ACCOUNT UNLOCK"
+        });
+    }
+    if server.is_mysql_from(8, 0, 3) {
+        if differs(account, present, |it| it.password.history) {
+            match account.password.history {
+                None => w.sql(" PASSWORD HISTORY DEFAULT"),
+                Some(count) => w.sql(&format!(" PASSWORD HISTORY {count}")),
+            }
+        }
+        if differs(account, present, |it| it.password.reuse_interval) {
+            match account.password.reuse_interval {
+                None => w.sql(" PASSWORD REUSE INTERVAL DEFAULT"),
+                Some(days) => w.sql(&format!(" PASSWORD REUSE INTERVAL {days} DAY")),
+            }
+        }
+    }
+    if server.is_mysql_from(8, 0, 13)
+        && differs(account, present, |it| it.password.require_current)
+    {
         w.sql(match account.password.require_current {
             None => " PASSWORD REQUIRE CURRENT DEFAULT",
             Some(true) => " PASSWORD REQUIRE CURRENT",
             Some(false) => " PASSWORD REQUIRE CURRENT OPTIONAL",
         });
     }
-    if server.is_mysql_from(8, 0, 19) {
-        match account.password.failed_login {
-            Some(failed) => {
-                w.sql(&format!(
-                    " FAILED_LOGIN_ATTEMPTS {} PASSWORD_LOCK_TIME ",
-                    failed.attempts
-                ));
-                match failed.lock_time {
-                    LockTime::Days(days) => w.sql(&days.to_string()),
-                    LockTime::Unbounded => w.sql("UNBOUNDED"),
-                }
-            }
-            None if present.is_some_and(|present| present.password.failed_login.is_some()) => {
-                w.sql(" FAILED_LOGIN_ATTEMPTS 0 PASSWORD_LOCK_TIME 0");
-            }
-            None => {}
-        }
+    if server.is_mysql_from(8, 0, 19) && differs(account, present, |it| it.password.failed_login) {
+        failed_login(w, account, present);
     }
     if server.is_mysql_from(8, 0, 21)
         && let Some(attribute) = attribute_patch(account, present)
     {
         w.sql(" ATTRIBUTE ");
         w.literal(attribute.to_string().as_bytes());
+    }
+}
+
+fn failed_login(w: &mut Writer<'_>, account: &Account, present: Option<&Account>) {
+    match account.password.failed_login {
+        Some(failed) => {
+            w.sql(&format!(
+                " FAILED_LOGIN_ATTEMPTS {} PASSWORD_LOCK_TIME ",
+                failed.attempts
+            ));
+            match failed.lock_time {
+                LockTime::Days(days) => w.sql(&days.to_string()),
+                LockTime::Unbounded => w.sql("UNBOUNDED"),
+            }
+        }
+        None if present.is_some() => w.sql(" FAILED_LOGIN_ATTEMPTS 0 PASSWORD_LOCK_TIME 0"),
+        None => {}
     }
 }
 
@@ -485,17 +522,42 @@ fn require(w: &mut Writer<'_>, tls: &TlsRequirement) {
     }
 }
 
-fn limits(w: &mut Writer<'_>, server: &ServerVersion, account: &Account) {
-    let limits = &account.limits;
-    w.sql(&format!(
-        " WITH MAX_QUERIES_PER_HOUR {} MAX_UPDATES_PER_HOUR {} MAX_CONNECTIONS_PER_HOUR {} MAX_USER_CONNECTIONS {}",
-        limits.queries_per_hour, limits.updates_per_hour, limits.connections_per_hour, limits.user_connections,
-    ));
-    if server.is_mariadb() {
+/// `WITH MAX_…`; of an altered account only the limits that differ.
+fn limits(
+    w: &mut Writer<'_>,
+    server: &ServerVersion,
+    account: &Account,
+    present: Option<&Account>,
+) {
+    let values = |account: &Account| {
+        let limits = &account.limits;
         let (seconds, micros) = (
             limits.statement_time_us / 1_000_000,
             limits.statement_time_us % 1_000_000,
         );
-        w.sql(&format!(" MAX_STATEMENT_TIME {seconds}.{micros:06}"));
+        [
+            ("MAX_QUERIES_PER_HOUR", limits.queries_per_hour.to_string()),
+            ("MAX_UPDATES_PER_HOUR", limits.updates_per_hour.to_string()),
+            (
+                "MAX_CONNECTIONS_PER_HOUR",
+                limits.connections_per_hour.to_string(),
+            ),
+            ("MAX_USER_CONNECTIONS", limits.user_connections.to_string()),
+            ("MAX_STATEMENT_TIME", format!("{seconds}.{micros:06}")),
+        ]
+    };
+    let there = present.map(values);
+    let mut before = " WITH ";
+    for (position, (name, value)) in values(account).into_iter().enumerate() {
+        let same = there
+            .as_ref()
+            .and_then(|there| there.get(position))
+            .is_some_and(|(_, there)| *there == value);
+        if same || (name == "MAX_STATEMENT_TIME" && !server.is_mariadb()) {
+            continue;
+        }
+        w.sql(before);
+        w.sql(&format!("{name} {value}"));
+        before = " ";
     }
 }

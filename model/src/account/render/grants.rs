@@ -418,7 +418,9 @@ impl Renderer<'_> {
                     .is_none_or(|grantor| grantor.role(role));
             if lacks(in_old, in_new) {
                 let grant = Grant::Role(role.clone(), in_old == Some(&true));
-                if !self.will_exist(role) {
+                if !self.server().has_roles() {
+                    self.cannot_all(key, grant.privileges(), "the new server has no roles");
+                } else if !self.will_exist(role) {
                     self.cannot_all(
                         key,
                         grant.privileges(),
@@ -515,6 +517,17 @@ impl Renderer<'_> {
         if !new.default_roles.is_empty() && !self.scope.alters() {
             return;
         }
+        let subject = Subject::Attribute {
+            attribute: super::Attribute::DefaultRoles,
+        };
+        if !self.server().has_roles() {
+            self.cannot(key, subject, "the new server has no roles");
+            return;
+        }
+        if *key == self.target.read_as && !new.default_roles.is_subset(&old.default_roles) {
+            self.cannot(key, subject, IS_LOGIN);
+            return;
+        }
         let (roles, gone): (Vec<_>, Vec<_>) = old
             .default_roles
             .iter()
@@ -522,9 +535,7 @@ impl Renderer<'_> {
         if !gone.is_empty() {
             self.cannot(
                 key,
-                Subject::Attribute {
-                    attribute: super::Attribute::DefaultRoles,
-                },
+                subject,
                 "the new server does not have every one of these roles",
             );
             // What is left of them may be what is there already.
