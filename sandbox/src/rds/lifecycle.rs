@@ -337,9 +337,26 @@ pub(crate) fn forget(moment: &mut Moment<'_>, keeps: bool) {
             });
         }
         // A deleted instance is dropped from the target groups of proxies.
+        let mut proxies = Vec::new();
         for proxy in &mut region.proxies {
-            proxy.targets.retain(|target| *target != instance.id);
-            proxy.registered.remove(&instance.id);
+            if proxy.targets.contains(&instance.id) {
+                proxy.targets.retain(|target| *target != instance.id);
+                proxy.registered.remove(&instance.id);
+                proxies.push(proxy.name.clone());
+            }
+        }
+        for proxy in proxies {
+            moment.world.event(
+                &scope,
+                now,
+                "db-proxy",
+                &proxy,
+                "configuration change",
+                format!(
+                    "RDS detected deletion of DB instance {} and automatically removed it from target group default of DB proxy {proxy}.",
+                    instance.id
+                ),
+            );
         }
     }
 }

@@ -23,6 +23,7 @@ mod offers;
 mod option_groups;
 mod page;
 mod parameter_groups;
+mod parameters;
 pub(crate) mod params;
 mod proxies;
 mod quotas;

@@ -189,6 +189,17 @@ async fn a_deleted_instance_leaves_its_target_group() {
         .ok("DescribeDBProxyTargets", &[("DBProxyName", "front")])
         .await;
     assert!(!none.has("RdsResourceId"), "{}", none.body);
+    let events = bench
+        .ok("DescribeEvents", &[("SourceType", "db-proxy")])
+        .await
+        .all("Message");
+    assert_eq!(
+        events,
+        [
+            "RDS created DB proxy front.",
+            "RDS detected deletion of DB instance ordinary and automatically removed it from target group default of DB proxy front."
+        ]
+    );
 }
 
 #[tokio::test]

@@ -185,7 +185,7 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
                 "db-proxy",
                 &made,
                 "creation",
-                format!("RDS created DB proxy {made}"),
+                format!("RDS created DB proxy {made}."),
             );
         }),
     );
@@ -217,7 +217,7 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
                 "db-proxy",
                 &gone,
                 "deletion",
-                format!("RDS deleted DB proxy {gone}"),
+                format!("RDS deleted DB proxy {gone}."),
             );
         }),
     );
