@@ -171,16 +171,8 @@ impl Grant {
                 .iter()
                 .map(|name| Self::Dynamic(vec![name.clone()], *option))
                 .collect(),
-            // The option without the thing itself cannot be given.
-            Self::Proxy(proxied, true) => vec![
-                Self::Proxy(proxied.clone(), false),
-                Self::Proxy(proxied.clone(), true),
-            ],
-            Self::Role(role, true) => vec![
-                Self::Role(role.clone(), false),
-                Self::Role(role.clone(), true),
-            ],
-            Self::Proxy(_, false) | Self::Role(_, false) => Vec::new(),
+            // Who may give one may give its option as well: the same right decides both.
+            Self::Proxy(..) | Self::Role(..) => Vec::new(),
         };
         if parts.len() > 1 { parts } else { Vec::new() }
     }

@@ -257,12 +257,13 @@ impl Renderer<'_> {
         if password || clauses_changed {
             self.unsupported_attributes(key, old);
         }
-        if self.is_old_mysql() {
-            self.alter_on_old_mysql(key, old, new, password, clauses_changed);
+        let is_set = if self.is_old_mysql() {
+            self.alter_on_old_mysql(key, old, new, password, clauses_changed)
         } else {
             self.alter_in_place(key, old, new, password, clauses_changed);
-        }
-        if old.password.expired && (password || !new.password.expired) {
+            password
+        };
+        if old.password.expired && (is_set || !new.password.expired) {
             self.expire(key, old);
         }
     }
@@ -315,6 +316,7 @@ impl Renderer<'_> {
         }
     }
 
+    /// Whether a password was set, which takes expiry away.
     fn alter_on_old_mysql(
         &mut self,
         key: &AccountKey,
@@ -322,7 +324,8 @@ impl Renderer<'_> {
         new: &Account,
         password: bool,
         clauses: bool,
-    ) {
+    ) -> bool {
+        let mut is_set = false;
         if password {
             match (old.authentication.first(), new.authentication.first()) {
                 (Some(method), Some(present)) if method.plugin == present.plugin => {
@@ -336,6 +339,7 @@ impl Renderer<'_> {
                         );
                     }
                     self.set_password(StatementStep::AlterAccount, key, method);
+                    is_set = true;
                     if other_format {
                         self.write(
                             StatementStep::AlterAccount,
@@ -345,18 +349,30 @@ impl Renderer<'_> {
                         );
                     }
                 }
-                _ => self.cannot(
-                    key,
-                    Subject::Attribute {
-                        attribute: Attribute::Plugin,
-                    },
-                    "this version cannot change the plugin of an account",
-                ),
+                _ => {
+                    // The hash belongs to its plugin, and only a new password takes expiry away.
+                    let stays = [
+                        (Attribute::Plugin, true),
+                        (Attribute::Credential, true),
+                        (
+                            Attribute::PasswordExpired,
+                            new.password.expired && !old.password.expired,
+                        ),
+                    ];
+                    for (attribute, _) in stays.into_iter().filter(|(_, stays)| *stays) {
+                        self.cannot(
+                            key,
+                            Subject::Attribute { attribute },
+                            "this version cannot change the plugin of an account",
+                        );
+                    }
+                }
             }
         }
         if clauses && (old.tls != new.tls || old.limits != new.limits) {
             self.grant_usage_clauses(key, old, Some(new));
         }
+        is_set
     }
 }
 
