@@ -37,25 +37,25 @@ CREATE USER 'later'@'%' IDENTIFIED BY 'pw-later';
 const STEERING: &str = "e\u{1b}[31mvil\u{202e}";
 
 fn scenario(engine: &str, version: &str) -> String {
-    let mut text =
-        "default_region = \"eu-central-1\"\ndefault_password = \"correct-horse-battery\"\n\
-        [[accounts]]\nid = \"111122223333\"\naccess_key_id = \"AKIATEST\"\n"
-            .to_owned();
-    for id in ["old-shop", "shop", "copy"] {
-        text.push_str(&format!(
+    let head = "default_region = \"eu-central-1\"\ndefault_password = \"correct-horse-battery\"\n\
+        [[accounts]]\nid = \"111122223333\"\naccess_key_id = \"AKIATEST\"\n";
+    let instance = |id: &str, managed: bool| {
+        format!(
             "[[instances]]\nid = \"{id}\"\nengine = \"{engine}\"\nengine_version = \"{version}\"\nbackup_retention = 7\n\
-             allocated_storage = 20\nmaster_username = \"admin\"\n"
-        ));
-        if id == "copy" {
-            text.push_str("managed_password = true\n");
-        }
-    }
-    text.push_str("[[instances]]\nid = \"shop-replica\"\nreplica_of = \"shop\"\n");
-    text.push_str(
-        "[[instances]]\nid = \"catalog\"\nengine = \"postgres\"\nengine_version = \"16.6\"\nallocated_storage = 20\n\
-         master_username = \"postgres\"\nserver = false\n",
-    );
-    text
+             allocated_storage = 20\nmaster_username = \"admin\"\nmanaged_password = {managed}\n"
+        )
+    };
+    let tail = "[[instances]]\nid = \"shop-replica\"\nreplica_of = \"shop\"\n\
+        [[instances]]\nid = \"catalog\"\nengine = \"postgres\"\nengine_version = \"16.6\"\nallocated_storage = 20\n\
+        master_username = \"postgres\"\nserver = false\n";
+    [
+        head,
+        &instance("old-shop", false),
+        &instance("shop", false),
+        &instance("copy", true),
+        tail,
+    ]
+    .concat()
 }
 
 /// A sandbox with an old, a new and an empty server, a replica and a PostgreSQL instance.
