@@ -273,6 +273,13 @@ fn shown(sandbox: &Sandbox) {
     let sync = accounts(sandbox, &["clone", "old-shop", "shop", "--sync"]).expect(0);
     assert!(sync.stdout.contains("REVOKE"), "{}", sync.stdout);
     assert_eq!(before, diff_json(sandbox, "old-shop", "shop", 11));
+    // The remedies of the pair diff are commands that work.
+    let pair = sandbox.run(&[&["diff", "old-shop=shop"], &REGION[..]].concat());
+    let remedy = "atrest accounts clone old-shop shop --region eu-central-1";
+    let pair = pair.expect(11).stdout;
+    for remedy in [format!("{remedy}\n"), format!("{remedy} --sync\n")] {
+        assert!(pair.contains(&remedy), "{remedy} is not in {pair}");
+    }
 }
 
 fn emitted(sandbox: &Sandbox) {
@@ -448,6 +455,12 @@ fn what_is_wrong_with_a_server_is_said_before_anything_is_sent() {
         with(&["export", "shop", "--secret-id", "x", "--user", "me"]),
         4,
         "GetSecretValue",
+    );
+    let pair = sandbox.run(&[&["diff", "catalog=catalog"], &REGION[..]].concat());
+    let pair = pair.expect(0).stdout;
+    assert!(
+        pair.contains("roles of PostgreSQL are out of scope"),
+        "{pair}"
     );
     let mut none = sandbox.command(&["accounts", "export", "shop", "--region", "eu-central-1"]);
     none.env_remove("ATREST_MYSQL_PASSWORD");
