@@ -12,7 +12,7 @@ use crate::mysql::{self, Connection, InvalidTarget, MysqlError, Target};
 
 pub use crate::mysql::Tls;
 
-/// Longest wait for the answer to any other statement.
+/// Longest wait for the answer to one statement.
 const STATEMENT: Duration = Duration::from_secs(60);
 /// Longest wait for a connection to stand.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -28,8 +28,8 @@ pub struct MysqlAuth {
     pub tls: Tls,
     /// Longest wait for a connection to stand, login included.
     pub connect_timeout: Duration,
-    /// Longest wait for the answer to one statement.
-    pub statement_timeout: Duration,
+    /// Longest wait for the answer to one statement; `None` means a minute, and what the comparison of rows sets itself.
+    pub statement_timeout: Option<Duration>,
 }
 
 impl MysqlAuth {
@@ -41,7 +41,7 @@ impl MysqlAuth {
             password,
             tls,
             connect_timeout: CONNECT,
-            statement_timeout: STATEMENT,
+            statement_timeout: None,
         }
     }
 }
@@ -181,7 +181,7 @@ impl Server {
         target.tls = auth.tls.clone();
         target.cleartext_password = matches!(auth.password, Password::IamToken { .. });
         target.connect_timeout = auth.connect_timeout;
-        target.statement_timeout = auth.statement_timeout;
+        target.statement_timeout = auth.statement_timeout.unwrap_or(STATEMENT);
         Ok(target)
     }
 
