@@ -12,7 +12,7 @@ use crate::mysql::{self, Connection, InvalidTarget, MysqlError, Target};
 
 pub use crate::mysql::Tls;
 
-/// Longest wait for the answer to any other statement.
+/// Longest wait for the answer to one statement.
 const STATEMENT: Duration = Duration::from_secs(60);
 /// Longest wait for a connection to stand.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ pub struct MysqlAuth {
     pub tls: Tls,
     /// Longest wait for a connection to stand, login included.
     pub connect_timeout: Duration,
-    /// Longest wait for the answer to one statement; `None` means a minute, and hours where rows are counted.
+    /// Longest wait for the answer to one statement; `None` means a minute, and what the comparison of rows sets itself.
     pub statement_timeout: Option<Duration>,
 }
 
@@ -151,13 +151,13 @@ impl Server {
                 explicit.or_else(|| self.master_username.clone()),
                 password.clone(),
             ),
-            Password::Secret { aws, id } => self.from_secret(aws, id, explicit).await?,
+            Password::Secret { aws, id } => self.read_secret(aws, id, explicit).await?,
             Password::MasterUserSecret { aws } => {
                 let id = self
                     .master_user_secret
                     .as_deref()
                     .ok_or_else(|| AccessError::NoMasterUserSecret(self.name.clone()))?;
-                self.from_secret(aws, id, explicit).await?
+                self.read_secret(aws, id, explicit).await?
             }
             Password::IamToken { aws } => {
                 let user = explicit.or_else(|| self.master_username.clone());
@@ -170,7 +170,7 @@ impl Server {
                     Tls::Verify { .. } | Tls::Off => &self.host,
                 };
                 let name = user.as_deref().unwrap_or_default();
-                let token = aws.rds_auth_token(region, host, self.port, name).await?;
+                let token = Box::pin(aws.rds_auth_token(region, host, self.port, name)).await?;
                 (user, token)
             }
         };
@@ -185,13 +185,13 @@ impl Server {
         Ok(target)
     }
 
-    async fn from_secret(
+    async fn read_secret(
         &self,
         aws: &Aws,
         id: &str,
         explicit: Option<String>,
     ) -> Result<(Option<String>, SecretString), AccessError> {
-        let secret = aws.database_secret(self.region.as_deref(), id).await?;
+        let secret = Box::pin(aws.database_secret(self.region.as_deref(), id)).await?;
         let user = match (explicit, secret.username) {
             // One user's password must not be sent as another's.
             (Some(user), Some(theirs)) if user != theirs => {
@@ -215,7 +215,8 @@ impl Server {
     ///
     /// Any error of [`Self::target`] and of [`mysql::connect`].
     pub async fn connect(&self, auth: &MysqlAuth) -> Result<Connection, AccessError> {
-        Ok(mysql::connect(&self.target(auth).await?).await?)
+        let target = Box::pin(self.target(auth)).await?;
+        Ok(Box::pin(mysql::connect(&target)).await?)
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) struct ConnectArgs {
     /// Longest wait for a connection to stand: 10s, 500ms
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub(crate) connect_timeout: Duration,
-    /// Longest wait for the answer to one statement; if not given 60s, and 4h where rows are counted
+    /// Longest wait for the answer to one statement; 60s if not given
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) statement_timeout: Option<Duration>,
 }

@@ -24,7 +24,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Fix(args) => fix::run(args, &output).await,
         Command::Status(args) => status::run(&args),
         Command::Diff(args) => diff::run(args).await,
-        Command::Accounts(args) => accounts::run(args).await,
+        Command::Accounts(args) => Box::pin(accounts::run(args)).await,
         Command::Demo(args) => demo::run(args, &output).await,
         Command::Sandbox(args) => sandbox::run(args).await,
         Command::Completions { shell } => completions::run(shell),

@@ -37,25 +37,25 @@ CREATE USER 'later'@'%' IDENTIFIED BY 'pw-later';
 const STEERING: &str = "e\u{1b}[31mvil\u{202e}";
 
 fn scenario(engine: &str, version: &str) -> String {
-    let mut text =
-        "default_region = \"eu-central-1\"\ndefault_password = \"correct-horse-battery\"\n\
-        [[accounts]]\nid = \"111122223333\"\naccess_key_id = \"AKIATEST\"\n"
-            .to_owned();
-    for id in ["old-shop", "shop", "copy"] {
-        text.push_str(&format!(
+    let head = "default_region = \"eu-central-1\"\ndefault_password = \"correct-horse-battery\"\n\
+        [[accounts]]\nid = \"111122223333\"\naccess_key_id = \"AKIATEST\"\n";
+    let instance = |id: &str, managed: bool| {
+        format!(
             "[[instances]]\nid = \"{id}\"\nengine = \"{engine}\"\nengine_version = \"{version}\"\nbackup_retention = 7\n\
-             allocated_storage = 20\nmaster_username = \"admin\"\n"
-        ));
-        if id == "copy" {
-            text.push_str("managed_password = true\n");
-        }
-    }
-    text.push_str("[[instances]]\nid = \"shop-replica\"\nreplica_of = \"shop\"\n");
-    text.push_str(
-        "[[instances]]\nid = \"catalog\"\nengine = \"postgres\"\nengine_version = \"16.6\"\nallocated_storage = 20\n\
-         master_username = \"postgres\"\nserver = false\n",
-    );
-    text
+             allocated_storage = 20\nmaster_username = \"admin\"\nmanaged_password = {managed}\n"
+        )
+    };
+    let tail = "[[instances]]\nid = \"shop-replica\"\nreplica_of = \"shop\"\n\
+        [[instances]]\nid = \"catalog\"\nengine = \"postgres\"\nengine_version = \"16.6\"\nallocated_storage = 20\n\
+        master_username = \"postgres\"\nserver = false\n";
+    [
+        head,
+        &instance("old-shop", false),
+        &instance("shop", false),
+        &instance("copy", true),
+        tail,
+    ]
+    .concat()
 }
 
 /// A sandbox with an old, a new and an empty server, a replica and a PostgreSQL instance.
@@ -273,6 +273,13 @@ fn shown(sandbox: &Sandbox) {
     let sync = accounts(sandbox, &["clone", "old-shop", "shop", "--sync"]).expect(0);
     assert!(sync.stdout.contains("REVOKE"), "{}", sync.stdout);
     assert_eq!(before, diff_json(sandbox, "old-shop", "shop", 11));
+    // The remedies of the pair diff are commands that work.
+    let pair = sandbox.run(&[&["diff", "old-shop=shop"], &REGION[..]].concat());
+    let remedy = "atrest accounts clone old-shop shop --region eu-central-1";
+    let pair = pair.expect(11).stdout;
+    for remedy in [format!("{remedy}\n"), format!("{remedy} --sync\n")] {
+        assert!(pair.contains(&remedy), "{remedy} is not in {pair}");
+    }
 }
 
 fn emitted(sandbox: &Sandbox) {
@@ -448,6 +455,12 @@ fn what_is_wrong_with_a_server_is_said_before_anything_is_sent() {
         with(&["export", "shop", "--secret-id", "x", "--user", "me"]),
         4,
         "GetSecretValue",
+    );
+    let pair = sandbox.run(&[&["diff", "catalog=catalog"], &REGION[..]].concat());
+    let pair = pair.expect(0).stdout;
+    assert!(
+        pair.contains("roles of PostgreSQL are out of scope"),
+        "{pair}"
     );
     let mut none = sandbox.command(&["accounts", "export", "shop", "--region", "eu-central-1"]);
     none.env_remove("ATREST_MYSQL_PASSWORD");

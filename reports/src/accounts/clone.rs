@@ -210,26 +210,29 @@ fn verdict(
     style: Style,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let mut line = if report.is_nothing() {
-        "nothing to do".to_owned()
-    } else {
-        format!(
-            "{} run, {} refused",
-            count(outcome.applied.len(), "statement", "statements"),
-            outcome.refused.len()
-        )
-    };
-    if !outcome.configured.is_empty() {
-        line.push_str(&format!(", set: {}", outcome.configured.join(", ")));
-    }
     let good = outcome.verified && outcome.refused.is_empty() && outcome.remaining.is_empty();
-    line.push_str(if !outcome.verified {
+    let end = if !outcome.verified {
         "; STOPPED: the same command again goes on"
+    } else if report.is_nothing() {
+        "nothing to do"
     } else if good {
         "; read back: as asked for"
     } else {
         "; read back: NOT as asked for"
-    });
+    };
+    let set = match outcome.configured.as_slice() {
+        [] => String::new(),
+        set => format!(", set: {}", set.join(", ")),
+    };
+    let mut line = if report.is_nothing() {
+        end.to_owned()
+    } else {
+        format!(
+            "{} run, {} refused{set}{end}",
+            count(outcome.applied.len(), "statement", "statements"),
+            outcome.refused.len()
+        )
+    };
     if !report.is_whole {
         line.push_str("; INCOMPLETE: not everything could be read");
     }

@@ -151,14 +151,15 @@ fn write_around(report: &AccountsDiffReport, style: Style, out: &mut dyn Write) 
 }
 
 fn sentence(not: &AccountsNotCompared) -> String {
-    let mut line = not.part.clone();
-    if let Some(account) = &not.account {
-        line.push_str(&format!(" of {account}"));
-    }
-    if let Some(of) = not.side {
-        line.push_str(&format!(" on the {} server", side(of)));
-    }
-    format!("{line}: {}", not.reason)
+    let of = match &not.account {
+        Some(account) => format!(" of {account}"),
+        None => String::new(),
+    };
+    let on = match not.side {
+        Some(of) => format!(" on the {} server", side(of)),
+        None => String::new(),
+    };
+    format!("{}{of}{on}: {}", not.part, not.reason)
 }
 
 fn side(side: Side) -> &'static str {

@@ -63,11 +63,15 @@ pub(super) fn write(export: &AccountsExport, style: Style, out: &mut dyn Write) 
     }
     let roles = accounts.values().filter(|account| account.is_role).count();
     let shown = accounts.len().saturating_sub(export.reserved.len());
-    let mut line = count(shown, "account", "accounts");
-    if roles > 0 {
-        line.push_str(&format!(", {} of them", count(roles, "role", "roles")));
-    }
-    line.push_str(&format!(", {} reserved", export.reserved.len()));
+    let roles = match roles {
+        0 => String::new(),
+        roles => format!(", {} of them", count(roles, "role", "roles")),
+    };
+    let mut line = format!(
+        "{}{roles}, {} reserved",
+        count(shown, "account", "accounts"),
+        export.reserved.len()
+    );
     if unread.is_empty() {
         writeln!(out, "{}", style.good(&line))
     } else {

@@ -12,7 +12,7 @@ use atrest_model::account::{
 };
 use atrest_reports::{
     ACCOUNTS_SCHEMA_VERSION, AccountDifferences, AccountStatement, AccountsCloneReport,
-    AccountsFormat, CloneOutcome, ConfigurationDifference, Output, RefusedStatement,
+    AccountsFormat, CloneOutcome, ConfigurationDifference, Output, RefusedStatement, Style,
     accounts_clone,
 };
 use atrest_scanner::access::AccessError;
@@ -271,12 +271,11 @@ impl Clone<'_> {
             return Ok(());
         }
         let mut bytes = Vec::new();
-        accounts_clone(
-            report,
-            AccountsFormat::Text,
-            &common::stderr_style(),
-            &mut bytes,
-        )?;
+        let style = Style {
+            width: terminal::stdout_width(),
+            ..common::stderr_style()
+        };
+        accounts_clone(report, AccountsFormat::Text, &style, &mut bytes)?;
         let mut stderr = std::io::stderr();
         stderr.write_all(&bytes)?;
         write!(
