@@ -84,7 +84,9 @@ impl Bench {
             seed: 42,
         })
         .await
-        .expect("the sandbox starts; sandbox/install-engines.sh mariadb1011 brings its server");
+        .expect(
+            "the sandbox starts; sandbox/install-engines.sh mariadb1011 mysql57 brings its servers",
+        );
         Self {
             sandbox,
             access_key: "AKIATEST",

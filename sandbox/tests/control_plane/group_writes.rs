@@ -319,6 +319,41 @@ async fn a_static_parameter_waits_for_a_reboot_through_later_dynamic_changes() {
     assert_eq!(apply_status(&bench, "replica").await, "pending-reboot");
 }
 
+/// §5: nothing but a reboot clears pending-reboot, whatever brought it about.
+#[tokio::test]
+async fn an_instance_that_waits_since_it_got_its_group_goes_on_waiting() {
+    let bench = Bench::with(NO_LAG).await;
+    bench
+        .ok(
+            "ModifyDBInstance",
+            &[
+                ("DBInstanceIdentifier", "ordinary"),
+                ("DBParameterGroupName", "static"),
+            ],
+        )
+        .await;
+    bench.pass(61).await;
+    assert_eq!(apply_status(&bench, "ordinary").await, "pending-reboot");
+    bench
+        .ok(
+            "ModifyDBParameterGroup",
+            &one("static", "long_query_time", "2", "immediate"),
+        )
+        .await;
+    assert_eq!(applied(&bench, "ordinary").await, "pending-reboot");
+    bench
+        .ok("RebootDBInstance", &[("DBInstanceIdentifier", "ordinary")])
+        .await;
+    bench.until("ordinary", "available").await;
+    bench
+        .ok(
+            "ModifyDBParameterGroup",
+            &one("static", "long_query_time", "3", "immediate"),
+        )
+        .await;
+    assert_eq!(applied(&bench, "ordinary").await, "in-sync");
+}
+
 #[tokio::test]
 async fn a_dynamic_parameter_may_wait_for_a_reboot_too() {
     let bench = Bench::with(NO_LAG).await;

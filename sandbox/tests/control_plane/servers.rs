@@ -1,5 +1,5 @@
 //! Calls that reach a real server: parameters, and a blue/green deployment from copy to switchover. A MariaDB
-//! 10.11 must be installed (`sandbox/install-engines.sh mariadb1011`).
+//! 10.11 and a MySQL 5.7 must be installed (`sandbox/install-engines.sh mariadb1011 mysql57`).
 
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, OptsBuilder};
@@ -23,12 +23,12 @@ alias = "alias/mine"
 
 [[parameter_groups]]
 name = "own"
-family = "mariadb10.11"
+family = "FAMILY"
 
 [[instances]]
 id = "shop"
-engine = "mariadb"
-engine_version = "10.11.9"
+engine = "ENGINE"
+engine_version = "VERSION"
 parameter_group = "own"
 master_password = "correct-horse"
 sql = """
@@ -36,7 +36,22 @@ CREATE DATABASE shop;
 CREATE TABLE shop.orders (id INT PRIMARY KEY);
 INSERT INTO shop.orders VALUES (1), (2);
 """
+
+[[instances]]
+id = "shop-r"
+replica_of = "shop"
 "#;
+
+const MARIADB: [&str; 3] = ["mariadb", "10.11.9", "mariadb10.11"];
+const MYSQL: [&str; 3] = ["mysql", "5.7.44", "mysql5.7"];
+
+async fn bench([engine, version, family]: [&str; 3], dir: &tempfile::TempDir) -> Bench {
+    let text = FLEET
+        .replace("ENGINE", engine)
+        .replace("VERSION", version)
+        .replace("FAMILY", family);
+    Bench::with_servers(&text, dir.path().join("work")).await
+}
 
 /// The master user at the endpoint that Describe shows.
 async fn connect(bench: &Bench, id: &str) -> Conn {
@@ -99,10 +114,9 @@ async fn deployment(bench: &Bench, id: &str, wanted: &str) {
     panic!("the deployment is never {wanted}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn green_follows_blue_and_has_everything_after_the_switchover() {
+async fn green_follows_blue_and_has_everything_after_the_switchover(kind: [&str; 3]) {
     let dir = tempfile::tempdir().expect("a folder");
-    let bench = Bench::with_servers(FLEET, dir.path().join("work")).await;
+    let bench = bench(kind, &dir).await;
     let source = "arn:aws:rds:eu-central-1:111122223333:db:shop";
     let made = bench
         .ok(
@@ -116,6 +130,14 @@ async fn green_follows_blue_and_has_everything_after_the_switchover() {
                 ),
                 (
                     "TargetResourceConfigurations.TargetResourceConfiguration.1.TargetKmsKeyId",
+                    "alias/mine",
+                ),
+                (
+                    "TargetResourceConfigurations.TargetResourceConfiguration.2.SourceArn",
+                    "arn:aws:rds:eu-central-1:111122223333:db:shop-r",
+                ),
+                (
+                    "TargetResourceConfigurations.TargetResourceConfiguration.2.TargetKmsKeyId",
                     "alias/mine",
                 ),
             ],
@@ -179,13 +201,21 @@ async fn green_follows_blue_and_has_everything_after_the_switchover() {
     let mut old = connect(&bench, "shop-old1").await;
     assert_eq!(code(&mut old, insert).await, 0);
     assert_eq!(number(&mut now, count).await, 5);
+    // Each replica follows its own source: five rows by the orders since, five by the one at the old source.
+    let sum = "SELECT CAST(SUM(id) AS UNSIGNED) FROM shop.orders";
+    becomes(&mut connect(&bench, "shop-r").await, sum, 1 + 2 + 3 + 4 + 5).await;
+    becomes(
+        &mut connect(&bench, "shop-r-old1").await,
+        sum,
+        1 + 2 + 3 + 4 + 100,
+    )
+    .await;
     bench.sandbox.shutdown().await.expect("stopped");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dynamic_parameters_reach_the_server_and_the_others_wait_for_a_reboot() {
+async fn dynamic_parameters_reach_the_server_and_the_others_wait_for_a_reboot(kind: [&str; 3]) {
     let dir = tempfile::tempdir().expect("a folder");
-    let bench = Bench::with_servers(FLEET, dir.path().join("work")).await;
+    let bench = bench(kind, &dir).await;
     let mut conn = connect(&bench, "shop").await;
     let set = async |name: &str, value: &str, method: &str| {
         bench
@@ -249,4 +279,25 @@ async fn dynamic_parameters_reach_the_server_and_the_others_wait_for_a_reboot() 
     set("sql_mode", "NO_SUCH_MODE", "immediate").await;
     assert_eq!(status().await, "failed-to-apply");
     bench.sandbox.shutdown().await.expect("stopped");
+}
+
+macro_rules! for_kinds {
+    ($($module:ident: $kind:ident;)*) => {$(
+        mod $module {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn green_follows_blue_and_has_everything_after_the_switchover() {
+                super::green_follows_blue_and_has_everything_after_the_switchover(super::$kind).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn dynamic_parameters_reach_the_server_and_the_others_wait_for_a_reboot() {
+                super::dynamic_parameters_reach_the_server_and_the_others_wait_for_a_reboot(super::$kind).await;
+            }
+        }
+    )*};
+}
+
+for_kinds! {
+    mariadb: MARIADB;
+    mysql: MYSQL;
 }
