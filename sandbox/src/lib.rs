@@ -17,6 +17,7 @@ mod log;
 mod rds;
 mod scenario;
 mod sts;
+mod watch;
 mod world;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -216,6 +217,12 @@ impl Sandbox {
             log,
         });
         let mut tasks = vec![tokio::spawn(accept(listener, service))];
+        if let Some(engines) = &engines {
+            tasks.push(tokio::spawn(watch::replicas(
+                Arc::clone(&core),
+                engines.clone(),
+            )));
+        }
         if let Some(rest) = clock.tick() {
             tasks.push(tokio::spawn(tick(Arc::clone(&core), rest)));
         }

@@ -90,6 +90,8 @@ pub(crate) struct World {
     pub(crate) accounts: Vec<Account>,
     pub(crate) regions: BTreeMap<Scope, Region>,
     pub(crate) engines: Option<Engines>,
+    /// Whether somebody asked for instances since the replicas were last asked how they are.
+    pub(crate) described: bool,
     /// Another number after everything that may have changed something.
     pub(crate) version: u64,
     /// How late the effects carried out so far were.
@@ -131,6 +133,7 @@ impl Core {
                 accounts: Vec::new(),
                 regions: BTreeMap::new(),
                 engines,
+                described: false,
                 version: 0,
                 lag: Lag::default(),
                 timelines: Vec::new(),

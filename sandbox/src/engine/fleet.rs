@@ -112,6 +112,7 @@ impl Fleet {
                         .map_or(2, usize::from)
                         .max(2),
                 ),
+                copies: Semaphore::new(2),
                 ports: Ports::default(),
             },
             // MySQL takes 32 characters.
@@ -231,6 +232,25 @@ impl Fleet {
             server::apply(&mut session, server.flavor(), &state.spec, &spec).await?;
             session.close().await;
         }
+        state.spec = spec;
+        Ok(())
+    }
+
+    pub(super) async fn set_master_password(
+        &self,
+        id: &ServerId,
+        password: String,
+    ) -> Result<(), EngineError> {
+        let server = self.server(id)?;
+        let mut state = server.state.lock().await;
+        state.running(id)?;
+        let spec = ServerSpec {
+            master_password: password,
+            ..state.spec.clone()
+        };
+        let mut session = server.session(&self.host).await?;
+        server::master_password(&mut session, server.flavor(), &spec).await?;
+        session.close().await;
         state.spec = spec;
         Ok(())
     }

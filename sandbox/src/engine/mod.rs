@@ -374,6 +374,18 @@ impl Engines {
         self.fleet.reconfigure(server, spec).await
     }
 
+    /// Gives the master user a new password; one that was dropped comes back with all it had. Replicas follow.
+    ///
+    /// # Errors
+    /// [`EngineError::NotRunning`], [`EngineError::Sql`] when the server refuses the password.
+    pub async fn set_master_password(
+        &self,
+        server: &ServerId,
+        password: String,
+    ) -> Result<(), EngineError> {
+        self.fleet.set_master_password(server, password).await
+    }
+
     /// Orderly stop and start; clients are cut, the endpoint stays.
     ///
     /// # Errors
@@ -476,6 +488,7 @@ fn _every_operation_is_send(
     is_send(engines.replication(server));
     is_send(engines.promote(server, spec.clone()));
     is_send(engines.reconfigure(server, spec));
+    is_send(engines.set_master_password(server, String::new()));
     is_send(engines.restart(server));
     is_send(engines.stop(server));
     is_send(engines.start(server));

@@ -52,7 +52,9 @@ impl Fleet {
         server: &Server,
         template: &template::Template,
     ) -> Result<(), EngineError> {
-        copy::data_folder(&template.data, &server.folder.data(), None).await?;
+        self.host
+            .copy(&template.data, &server.folder.data())
+            .await?;
         let mut state = server.state.lock().await;
         let launch = Launch {
             log_bin: state.spec.log_bin,
@@ -90,7 +92,7 @@ impl Fleet {
     }
 
     async fn start_on(&self, server: &Server, copy: &DataCopy) -> Result<(), EngineError> {
-        copy::data_folder(&copy.data, &server.folder.data(), None).await?;
+        self.host.copy(&copy.data, &server.folder.data()).await?;
         let mut state = server.state.lock().await;
         let state = &mut *state;
         // Transactions that were prepared when the source stood still are committed or not as its binary log says.
@@ -114,7 +116,7 @@ impl Fleet {
         if (&copy.spec.master_username, &copy.spec.master_password)
             != (&state.spec.master_username, &state.spec.master_password)
         {
-            server::master_password(&mut session, server.flavor(), &state.spec).await?;
+            server::unlogged_master_password(&mut session, server.flavor(), &state.spec).await?;
         }
         session.close().await;
         if log_bin != state.spec.log_bin {

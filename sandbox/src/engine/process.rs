@@ -468,3 +468,61 @@ pub(super) async fn reap(root: &Path) -> Result<bool, EngineError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process of ours that does nothing, with this on its command line.
+    fn idle(argument: &str) -> Child {
+        Command::new("sh")
+            .args(["-c", "read line", "sh", argument])
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+
+    fn record(root: &Path, pid: Option<i32>, started: Option<u64>) {
+        let data = root.join("data");
+        Record { pid, started, data }.write(root).unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_the_recorded_process_is_reaped() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        assert!(!reap(root).await.unwrap(), "nothing is recorded");
+        let ours = format!("--datadir={}", root.join("data").display());
+        let mut server = idle(&ours);
+        let pid = i32::try_from(server.id().unwrap()).unwrap();
+        let started = start_time(pid);
+        assert!(started.is_some());
+
+        // The id was given to another process since: it started at another moment.
+        record(root, Some(pid), started.map(|ticks| ticks + 1));
+        assert!(!reap(root).await.unwrap());
+        // It is the same process, and it has nothing to do with this folder.
+        let mut stranger = idle(&format!("{ours}-of-another"));
+        let other = i32::try_from(stranger.id().unwrap()).unwrap();
+        record(root, Some(other), start_time(other));
+        assert!(!reap(root).await.unwrap());
+        // A record from before the start tells no more than the folder.
+        record(root, Some(pid), None);
+        assert!(!reap(root).await.unwrap());
+        assert!(matches!(server.try_wait(), Ok(None)) && matches!(stranger.try_wait(), Ok(None)));
+
+        record(root, Some(pid), started);
+        assert!(reap(root).await.unwrap());
+        assert!(!server.wait().await.unwrap().success());
+        assert!(!reap(root).await.unwrap(), "it is gone");
+        assert!(matches!(stranger.try_wait(), Ok(None)));
+
+        // Killed between the decision to start and the record of the process: the folder finds it.
+        let mut unrecorded = idle(&ours);
+        record(root, None, None);
+        assert!(reap(root).await.unwrap());
+        assert!(!unrecorded.wait().await.unwrap().success());
+        assert!(matches!(stranger.try_wait(), Ok(None)));
+    }
+}

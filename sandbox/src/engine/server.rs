@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +13,7 @@ use super::install::{Flavor, Install};
 use super::options::{self, Start};
 use super::process::{Folder, Login, Process, StartError};
 use super::sql::{self, Session};
-use super::{BinlogPosition, EngineError, ServerId, ServerSpec, privileges};
+use super::{BinlogPosition, EngineError, ServerId, ServerSpec, copy, privileges};
 
 /// One server of a sandbox.
 pub(super) struct Server {
@@ -60,6 +61,8 @@ pub(super) struct Host {
     pub(super) admin_password: String,
     /// Starts at the same time: more only make each other slow.
     pub(super) starts: Semaphore,
+    /// Copies of data folders that no server waits for at the same time: the disk is one.
+    pub(super) copies: Semaphore,
     pub(super) ports: Ports,
 }
 
@@ -70,6 +73,19 @@ pub(super) struct Launch<'a> {
     pub(super) hold_replication: bool,
     /// The administrator's password, if not the sandbox's yet.
     pub(super) password: Option<&'a str>,
+}
+
+impl Host {
+    /// Copies a data folder that nobody writes to.
+    pub(super) async fn copy(&self, from: &Path, to: &Path) -> Result<(), EngineError> {
+        let _turn = self.copies.acquire().await.map_err(|error| {
+            EngineError::io(
+                "copying a data folder".to_owned(),
+                std::io::Error::other(error),
+            )
+        })?;
+        copy::data_folder(from, to, None).await
+    }
 }
 
 impl Server {
@@ -224,7 +240,7 @@ pub(super) async fn apply(
     }
     if (&old.master_username, &old.master_password) != (&new.master_username, &new.master_password)
     {
-        master_password(session, flavor, new).await?;
+        unlogged_master_password(session, flavor, new).await?;
     }
     Ok(())
 }
@@ -236,7 +252,6 @@ pub(super) async fn master_password(
     spec: &ServerSpec,
 ) -> Result<(), EngineError> {
     let name = sql::literal(&spec.master_username);
-    session.run("SET SESSION sql_log_bin = 0").await?;
     let there = !session
         .rows(&format!(
             "SELECT 1 FROM mysql.user WHERE user = {name} AND host = '%'"
@@ -256,6 +271,17 @@ pub(super) async fn master_password(
             .run_all(privileges::master_user(flavor, spec))
             .await?;
     }
+    Ok(())
+}
+
+/// The same on this server alone, and not on its replicas.
+pub(super) async fn unlogged_master_password(
+    session: &mut Session,
+    flavor: Flavor,
+    spec: &ServerSpec,
+) -> Result<(), EngineError> {
+    session.run("SET SESSION sql_log_bin = 0").await?;
+    master_password(session, flavor, spec).await?;
     session.run("SET SESSION sql_log_bin = 1").await
 }
 

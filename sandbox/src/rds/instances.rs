@@ -47,6 +47,7 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
         .map(|reference| parse_arn(&reference).map_or(reference, |arn| arn.name));
     let (now, limit, version) = (call.now, call.world.knobs.page_limit, call.world.version);
     let (scope, params) = (call.scope, call.params);
+    call.world.described = true;
     let region = call.region();
     let mut listing = Listing::current(region, version, now);
     let admitted = |position: &usize| {

@@ -94,9 +94,16 @@ pub(crate) async fn with(kind: Kind, case: impl AsyncFnOnce(Bed)) {
     let bed = Bed {
         engines: engines.clone(),
         kind,
+        work: dir.path().canonicalize().unwrap().join("work"),
     };
+    let work = bed.work.clone();
     case(bed).await;
     engines.shutdown().await.unwrap();
+    assert_eq!(
+        servers_in(&work),
+        Vec::<u32>::new(),
+        "shutdown ends every server"
+    );
     assert!(
         !dir.path().join("work").exists(),
         "shutdown leaves nothing behind"
@@ -111,6 +118,22 @@ pub(crate) fn install_dir() -> PathBuf {
 pub(crate) struct Bed {
     pub(crate) engines: Engines,
     pub(crate) kind: Kind,
+    pub(crate) work: PathBuf,
+}
+
+/// Process ids of the servers whose data is in this work folder.
+pub(crate) fn servers_in(work: &std::path::Path) -> Vec<u32> {
+    let wanted = format!("--datadir={}/", work.display());
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    processes
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+            String::from_utf8_lossy(&line)
+                .contains(&wanted)
+                .then_some(pid)
+        })
+        .collect()
 }
 
 pub(crate) const PASSWORD: &str = "correct-horse'battery\\staple";

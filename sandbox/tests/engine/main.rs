@@ -8,10 +8,18 @@
 )]
 
 mod bed;
+#[path = "../control_plane/client.rs"]
+#[allow(
+    dead_code,
+    clippy::format_push_string,
+    reason = "the control plane's own tests use the rest"
+)]
+mod client;
 mod clients;
 mod data;
 mod procedures;
 mod replicas;
+mod whole;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -19,7 +27,7 @@ use std::process::{Command, Stdio};
 use atrest_sandbox::engine::{EngineError, EngineMode, Engines};
 use tempfile::TempDir;
 
-use bed::{Bed, MARIADB1011, install_dir, with};
+use bed::{Bed, MARIADB1011, install_dir, servers_in, with};
 
 macro_rules! for_kinds {
     ($($group:ident::$case:ident: $($kind:ident)*;)*) => {$(
@@ -46,7 +54,7 @@ for_kinds! {
     replicas::binlog_retention_travels_with_a_snapshot_only: MARIADB1011 MYSQL57 MYSQL97 MYSQL56 MARIADB118;
     replicas::the_limited_downtime_path_works: MARIADB1011 MYSQL57 MYSQL97 MYSQL56 MARIADB118;
     procedures::every_procedure_works_for_the_master_user: MARIADB1011 MYSQL57 MYSQL97 MYSQL56 MARIADB118;
-    data::twelve_servers_start_and_stop_together: MARIADB1011 MYSQL57;
+    data::many_servers_start_and_stop_together: MARIADB1011 MYSQL57;
 }
 
 #[tokio::test]
@@ -107,6 +115,7 @@ async fn a_work_folder_may_be_deep() {
     let bed = Bed {
         engines: engines.clone(),
         kind: MARIADB1011,
+        work: work.clone(),
     };
     bed.create("deep").await;
     bed.client("deep").await;
@@ -155,6 +164,7 @@ async fn a_server_that_does_not_start_says_why() {
     let bed = Bed {
         engines: engines.clone(),
         kind: MARIADB1011,
+        work: dir.path().join("work"),
     };
     let error = engines.create(bed.spec()).await.unwrap_err();
     assert!(
@@ -175,19 +185,36 @@ async fn a_server_that_does_not_start_says_why() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_sandbox_leaves_its_servers_to_the_next() {
     if let Some(work) = std::env::var_os("ATREST_TEST_HOLD") {
-        let engines = Engines::open(EngineMode::Required, install_dir(), work.into())
+        let work = std::path::PathBuf::from(work);
+        let engines = Engines::open(EngineMode::Required, install_dir(), work.clone())
             .await
             .unwrap()
             .unwrap();
         let bed = Bed {
             engines,
             kind: MARIADB1011,
+            work,
         };
         bed.create("held").await;
+        bed.create("held-too").await;
         println!("\nholding");
         std::future::pending::<()>().await;
     }
-    with(MARIADB1011, async |_bed| {}).await;
+    with(MARIADB1011, async |bystander| {
+        bystander.create("bystander").await;
+        let before = servers_in(&bystander.work);
+        the_next_sandbox_ends_what_is_left().await;
+        assert_eq!(
+            servers_in(&bystander.work),
+            before,
+            "a living sandbox's server is nobody else's business"
+        );
+        bystander.client("bystander").await;
+    })
+    .await;
+}
+
+async fn the_next_sandbox_ends_what_is_left() {
     let dir = TempDir::new().unwrap();
     let work = dir.path().canonicalize().unwrap().join("work");
     let mut parent = Command::new(std::env::current_exe().unwrap())
@@ -208,22 +235,16 @@ async fn a_killed_sandbox_leaves_its_servers_to_the_next() {
     parent.wait().unwrap();
     assert!(said, "the other process made a server");
 
-    let servers = || {
-        let wanted = format!("--datadir={}", work.display());
-        let lines = std::fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(Result::ok)
-            .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-        lines
-            .filter(|line| String::from_utf8_lossy(line).contains(&wanted))
-            .count()
-    };
-    assert_eq!(servers(), 1, "its server outlived it");
+    assert_eq!(servers_in(&work).len(), 2, "its servers outlived it");
     let engines = Engines::open(EngineMode::Required, install_dir(), work.clone())
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(servers(), 0, "the next sandbox ends it");
+    assert_eq!(
+        servers_in(&work),
+        Vec::<u32>::new(),
+        "the next sandbox ends them"
+    );
     engines.shutdown().await.unwrap();
     assert!(!work.exists());
 }

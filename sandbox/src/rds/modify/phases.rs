@@ -391,22 +391,9 @@ fn set_password(moment: &mut crate::world::Moment<'_>, password: Password) {
     let Some((engines, server)) = moment.server() else {
         return;
     };
-    let Some(user) = moment
-        .instance()
-        .map(|instance| instance.master_username.clone())
-    else {
-        return;
-    };
-    let quote = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
-    // A master user that was dropped comes back with the new password.
-    let script = format!(
-        "CREATE USER IF NOT EXISTS {user}@'%' IDENTIFIED BY {word};\nALTER USER {user}@'%' IDENTIFIED BY {word};\n",
-        user = quote(&user),
-        word = quote(&password.0)
-    );
     moment.start(async move {
         engines
-            .run_sql(&server, &script)
+            .set_master_password(&server, password.0)
             .await
             .map(|()| JobOutput::Done)
     });
