@@ -8,6 +8,7 @@
 
 mod accounts;
 mod bad_input;
+mod data;
 mod fence;
 mod harness;
 mod resume;
