@@ -6,7 +6,7 @@ CARGO ?= cargo
 ENGINES := sandbox/install-engines.sh
 CLIENTS := sandbox/install-clients.sh
 
-.PHONY: demo test engines lint
+.PHONY: demo test engines lint bench-accounts
 demo: engines
 	$(CARGO) run --locked --quiet -- demo
 
@@ -26,3 +26,10 @@ test: lint
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
 	  then $(CARGO) nextest run --locked --workspace; \
 	  else echo "cargo-nextest is not installed: running cargo test" >&2; $(CARGO) test --locked --workspace; fi
+
+# Reads and compares the accounts of two servers, beside pt-show-grants and the mariadb client where these are installed
+# (apt-get install --no-install-recommends percona-toolkit mariadb-client-core).
+bench-accounts:
+	@$(ENGINES) mariadb1011 mysql57
+	$(CARGO) run --locked --quiet --release --example bench_accounts -- --engine mariadb $(ACCOUNTS)
+	$(CARGO) run --locked --quiet --release --example bench_accounts -- --engine mysql $(ACCOUNTS)

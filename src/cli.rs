@@ -248,6 +248,9 @@ pub(crate) struct DiffArgs {
     /// Compare rows too
     #[arg(long, value_name = "CHECK", default_value = "none", default_missing_value = "checksums", num_args = 0..=1)]
     pub(crate) data: DataCheckArg,
+    /// Keep how far the rows were compared in FILE, and go on from there if it exists
+    #[arg(long, value_name = "FILE")]
+    pub(crate) resume: Option<PathBuf>,
     /// Show drift only
     #[arg(long)]
     pub(crate) drift_only: bool,

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::access::{self, AccessError, MysqlAuth};
 use crate::error::AwsError;
-use crate::mysql::{self, Connection, DataProgress};
+use crate::mysql::{self, Connection, DataProgress, TableProgress};
 use crate::pair::{NameMap, SideView, attributes, settings};
 use crate::rds::Rds;
 
@@ -52,11 +52,11 @@ impl From<DataCheck> for DataRequest<'_> {
 
 /// Keeps the progress of data comparisons by pair.
 pub trait ProgressStore: Sync {
-    /// Where the comparison of a pair stopped; the default when it was never begun.
-    fn load(&self, pair: &str) -> DataProgress;
+    /// Where the comparison of a pair, with or without checksums, stopped; without tables when it was never begun.
+    fn load(&self, pair: &str, checksums: bool) -> DataProgress;
 
-    /// Takes the progress after a chunk. `false` stops the comparison.
-    fn keep(&self, pair: &str, progress: &DataProgress) -> bool;
+    /// Takes the progress of a table after a chunk. `false` stops the comparison.
+    fn keep(&self, pair: &str, table: &str, progress: &TableProgress) -> bool;
 }
 
 /// One pair of a [`ProgressStore`].
@@ -66,9 +66,9 @@ struct PairKeeper<'a> {
 }
 
 impl mysql::Keeper for PairKeeper<'_> {
-    fn keep(&self, progress: &DataProgress) -> bool {
+    fn keep(&self, table: &str, progress: &TableProgress) -> bool {
         self.store
-            .is_none_or(|store| store.keep(&self.pair, progress))
+            .is_none_or(|store| store.keep(&self.pair, table, progress))
     }
 }
 

@@ -4,14 +4,15 @@ use atrest_fixer::store::RunStore;
 use atrest_model::Tool;
 use atrest_model::diff::{DiffReport, PairDiff, SCHEMA_VERSION};
 use atrest_model::instance::DbInstance;
-use atrest_model::plan::{DataCheck, MysqlAccess};
+use atrest_model::plan::MysqlAccess;
 use atrest_reports::{DiffFormat, Output};
 use atrest_scanner::access::MysqlAuth;
 use atrest_scanner::aws::Aws;
-use atrest_scanner::compare::{self, Pair};
+use atrest_scanner::compare::{self, DataRequest, Pair, ProgressStore};
 use atrest_scanner::inventory::{self, Inventory};
 use atrest_scanner::pair::NameMap;
 
+use super::data_progress::ProgressFile;
 use super::{common, fix, login};
 use crate::cli::DiffArgs;
 use crate::exit::{Exit, ExpectedError};
@@ -27,7 +28,14 @@ pub(crate) async fn run(args: DiffArgs) -> anyhow::Result<Exit> {
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let aws = common::aws(&args.aws).await?;
-    let data = common::data_check(args.data);
+    let progress = match &args.resume {
+        Some(path) => Some(ProgressFile::open(path)?),
+        None => None,
+    };
+    let data = DataRequest {
+        check: common::data_check(args.data),
+        store: progress.as_ref().map(|file| file as &dyn ProgressStore),
+    };
     let report = match &args.run {
         Some(run) => of_run(run, &args, &aws, data).await?,
         None => of_pairs(&args, &aws, data).await?,
@@ -42,14 +50,24 @@ pub(crate) async fn run(args: DiffArgs) -> anyhow::Result<Exit> {
         atrest_reports::diff(&report, output.format, args.drift_only, &style, &mut bytes)?;
         common::deliver(output.path.as_deref(), &bytes)?;
     }
-    Ok(exit_of(&report))
+    let stopped = match progress {
+        None => false,
+        Some(file) => {
+            let stopped = file.is_stopped();
+            let unread = report.pairs.iter().any(|pair| pair.incomplete().is_some());
+            file.end(!unread)?;
+            stopped && unread
+        }
+    };
+    let exit = exit_of(&report);
+    Ok(exit.max(if stopped { Exit::Stopped } else { Exit::Ok }))
 }
 
 async fn of_run(
     run: &str,
     args: &DiffArgs,
     aws: &Aws,
-    data: DataCheck,
+    data: DataRequest<'_>,
 ) -> anyhow::Result<DiffReport> {
     let store =
         RunStore::open_to_read(&args.state.state_dir, run).map_err(|e| ExpectedError::store(&e))?;
@@ -72,8 +90,9 @@ pub(crate) async fn of_store(
     aws: &Aws,
     inventory: &Inventory,
     auth: Option<&MysqlAuth>,
-    data: DataCheck,
+    data: impl Into<DataRequest<'_>>,
 ) -> anyhow::Result<DiffReport> {
+    let data = data.into();
     let plan = store.plan();
     let by_id = |id: &str| {
         let mut all = inventory
@@ -121,7 +140,7 @@ pub(crate) async fn of_store(
     Ok(report(compared))
 }
 
-async fn of_pairs(args: &DiffArgs, aws: &Aws, data: DataCheck) -> anyhow::Result<DiffReport> {
+async fn of_pairs(args: &DiffArgs, aws: &Aws, data: DataRequest<'_>) -> anyhow::Result<DiffReport> {
     let mut names = Vec::new();
     for pair in &args.pairs {
         let Some((old, new)) = pair
@@ -202,7 +221,7 @@ async fn compared(
     pairs: &[Pair<'_>],
     auth: Option<&MysqlAuth>,
     access: &MysqlAccess,
-    data: DataCheck,
+    data: DataRequest<'_>,
 ) -> DiffReport {
     let mut compared = Vec::new();
     for pair in pairs {

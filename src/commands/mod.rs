@@ -3,6 +3,7 @@
 mod accounts;
 mod common;
 mod completions;
+mod data_progress;
 mod demo;
 mod diff;
 mod fix;

@@ -9,6 +9,7 @@
 mod accounts;
 mod accounts_cli;
 mod bad_input;
+mod data;
 mod fake;
 mod fence;
 mod harness;

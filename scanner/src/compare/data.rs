@@ -60,7 +60,7 @@ pub(super) async fn rows(
         ),
     };
     let progress = match request.store {
-        Some(store) => store.load(&keeper.pair),
+        Some(store) => store.load(&keeper.pair, checksums),
         None => DataProgress::default(),
     };
     match Box::pin(compare_data(&old, &new, &options, progress, &keeper)).await {
@@ -125,9 +125,9 @@ fn of_table(name: &str, table: &TableComparison, checksums: bool) -> Vec<Differe
     if whole && checksums && table.old.checksum != table.new.checksum {
         let sum = |sum: u128| Some(json!(format!("{sum:x}")));
         let reason = match (table.differences.len(), table.more) {
-            (0, 0) => "no unique key without NULLs tells which rows".to_owned(),
-            (_, 0) => String::new(),
-            (_, more) => format!("and at least {more} more ranges of rows than are named"),
+            (0, false) => "no unique key without NULLs tells which rows".to_owned(),
+            (_, false) => String::new(),
+            (_, true) => "there are more differing rows than are named".to_owned(),
         };
         differences.push(drift(
             format!("{name} checksum"),

@@ -167,8 +167,8 @@ pub struct TableComparison {
     pub new: Sums,
     /// Where they differ, the first of these ranges; empty for a table without a usable key.
     pub differences: Vec<DifferingRange>,
-    /// Further ranges that are not named.
-    pub more: u64,
+    /// Whether there are ranges beyond these.
+    pub more: bool,
     /// Why the comparison did not come to its end; the sums are then those of a part.
     pub not_compared: Option<String>,
 }
@@ -176,7 +176,7 @@ pub struct TableComparison {
 /// Compares what is in the schemas of users on two servers.
 ///
 /// `progress` is where an earlier comparison of the same pair stopped, or the default. It ends with the same result as
-/// one that was never stopped. `keeper` is given the progress after every chunk.
+/// one that was never stopped. `keeper` is given the progress of a table after every chunk.
 ///
 /// # Errors
 ///
@@ -225,7 +225,7 @@ pub async fn compare_data(
         guard: Guard::new(old, new, options),
         keeper,
         queue: Mutex::new(queue),
-        progress: Mutex::new(progress),
+        progress,
         stopped: Mutex::new(false),
     };
     let workers = (0..options.tables_at_once.max(1)).map(|_| Box::pin(work.run()));
@@ -283,7 +283,7 @@ struct Work<'a> {
     guard: Guard<'a>,
     keeper: &'a dyn Keeper,
     queue: Mutex<Vec<(&'a TableName, &'a Table, &'a Table)>>,
-    progress: Mutex<DataProgress>,
+    progress: DataProgress,
     stopped: Mutex<bool>,
 }
 
@@ -314,7 +314,7 @@ impl Work<'_> {
     ) -> TableComparison {
         let plan = Plan::new(name, old, new, self.options.checksums);
         let definition = plan.definition();
-        let kept = lock(&self.progress).tables.get(plan.name()).cloned();
+        let kept = self.progress.tables.get(plan.name()).cloned();
         let mut progress = kept
             .filter(|kept| kept.definition == definition)
             .unwrap_or_else(|| TableProgress {
@@ -329,7 +329,7 @@ impl Work<'_> {
         let ended = if *lock(&self.stopped) && !progress.done {
             Err(Stopped::Everything)
         } else {
-            let save = |table: &TableProgress| self.save(plan.name(), table);
+            let save = |table: &TableProgress| self.keeper.keep(plan.name(), table);
             Box::pin(walk.run(sides, &mut progress, save)).await
         };
         TableComparison {
@@ -349,11 +349,6 @@ impl Work<'_> {
         }
     }
 
-    fn save(&self, name: &str, table: &TableProgress) -> bool {
-        let mut progress = lock(&self.progress);
-        progress.tables.insert(name.to_owned(), table.clone());
-        self.keeper.keep(&progress)
-    }
 }
 
 /// A panic of another holder leaves nothing half done.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::key::{Key, KeyValue};
 use super::progress::{DifferingRange, TableProgress};
 use super::session::{Failure, Session};
-use super::walk::{Plan, Sides, Stretch, key_of};
+use super::walk::{Plan, Sides, Stretch, from_hex, key_of, to_hex};
 use super::DataOptions;
 
 /// Most rows of a side that are looked at one by one.
@@ -24,8 +24,8 @@ pub(super) async fn note(
         return Ok(());
     };
     let room = options.ranges.saturating_sub(progress.differences.len());
-    if room == 0 {
-        progress.more += 1;
+    if room == 0 && progress.open.is_none() {
+        progress.more = true;
         return Ok(());
     }
     let queries = (
@@ -41,15 +41,48 @@ pub(super) async fn note(
         (Ok(old), Ok(new)) if old.len().max(new.len()) <= MOST => (old, new),
         // That the chunk differs is known; where in it is not.
         (Ok(_) | Err(Failure::Deadline(_)), Ok(_) | Err(Failure::Deadline(_))) => {
-            progress.more += 1;
+            progress.more = true;
+            progress.open = None;
             return Ok(());
         }
         (Err(failure), _) | (_, Err(failure)) => return Err(failure),
     };
-    let found = ranges(key, &old, &new);
-    progress.more += found.len().saturating_sub(room) as u64;
-    progress.differences.extend(found.into_iter().take(room));
+    enter(key, ranges(&old, &new), room, progress);
     Ok(())
+}
+
+/// Adds what was found to the progress. Where chunks end must not show: a range that reaches the end of one chunk goes on
+/// with one at the beginning of the next.
+fn enter(key: &Key, mut found: Ranges<'_>, room: usize, progress: &mut TableProgress) {
+    let before = progress.open.take();
+    let reaches_end = found.close();
+    let mut ranges = found.done.into_iter();
+    let mut last = None;
+    if let Some(first) = before
+        && found.from_start
+        && let Some(whole) = progress.differences.last_mut()
+        && let Some(range) = ranges.next()
+    {
+        whole.only_old += range.only_old;
+        whole.only_new += range.only_new;
+        whole.changed += range.changed;
+        whole.rows = key.shown(&from_hex(&first), range.last);
+        last = Some(first);
+    }
+    for (at, range) in ranges.enumerate() {
+        if at >= room {
+            progress.more = true;
+            return;
+        }
+        last = Some(to_hex(range.first));
+        progress.differences.push(DifferingRange {
+            rows: key.shown(range.first, range.last),
+            only_old: range.only_old,
+            only_new: range.only_new,
+            changed: range.changed,
+        });
+    }
+    progress.open = last.filter(|_| reaches_end);
 }
 
 /// A row: its key and its checksum.
@@ -80,14 +113,10 @@ async fn rows(
 }
 
 /// Both sides are in the order of the key, which only the server can compare: they are merged by looking keys up.
-fn ranges(key: &Key, old: &[Row], new: &[Row]) -> Vec<DifferingRange> {
+fn ranges<'a>(old: &'a [Row], new: &'a [Row]) -> Ranges<'a> {
     let in_new: HashMap<&KeyValue, &Vec<u8>> = new.iter().map(|(key, sum)| (key, sum)).collect();
     let in_old: HashSet<&KeyValue> = old.iter().map(|(key, _)| key).collect();
-    let mut ranges = Ranges {
-        key,
-        done: Vec::new(),
-        open: None,
-    };
+    let mut ranges = Ranges::default();
     let mut new = new.iter().peekable();
     for (value, sum) in old {
         let Some(&theirs) = in_new.get(value) else {
@@ -102,7 +131,7 @@ fn ranges(key: &Key, old: &[Row], new: &[Row]) -> Vec<DifferingRange> {
         }
         let _this = new.next();
         if sum == theirs {
-            ranges.close();
+            ranges.equal();
         } else {
             ranges.add(value, |range| &mut range.changed);
         }
@@ -110,36 +139,52 @@ fn ranges(key: &Key, old: &[Row], new: &[Row]) -> Vec<DifferingRange> {
     for (extra, _) in new.filter(|(extra, _)| !in_old.contains(extra)) {
         ranges.add(extra, |range| &mut range.only_new);
     }
-    ranges.close();
-    ranges.done
+    ranges
 }
 
+/// Neighbouring rows that differ.
+struct Found<'a> {
+    first: &'a KeyValue,
+    last: &'a KeyValue,
+    only_old: u64,
+    only_new: u64,
+    changed: u64,
+}
+
+#[derive(Default)]
 struct Ranges<'a> {
-    key: &'a Key,
-    done: Vec<DifferingRange>,
-    /// First and last key of the range that is being made.
-    open: Option<(&'a KeyValue, &'a KeyValue, DifferingRange)>,
+    done: Vec<Found<'a>>,
+    open: Option<Found<'a>>,
+    /// Whether an equal row was seen.
+    past_equal: bool,
+    /// Whether the first row of all differs.
+    from_start: bool,
 }
 
 impl<'a> Ranges<'a> {
-    fn add(&mut self, value: &'a KeyValue, count: impl Fn(&mut DifferingRange) -> &mut u64) {
-        let (_, last, range) = self.open.get_or_insert_with(|| {
-            let range = DifferingRange {
-                rows: String::new(),
-                only_old: 0,
-                only_new: 0,
-                changed: 0,
-            };
-            (value, value, range)
+    fn add(&mut self, value: &'a KeyValue, count: impl for<'r> Fn(&'r mut Found<'a>) -> &'r mut u64) {
+        self.from_start |= !self.past_equal;
+        let range = self.open.get_or_insert(Found {
+            first: value,
+            last: value,
+            only_old: 0,
+            only_new: 0,
+            changed: 0,
         });
-        *last = value;
+        range.last = value;
         *count(range) += 1;
     }
 
-    fn close(&mut self) {
-        if let Some((first, last, mut range)) = self.open.take() {
-            range.rows = self.key.shown(first, last);
-            self.done.push(range);
-        }
+    fn equal(&mut self) {
+        self.past_equal = true;
+        self.close();
+    }
+
+    /// Ends the range that is being made, and tells whether there was one.
+    fn close(&mut self) -> bool {
+        let open = self.open.take();
+        let was_open = open.is_some();
+        self.done.extend(open);
+        was_open
     }
 }

@@ -30,8 +30,11 @@ pub struct TableProgress {
     pub new: Sums,
     /// Where the two differ, the first of them.
     pub differences: Vec<DifferingRange>,
-    /// Further ranges that were not looked into.
-    pub more: u64,
+    /// The first key of the last of these, in hexadecimal, when it reaches the end of its chunk: the next chunk may go on
+    /// with it.
+    pub open: Option<Vec<String>>,
+    /// Whether there are ranges beyond these.
+    pub more: bool,
 }
 
 /// Number of rows and the sum of their checksums.
@@ -80,8 +83,9 @@ mod decimal {
 
 /// What happens to the progress after every chunk.
 pub trait Keeper: Sync {
-    /// Takes the state after a chunk. `false` stops the comparison: tables that are not done are then not compared.
-    fn keep(&self, progress: &DataProgress) -> bool;
+    /// Takes the state of a table, named `` `schema`.`table` ``, after a chunk: the entry of [`DataProgress::tables`].
+    /// `false` stops the comparison: tables that are not done are then not compared.
+    fn keep(&self, table: &str, progress: &TableProgress) -> bool;
 }
 
 /// Keeps nothing.
@@ -89,7 +93,7 @@ pub trait Keeper: Sync {
 pub struct KeepNothing;
 
 impl Keeper for KeepNothing {
-    fn keep(&self, _progress: &DataProgress) -> bool {
+    fn keep(&self, _table: &str, _progress: &TableProgress) -> bool {
         true
     }
 }

@@ -150,13 +150,13 @@ impl Plan {
 }
 
 /// What a walk needs beside the servers.
-pub(super) struct Walk<'a> {
+pub(super) struct Walk<'a, 'g> {
     pub(super) plan: &'a Plan,
-    pub(super) guard: &'a Guard,
+    pub(super) guard: &'a Guard<'g>,
     pub(super) options: &'a DataOptions,
 }
 
-impl Walk<'_> {
+impl Walk<'_, '_> {
     /// Goes on from `progress` to the end of the table. `save` is called after every chunk and says whether to go on.
     pub(super) async fn run(
         &self,
@@ -255,6 +255,8 @@ impl Walk<'_> {
                     up_to: chunk.up_to.as_ref(),
                 };
                 detail::note(self.plan, self.options, sides, stretch, progress).await?;
+            } else if chunk.old.rows > 0 {
+                progress.open = None;
             }
             progress.old.add(chunk.old);
             progress.new.add(chunk.new);
@@ -296,8 +298,10 @@ impl Walk<'_> {
         };
         let (mut old, mut new) = self.sums(sides, stretch, limit).await?;
         // A table that differs in many places does not differ because something is on its way.
-        let known = progress.differences.len() as u64 + progress.more;
-        let again = if known < 10 { self.options.retries } else { 0 };
+        let again = match progress.differences.len() {
+            0..10 => self.options.retries,
+            10.. => 0,
+        };
         for _ in 0..again {
             if old == new {
                 break;
@@ -367,12 +371,12 @@ fn adapted(rows: u64, took: Duration, target: Duration) -> u64 {
     next.clamp(SMALLEST_CHUNK, LARGEST_CHUNK)
 }
 
-fn to_hex(key: &KeyValue) -> Vec<String> {
+pub(super) fn to_hex(key: &KeyValue) -> Vec<String> {
     let one = |value: &Vec<u8>| value.iter().map(|byte| format!("{byte:02x}")).collect();
     key.iter().map(one).collect()
 }
 
-fn from_hex(key: &[String]) -> KeyValue {
+pub(super) fn from_hex(key: &[String]) -> KeyValue {
     let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or_default();
     let byte = |pair: &[u8]| {
         let value = pair.iter().fold(0, |value, &byte| value << 4 | digit(byte));
