@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::around;
 use crate::fault::Fault;
 use crate::rds::catalog;
 use crate::rds::state::{Password, Quotas, Tag};
@@ -55,7 +56,16 @@ pub(crate) struct Spec {
     #[serde(default)]
     pub(crate) pending_maintenance: Vec<PendingMaintenanceSpec>,
     #[serde(default)]
-    pub(crate) faults: Vec<Fault>,
+    pub(crate) faults: Vec<Spanned<Fault>>,
+    #[serde(default)]
+    pub(crate) roles: Vec<around::RoleSpec>,
+    pub(crate) organization: Option<around::OrganizationSpec>,
+    #[serde(default)]
+    pub(crate) secrets: Vec<around::SecretSpec>,
+    #[serde(default)]
+    pub(crate) alarms: Vec<around::AlarmSpec>,
+    #[serde(default)]
+    pub(crate) metrics: Vec<around::MetricSpec>,
 }
 
 fn frankfurt() -> String {
@@ -87,6 +97,14 @@ pub(crate) struct AccountSpec {
     pub(crate) secret_access_key: Option<SpecPassword>,
     /// User name in the principal's ARN.
     pub(crate) user: Option<String>,
+    /// What the user may do: patterns of actions, such as `rds:Describe*`; everything unless given.
+    #[serde(default)]
+    pub(crate) allow: Vec<String>,
+    #[serde(default)]
+    pub(crate) deny: Vec<String>,
+    /// Opt-in regions that the account has enabled, beside those in which the scenario has something.
+    #[serde(default)]
+    pub(crate) opt_in: Vec<String>,
 }
 
 /// Knobs of the simulation; times in virtual seconds as `[least, most]`.
@@ -426,7 +444,7 @@ pub(crate) struct PendingMaintenanceSpec {
 }
 
 /// Where in the text, what, and what is wrong with it.
-type Problem = (Range<usize>, String, String);
+pub(super) type Problem = (Range<usize>, String, String);
 
 impl Spec {
     /// Account and region of a resource.
@@ -487,6 +505,7 @@ impl Spec {
                 "there is no account".to_owned(),
             ));
         }
+        self.check_around()?;
         let mut seen = std::collections::BTreeSet::new();
         for instance in &self.instances {
             let id = instance.id.get_ref();
