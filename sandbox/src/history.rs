@@ -41,10 +41,11 @@ impl History {
     pub(crate) fn remember(&mut self, scope: &Scope, region: &Region, now: Timestamp) {
         let Some(memory) = self.memory else { return };
         let views = self.views.entry(scope.clone()).or_default();
-        // One view per virtual second, the last.
-        if views
-            .back()
-            .is_some_and(|(at, _)| at.as_second() == now.as_second())
+        // One view per virtual second, the last; the first of all stays, for there is none before it.
+        if views.len() > 1
+            && views
+                .back()
+                .is_some_and(|(at, _)| at.as_second() == now.as_second())
         {
             views.pop_back();
         }
