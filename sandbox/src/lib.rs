@@ -240,8 +240,8 @@ impl Sandbox {
         let core = Core::new(
             Arc::clone(&clock),
             seed,
-            spec.knobs.settle(),
-            spec.quotas.settle(),
+            spec.knobs.get_ref().settle(),
+            spec.quotas.get_ref().settle(),
             engines.clone(),
         );
         {

@@ -5,6 +5,7 @@
 //! calls go wrong. Unknown keys are refused with their line.
 
 mod around;
+mod check;
 mod populate;
 mod servers;
 mod spec;
@@ -165,7 +166,7 @@ impl Scenario {
         Access {
             account: first.map(|account| account.id.clone()).unwrap_or_default(),
             access_key_id: first
-                .map(|account| account.access_key_id.clone())
+                .map(|account| account.access_key_id.get_ref().clone())
                 .unwrap_or_default(),
             secret_access_key: first
                 .and_then(|account| account.secret_access_key.as_ref())
@@ -307,6 +308,58 @@ mod tests {
             error.contains("line 11") && !error.contains("geheim"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_with_its_line_and_key() {
+        for (more, line, word) in [
+            ("[[keys]]\nalias = \"mine\"", 12, "keys.mine.alias"),
+            (
+                "[[keys]]\nalias = \"alias/x\"\nstate = \"Off\"",
+                12,
+                "keys.alias/x.state",
+            ),
+            (
+                "[[keys]]\nalias = \"alias/x\"\nregion = \"eu\"",
+                12,
+                "keys.alias/x.region",
+            ),
+            ("[knobs]\nrename_gap = [9, 3]", 11, "knobs.rename_gap"),
+            (
+                "[knobs]\npending_reboot_chance = 1.5",
+                11,
+                "knobs.pending_reboot_chance",
+            ),
+            ("[quotas]\ninstances = -1", 11, "quotas.instances"),
+            (
+                "[[accounts]]\nid = \"1\"\naccess_key_id = \"A\"",
+                13,
+                "accounts.1.id",
+            ),
+            (
+                "[[accounts]]\nid = \"111122223333\"\naccess_key_id = \"AKIATEST\"",
+                13,
+                "access_key_id",
+            ),
+            (
+                "[[snapshots]]\nid = \"s\"\ninstance = \"one\"\nregion = \"us-east-1\"",
+                12,
+                "snapshots.s",
+            ),
+            (
+                "[[roles]]\nname = \"r\"\naccount = \"2\"",
+                12,
+                "roles.r.account",
+            ),
+        ] {
+            let error = Scenario::parse("small", &format!("{SMALL}\n{more}\n"))
+                .expect_err("refused")
+                .to_string();
+            assert!(
+                error.contains(&format!("line {line}:")) && error.contains(word),
+                "{more}: {error}"
+            );
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl Spec {
         for account in &self.accounts {
             world.accounts.push(Account {
                 id: account.id.clone(),
-                access_key_id: account.access_key_id.clone(),
+                access_key_id: account.access_key_id.get_ref().clone(),
                 secret_access_key: account
                     .secret_access_key
                     .as_ref()
@@ -149,7 +149,7 @@ impl Spec {
                 kms::create(
                     world,
                     &scope,
-                    &key.alias,
+                    key.alias.get_ref(),
                     "CUSTOMER",
                     &key.state,
                     &key.description,

@@ -29,10 +29,10 @@ pub(crate) struct Spec {
     #[serde(default = "default_password")]
     pub(crate) default_password: SpecPassword,
     pub(crate) accounts: Vec<AccountSpec>,
-    #[serde(default)]
-    pub(crate) knobs: KnobsSpec,
-    #[serde(default)]
-    pub(crate) quotas: QuotasSpec,
+    #[serde(default = "unset")]
+    pub(crate) knobs: Spanned<KnobsSpec>,
+    #[serde(default = "unset")]
+    pub(crate) quotas: Spanned<QuotasSpec>,
     #[serde(default)]
     pub(crate) keys: Vec<KeySpec>,
     #[serde(default)]
@@ -68,6 +68,11 @@ pub(crate) struct Spec {
     pub(crate) metrics: Vec<around::MetricSpec>,
 }
 
+/// A table that is not in the file.
+fn unset<T: Default>() -> Spanned<T> {
+    Spanned::new(0..0, T::default())
+}
+
 fn frankfurt() -> String {
     "eu-central-1".to_owned()
 }
@@ -92,7 +97,7 @@ fn default_password() -> SpecPassword {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AccountSpec {
     pub(crate) id: String,
-    pub(crate) access_key_id: String,
+    pub(crate) access_key_id: Spanned<String>,
     /// Signatures are verified when this is given.
     pub(crate) secret_access_key: Option<SpecPassword>,
     /// User name in the principal's ARN.
@@ -170,7 +175,7 @@ impl QuotasSpec {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeySpec {
-    pub(crate) alias: String,
+    pub(crate) alias: Spanned<String>,
     pub(crate) account: Option<String>,
     pub(crate) region: Option<String>,
     #[serde(default)]
@@ -505,6 +510,7 @@ impl Spec {
                 "there is no account".to_owned(),
             ));
         }
+        self.check_frame()?;
         self.check_around()?;
         let mut seen = std::collections::BTreeSet::new();
         for instance in &self.instances {
@@ -603,7 +609,7 @@ impl Spec {
                 .flatten()
             {
                 if !key.starts_with("alias/aws/")
-                    && !self.keys.iter().any(|known| known.alias == *key)
+                    && !self.keys.iter().any(|known| known.alias.get_ref() == key)
                 {
                     return Err(problem("kms_key", format!("there is no key {key}")));
                 }
