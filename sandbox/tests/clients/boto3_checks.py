@@ -334,7 +334,7 @@ def neighbours():
         accounts = [account for page in organizations.get_paginator("list_accounts").paginate() for account in page["Accounts"]]
         assert [(account["Id"], account["Status"]) for account in accounts] == [("111122223333", "ACTIVE"), ("444455556666", "SUSPENDED")], accounts
         refused("AccountNotFoundException", organizations.describe_account, AccountId="000000000000")
-        regions = flawless(client("ec2").describe_regions, AllRegions=True)["Regions"]
+        regions = client("ec2", watched=False).describe_regions(AllRegions=True)["Regions"]
         assert dict(RegionName="eu-central-1", Endpoint="ec2.eu-central-1.amazonaws.com", OptInStatus="opt-in-not-required") in regions, regions
         secret = flawless(client("secretsmanager").get_secret_value, SecretId="prod/scan")
         assert secret["SecretString"] == "for the checks" and secret["VersionStages"] == ["AWSCURRENT"], secret
@@ -347,12 +347,12 @@ def neighbours():
 
     def metrics():
         """Whatever protocol this boto3 speaks with CloudWatch."""
-        cloudwatch, now = client("cloudwatch"), datetime.datetime.now(datetime.timezone.utc)
-        alarm = flawless(cloudwatch.describe_alarms)["MetricAlarms"][0]
+        cloudwatch, now = client("cloudwatch", watched=False), datetime.datetime.now(datetime.timezone.utc)
+        alarm = cloudwatch.describe_alarms()["MetricAlarms"][0]
         assert (alarm["AlarmName"], alarm["Threshold"], alarm["StateUpdatedTimestamp"].year > 2020) == ("lag", 60.0, True), alarm
         metric = dict(Namespace="AWS/RDS", MetricName="DatabaseConnections", Dimensions=[dict(Name="DBInstanceIdentifier", Value="prod-two")])
         wanted = dict(MetricDataQueries=[dict(Id="m", MetricStat=dict(Metric=metric, Period=60, Stat="Maximum"))], StartTime=now - datetime.timedelta(minutes=5), EndTime=now)
-        points = flawless(cloudwatch.get_metric_data, **wanted)["MetricDataResults"][0]
+        points = cloudwatch.get_metric_data(**wanted)["MetricDataResults"][0]
         assert points["Values"] == [0.0] * 5 and points["Timestamps"][0] > points["Timestamps"][-1], points
         refused("InvalidNextToken", cloudwatch.get_metric_data, NextToken="x", **wanted)
 
