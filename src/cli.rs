@@ -322,6 +322,9 @@ pub(crate) struct ServeArgs {
     /// Seed of everything that is left to chance
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Go on from the state in this file, if it exists, and save it there at the end; with --engines none
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
 }
 
 /// `250ms`, `10s`, `3m`, `2h`.

@@ -14,12 +14,31 @@ use jiff::{SignedDuration, Timestamp};
 pub(crate) struct Clock {
     start: Timestamp,
     mode: Mode,
+    /// The moment at which a call is being carried out: it lasts no time.
+    held: Mutex<Option<Timestamp>>,
 }
 
 #[derive(Debug)]
 enum Mode {
-    Running { since: Instant, speed: f64 },
-    Manual { elapsed: Mutex<Duration> },
+    Running {
+        since: Instant,
+        speed: f64,
+        /// Virtual time before `since`, of a sandbox that goes on from a saved state.
+        before: Duration,
+    },
+    Manual {
+        elapsed: Mutex<Duration>,
+    },
+}
+
+/// A clock held at a moment until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held<'a>(&'a Clock);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        *self.0.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 impl Clock {
@@ -30,7 +49,9 @@ impl Clock {
             mode: Mode::Running {
                 since: Instant::now(),
                 speed,
+                before: Duration::ZERO,
             },
+            held: Mutex::new(None),
         }
     }
 
@@ -41,6 +62,41 @@ impl Clock {
             mode: Mode::Manual {
                 elapsed: Mutex::new(Duration::ZERO),
             },
+            held: Mutex::new(None),
+        }
+    }
+
+    /// The same clock, started at `start` and now at `now`: it goes on from there.
+    pub(crate) fn resume(self, start: Timestamp, now: Timestamp) -> Self {
+        let passed = Duration::try_from(now.duration_since(start)).unwrap_or_default();
+        Self {
+            start,
+            mode: match self.mode {
+                Mode::Running { speed, .. } => Mode::Running {
+                    since: Instant::now(),
+                    speed,
+                    before: passed,
+                },
+                Mode::Manual { .. } => Mode::Manual {
+                    elapsed: Mutex::new(passed),
+                },
+            },
+            held: self.held,
+        }
+    }
+
+    /// Holds the clock at a moment, so that all that a call does happens at that one. Only whoever has the
+    /// world's lock does this.
+    pub(crate) fn hold(&self, at: Timestamp) -> Held<'_> {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+        Held(self)
+    }
+
+    /// Virtual seconds per real second; `None` for a clock that stands still.
+    pub(crate) fn speed(&self) -> Option<f64> {
+        match self.mode {
+            Mode::Running { speed, .. } => Some(speed),
+            Mode::Manual { .. } => None,
         }
     }
 
@@ -51,8 +107,15 @@ impl Clock {
 
     /// The virtual time.
     pub(crate) fn now(&self) -> Timestamp {
+        if let Some(at) = *self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+            return at;
+        }
         let elapsed = match &self.mode {
-            Mode::Running { since, speed } => since.elapsed().mul_f64(*speed),
+            Mode::Running {
+                since,
+                speed,
+                before,
+            } => before.saturating_add(since.elapsed().mul_f64(*speed)),
             Mode::Manual { elapsed } => *elapsed.lock().unwrap_or_else(PoisonError::into_inner),
         };
         after(self.start, elapsed)

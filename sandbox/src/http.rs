@@ -1,169 +1,186 @@
-//! HTTP in and out: finds out who calls which service, carries the call out, writes the log.
+//! HTTP in and out: finds out who calls, plays the faults, carries the call out, writes the log.
 
-use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::http::request::Parts;
-use hyper::{Request, Response, StatusCode};
-use serde_json::Value;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Notify;
 
 use crate::auth::Credential;
-use crate::fault::{Fault, FaultKind, Faults};
-use crate::log::{Entry, RequestLog, masked};
+use crate::fault::{CallFacts, FaultKind, Quota, Verdict};
+use crate::log::{Entry, RequestLog, shown};
+use crate::neighbours::{self, ec2, iam, organizations, secrets};
+use crate::rds::catalog::REGIONS;
 use crate::rds::error::ApiError;
-use crate::rds::params::Params;
-use crate::rds::state::Scope;
-use crate::rds::{self, Call, xml};
+use crate::rds::state::{Quotas, Scope};
+use crate::rds::{self, Call};
+use crate::saved::{Operation, StateFile};
+use crate::wire::{self, Answer, Received, Refusal, Service};
 use crate::world::{Account, Core, World};
-use crate::{account, kms, sts};
+use crate::{account, admin, kms, sts};
+
+/// A request body is at most this long; RDS's own are far shorter.
+const BODY_LIMIT: usize = 1024 * 1024;
+/// A request's head and body each arrive within this time.
+const READ_LIMIT: Duration = Duration::from_secs(30);
 
 /// What every connection shares.
 #[derive(Debug)]
-pub(crate) struct Service {
+pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
-    pub(crate) faults: Mutex<Faults>,
-    pub(crate) log: Option<RequestLog>,
+    pub(crate) log: RequestLog,
+    /// Told when a freeze may be over.
+    pub(crate) thaw: Notify,
+    /// Where the state is kept, if it is.
+    pub(crate) state: Option<StateFile>,
 }
 
-/// The connection is to be closed without an answer.
+/// The connection is to be reset without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is lost on purpose")]
 pub(crate) struct LostAnswer;
-
-/// Services of the sandbox, by signing name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Rds,
-    Sts,
-    Kms,
-    Account,
-}
-
-/// A call as read from the wire.
-struct Received {
-    kind: Kind,
-    action: String,
-    params: Params,
-    json: Value,
-}
-
-impl Received {
-    /// Whether it leaves everything as it is.
-    fn only_reads(&self) -> bool {
-        self.action.starts_with("Describe") || self.action.starts_with("List")
-    }
-}
 
 /// How a call ended.
 struct Ended {
     account: String,
     principal: String,
     region: String,
-    result: Result<String, ApiError>,
+    result: Result<Answer, ApiError>,
 }
 
-impl Service {
+impl Shared {
     /// Answers a request.
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, LostAnswer> {
         let (parts, body) = request.into_parts();
-        let body = match body.collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) => {
-                tracing::debug!(%error, "A request body broke off.");
-                return Err(LostAnswer);
-            }
+        let body = match read(body).await {
+            Ok(body) => body,
+            Err(Unread::Answer(status)) => return Ok(plain(status)),
+            Err(Unread::Gone) => return Err(LostAnswer),
         };
+        if parts.uri.path().starts_with(admin::PREFIX) {
+            return Ok(admin::answer(self, &parts, &body).await);
+        }
         let request_id = uuid::Uuid::new_v4().to_string();
-        let credential = parts
+        let authorization = parts
             .headers
             .get("authorization")
-            .and_then(|value| value.to_str().ok())
-            .and_then(Credential::from_header);
-        let received = receive(&parts, &body, credential.as_ref());
-        let fault = self
-            .faults
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .next(&received.action);
-        let ended = match fault.as_ref().and_then(refusal) {
-            Some(error) => Ended {
-                account: String::new(),
-                principal: String::new(),
-                region: credential
-                    .as_ref()
-                    .map(|credential| credential.region.clone())
-                    .unwrap_or_default(),
-                result: Err(error),
-            },
-            None => self.carry_out(&received, credential.as_ref(), &parts, &body, &request_id),
+            .map(|value| value.to_str().unwrap_or_default());
+        let credential = authorization.and_then(Credential::from_header);
+        let received = wire::receive(&parts, &body, credential.as_ref());
+        let caller = match (authorization, &credential) {
+            (None, _) => Err(received.refuse(&Refusal::Unsigned)),
+            (Some(_), None) => Err(received.refuse(&Refusal::MalformedSignature)),
+            (Some(_), Some(credential)) => {
+                authenticate(&self.core.look(), &received, credential, &parts, &body)
+            }
         };
-        let kind = fault.as_ref().map(|fault| fault.kind);
-        self.record(&received, &ended, kind, &request_id);
-        if kind == Some(FaultKind::LostAnswer) {
-            return Err(LostAnswer);
+        let region = credential.map_or_else(
+            || "us-east-1".to_owned(),
+            |credential| credential.region.clone(),
+        );
+        let verdict = self.judge(&received, caller.as_ref().ok(), &region).await;
+        if !verdict.delay.is_zero() {
+            tokio::time::sleep(verdict.delay).await;
         }
-        if kind == Some(FaultKind::Html) {
-            return Ok(respond(
-                503,
-                "text/html",
-                "<html><head><title>503 Service Unavailable</title></head><body>503</body></html>"
-                    .to_owned(),
-                &request_id,
-                None,
-            ));
+        let ended = self.carry_out(&received, caller, region, &verdict);
+        self.record(&received, &ended, &verdict, &request_id);
+        match verdict.ending.map(|fault| fault.kind) {
+            Some(FaultKind::LostAnswer | FaultKind::Reset) => Err(LostAnswer),
+            Some(FaultKind::Html) => Ok(html(&request_id)),
+            _ => Ok(wire::write(&received, ended.result, &request_id)),
         }
-        Ok(write(&received, ended.result, &request_id))
+    }
+
+    /// Waits while the call is frozen, then lets the faults have their say.
+    async fn judge(&self, received: &Received, caller: Option<&Account>, region: &str) -> Verdict {
+        let resources = received.resources();
+        let facts = CallFacts {
+            account: caller.map(|caller| caller.id.as_str()).unwrap_or_default(),
+            region,
+            service: received.service.name(),
+            action: &received.action,
+            resources: &resources,
+        };
+        loop {
+            let mut thawed = std::pin::pin!(self.thaw.notified());
+            // From here on no thaw is missed.
+            thawed.as_mut().enable();
+            {
+                let mut world = self.core.look();
+                let now = world.clock.now();
+                if !world.faults.freezes(&facts, now) {
+                    return world.faults.judge(&facts, now);
+                }
+            }
+            thawed.await;
+        }
     }
 
     fn carry_out(
         &self,
         received: &Received,
-        credential: Option<&Credential>,
-        parts: &Parts,
-        body: &[u8],
-        request_id: &str,
+        caller: Result<Account, ApiError>,
+        region: String,
+        verdict: &Verdict,
     ) -> Ended {
-        let region = credential.map_or_else(
-            || "us-east-1".to_owned(),
-            |credential| credential.region.clone(),
-        );
         let mut ended = Ended {
             account: String::new(),
             principal: String::new(),
             region,
-            result: Ok(String::new()),
+            result: Ok(Answer::Xml(None)),
         };
-        let mut world = if received.only_reads() {
-            self.core.look()
-        } else {
-            self.core.lock()
-        };
-        match authenticate(&world, credential, parts, body) {
+        let caller = match caller {
             Ok(caller) => {
                 ended.account.clone_from(&caller.id);
                 ended.principal.clone_from(&caller.principal);
-                ended.result = carry_out(&mut world, &caller, &ended.region, received, request_id);
-                // What the call set off at its own moment happens with it.
-                world.advance();
+                Ok(caller)
             }
-            Err(error) => ended.result = Err(error),
+            Err(error) => Err(error),
+        };
+        if let Some(error) = refusal(received, verdict) {
+            ended.result = Err(error);
+        } else {
+            ended.result = caller.and_then(|caller| {
+                if let Some(problem) = &received.problem {
+                    return Err(problem.clone());
+                }
+                let action = format!("{}:{}", received.service.policy_prefix(), received.action);
+                if !caller.permissions.allow(&action) {
+                    return Err(received.refuse(&Refusal::Denied {
+                        principal: caller.principal.clone(),
+                    }));
+                }
+                let mut world = if neighbours::only_reads(received) {
+                    self.core.look()
+                } else {
+                    self.core.lock()
+                };
+                let at = world.clock.now();
+                let done = Done {
+                    caller: &caller,
+                    region: &ended.region,
+                    received,
+                    limits: &verdict.limits,
+                };
+                let result = done.at(&mut world, at, verdict.stale);
+                for incident in &verdict.incidents {
+                    world.plan(incident.clone(), at, at);
+                }
+                world.advance();
+                result
+            });
         }
         ended
     }
 
-    fn record(
-        &self,
-        received: &Received,
-        ended: &Ended,
-        fault: Option<FaultKind>,
-        request_id: &str,
-    ) {
-        let Some(log) = &self.log else { return };
+    fn record(&self, received: &Received, ended: &Ended, verdict: &Verdict, request_id: &str) {
         let (status, code) = match &ended.result {
             Ok(_) => (200, ""),
             Err(error) => (error.status, error.code.as_str()),
@@ -173,265 +190,292 @@ impl Service {
             time,
             account: &ended.account,
             region: &ended.region,
-            service: received.kind.name(),
+            service: received.service.name(),
             principal: &ended.principal,
             action: &received.action,
-            params: if received.json.is_null() {
-                masked(&received.params)
-            } else {
-                received.json.clone()
-            },
+            params: shown(received),
             status,
             code,
-            fault: match fault {
-                Some(FaultKind::LostAnswer) => "lost-answer",
-                Some(FaultKind::Html) => "html",
-                Some(FaultKind::Throttle) => "throttle",
-                Some(FaultKind::Http500) => "http-500",
-                Some(FaultKind::Error) => "error",
-                None => "",
-            },
+            fault: &verdict.kinds.join(","),
             request_id,
         };
-        if let Err(error) = log.write(&entry) {
+        if let Err(error) = self.log.write(&entry) {
             tracing::error!(%error, "The request log could not be written.");
         }
     }
 }
 
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Rds => "rds",
-            Self::Sts => "sts",
-            Self::Kms => "kms",
-            Self::Account => "account",
-        }
-    }
+/// A call that is carried out, now or when a saved state is brought back.
+pub(crate) struct Done<'a> {
+    pub(crate) caller: &'a Account,
+    pub(crate) region: &'a str,
+    pub(crate) received: &'a Received,
+    pub(crate) limits: &'a [(Quota, Option<i64>)],
 }
 
-/// The error that a fault answers instead of doing anything.
-fn refusal(fault: &Fault) -> Option<ApiError> {
-    match fault.kind {
-        FaultKind::LostAnswer => None,
-        FaultKind::Error => {
-            let code = fault.code.as_deref().unwrap_or("InternalFailure");
-            Some(ApiError::new(
-                code,
-                fault
-                    .message
-                    .clone()
-                    .unwrap_or_else(|| format!("{code}, as the scenario wants it")),
-            ))
+impl Done<'_> {
+    /// Carries it out at a moment; a read may show the state of `stale` seconds before.
+    pub(crate) fn at(
+        &self,
+        world: &mut World,
+        at: jiff::Timestamp,
+        stale: Option<u64>,
+    ) -> Result<Answer, ApiError> {
+        let clock = Arc::clone(&world.clock);
+        let _held = clock.hold(at);
+        world.advance();
+        let scope = Scope {
+            account: self.caller.id.clone(),
+            region: self.region.to_owned(),
+        };
+        let reads = neighbours::only_reads(self.received);
+        if !reads && let Some(journal) = &mut world.journal {
+            journal.push(Operation::call(at, self));
         }
-        FaultKind::Throttle => Some(ApiError::new("Throttling", "Rate exceeded")),
-        FaultKind::Http500 => Some(ApiError::new(
-            "InternalFailure",
-            "An internal error occurred",
-        )),
-        FaultKind::Html => Some(ApiError::new("ServiceUnavailable", "503")),
-    }
-}
-
-fn receive(parts: &Parts, body: &[u8], credential: Option<&Credential>) -> Received {
-    let target = parts
-        .headers
-        .get("x-amz-target")
-        .and_then(|value| value.to_str().ok());
-    let signing_name = credential.map_or("rds", |credential| credential.service.as_str());
-    let json = || serde_json::from_slice(body).unwrap_or(Value::Object(serde_json::Map::new()));
-    match (signing_name, target) {
-        ("kms", target) => Received {
-            kind: Kind::Kms,
-            action: target
-                .and_then(|target| target.strip_prefix("TrentService."))
-                .unwrap_or_default()
-                .to_owned(),
-            params: Params::default(),
-            json: json(),
-        },
-        ("account", _) => Received {
-            kind: Kind::Account,
-            action: match parts.uri.path() {
-                "/listRegions" => "ListRegions".to_owned(),
-                other => other.trim_start_matches('/').to_owned(),
-            },
-            params: Params::default(),
-            json: json(),
-        },
-        (name, _) => {
-            // Old clients send the form as a query string.
-            let form = if body.is_empty() {
-                parts.uri.query().unwrap_or_default().as_bytes()
-            } else {
-                body
-            };
-            let params = Params::parse(form);
-            Received {
-                kind: if name == "sts" { Kind::Sts } else { Kind::Rds },
-                action: params.text("Action").unwrap_or_default(),
-                params,
-                json: Value::Null,
+        let past = stale.filter(|_| reads).and_then(|seconds| {
+            let then = crate::clock::plus(at, -i64::try_from(seconds).unwrap_or(0));
+            Some((then, world.history.at(&scope, then)?.clone()))
+        });
+        let result = if let Some((then, past)) = past {
+            let present = std::mem::replace(world.region_mut(&scope), past);
+            let result = carry_out(world, self, &scope, then);
+            *world.region_mut(&scope) = present;
+            result
+        } else {
+            let before = limit(world, &scope, self.limits);
+            let result = carry_out(world, self, &scope, at);
+            if let Some(quotas) = before {
+                world.region_mut(&scope).quotas = quotas;
             }
+            result
+        };
+        // What the call set off at its own moment happens with it.
+        world.advance();
+        if !reads {
+            world.watch(at);
+            world.remember(&scope, at);
         }
+        result
     }
 }
 
-fn authenticate(
-    world: &World,
-    credential: Option<&Credential>,
-    parts: &Parts,
-    body: &[u8],
-) -> Result<Account, ApiError> {
-    let credential = credential.ok_or_else(|| {
-        ApiError::new(
-            "MissingAuthenticationToken",
-            "Request is missing Authentication Token",
-        )
-    })?;
-    let caller = world
-        .accounts
-        .iter()
-        .find(|account| account.access_key_id == credential.access_key_id)
-        .ok_or_else(|| {
-            ApiError::new(
-                "InvalidClientTokenId",
-                "The security token included in the request is invalid.",
-            )
-        })?;
-    if let Some(secret) = &caller.secret_access_key {
-        credential.verify(&secret.0, parts, body)?;
+/// Lowers quotas for the length of a call and says what they were.
+fn limit(world: &mut World, scope: &Scope, limits: &[(Quota, Option<i64>)]) -> Option<Quotas> {
+    if limits.is_empty() {
+        return None;
     }
-    Ok(caller.clone())
+    let region = world.region_mut(scope);
+    let before = region.quotas.clone();
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    for (quota, max) in limits {
+        // Without a number: what is in use is all there is.
+        match quota {
+            Quota::DBInstances => {
+                region.quotas.instances = max.unwrap_or(count(region.instances.len()));
+            }
+            Quota::ManualSnapshots => {
+                let manual = region
+                    .snapshots
+                    .iter()
+                    .filter(|snapshot| snapshot.snapshot_type == "manual");
+                region.quotas.manual_snapshots = max.unwrap_or(count(manual.count()));
+            }
+            Quota::AllocatedStorage => {
+                let used = region
+                    .instances
+                    .iter()
+                    .map(|instance| instance.allocated_storage)
+                    .sum();
+                region.quotas.storage_gib = max.unwrap_or(used);
+            }
+            Quota::ReadReplicasPerMaster => region.quotas.replicas_per_source = max.unwrap_or(0),
+            Quota::DBInstanceRoles => region.quotas.roles_per_instance = max.unwrap_or(0),
+            Quota::SnapshotCopiesInFlight => region.quotas.copies_in_flight = max.unwrap_or(0),
+        }
+    }
+    Some(before)
 }
 
 fn carry_out(
     world: &mut World,
-    caller: &Account,
-    region: &str,
-    received: &Received,
-    request_id: &str,
-) -> Result<String, ApiError> {
-    let scope = Scope {
-        account: caller.id.clone(),
-        region: region.to_owned(),
-    };
-    match received.kind {
-        Kind::Rds => {
-            let now = world.clock.now();
-            let mut call = Call {
+    done: &Done<'_>,
+    scope: &Scope,
+    now: jiff::Timestamp,
+) -> Result<Answer, ApiError> {
+    let Done {
+        caller, received, ..
+    } = done;
+    let (action, json) = (received.action.as_str(), &received.json);
+    match received.service {
+        Service::Rds => rds::dispatch(
+            action,
+            &mut Call {
                 world,
-                scope: &scope,
+                scope,
                 params: &received.params,
                 now,
-            };
-            let result = rds::dispatch(&received.action, &mut call)?;
-            Ok(xml::envelope(
-                &received.action,
-                rds::XMLNS,
-                result.as_deref(),
-                request_id,
-            ))
+            },
+        )
+        .map(Answer::Xml),
+        Service::Sts => sts::dispatch(world, caller, action, &received.params)
+            .map(|inside| Answer::Xml(Some(inside))),
+        Service::Iam => iam::dispatch(world, caller, action, &received.params)
+            .map(|inside| Answer::Xml(Some(inside))),
+        Service::Ec2 => ec2::dispatch(world, scope, action, &received.params)
+            .map(|inside| Answer::Xml(Some(inside))),
+        Service::Kms => kms::dispatch(world, scope, action, json).map(Answer::Json),
+        Service::Account => account::dispatch(world, scope, action, json).map(Answer::Json),
+        Service::Organizations => {
+            organizations::dispatch(world, scope, action, json).map(Answer::Json)
         }
-        Kind::Sts => {
-            let result = sts::dispatch(world, caller, &received.action, &received.params)?;
-            Ok(xml::envelope(
-                &received.action,
-                sts::XMLNS,
-                Some(&result),
-                request_id,
-            ))
-        }
-        Kind::Kms => kms::dispatch(world, &scope, &received.action, &received.json)
-            .map(|answer| answer.to_string()),
-        Kind::Account if received.action == "ListRegions" => {
-            let used: Vec<String> = world
-                .regions
-                .keys()
-                .filter(|scope| scope.account == caller.id)
-                .map(|scope| scope.region.clone())
-                .collect();
-            account::list_regions(&received.json, &used).map(|answer| answer.to_string())
-        }
-        Kind::Account => Err(ApiError::new(
-            "UnknownOperationException",
-            format!("Unknown operation: {}", received.action),
-        )),
+        Service::SecretsManager => secrets::dispatch(world, scope, action, json).map(Answer::Json),
+        Service::CloudWatch => neighbours::cloudwatch::dispatch(world, scope, received, now),
     }
 }
 
-fn write(
+/// The error that a fault answers instead of doing anything.
+fn refusal(received: &Received, verdict: &Verdict) -> Option<ApiError> {
+    let fault = verdict.ending.as_ref()?;
+    Some(match fault.kind {
+        FaultKind::Error => {
+            let code = fault.code.as_deref().unwrap_or("InternalFailure");
+            let message = fault
+                .message
+                .clone()
+                .unwrap_or_else(|| format!("{code}, as the fault wants it"));
+            let mut error = ApiError::new(code, message);
+            if let Some(status) = fault.status {
+                error.status = status;
+            }
+            error
+        }
+        FaultKind::Throttle => received.refuse(&Refusal::Throttled),
+        FaultKind::Http500 => received.refuse(&Refusal::Internal),
+        FaultKind::Http503 => received.refuse(&Refusal::Unavailable),
+        FaultKind::Html => ApiError::new("ServiceUnavailable", "503"),
+        FaultKind::Reset => wire::error(0, "", ""),
+        FaultKind::LostAnswer
+        | FaultKind::Latency
+        | FaultKind::StaleRead
+        | FaultKind::Freeze
+        | FaultKind::Quota
+        | FaultKind::State
+        | FaultKind::KeyDisabled
+        | FaultKind::EngineCrash => return None,
+    })
+}
+
+/// Who calls: the access key decides, and its secret if the sandbox knows one.
+fn authenticate(
+    world: &World,
     received: &Received,
-    result: Result<String, ApiError>,
-    request_id: &str,
-) -> Response<Full<Bytes>> {
-    let content = match received.kind {
-        Kind::Rds | Kind::Sts => "text/xml",
-        Kind::Kms => "application/x-amz-json-1.1",
-        Kind::Account => "application/json",
+    credential: &Credential,
+    parts: &Parts,
+    body: &[u8],
+) -> Result<Account, ApiError> {
+    let region = &credential.region;
+    let known = REGIONS.iter().find(|(name, _)| name == region);
+    let home = match received.service {
+        // Its only endpoint is there.
+        Service::Organizations => region == "us-east-1",
+        _ => true,
     };
-    match result {
-        Ok(body) => respond(200, content, body, request_id, None),
-        Err(error) => {
-            let body = match received.kind {
-                Kind::Rds => xml::error_envelope(
-                    rds::XMLNS,
-                    error.status,
-                    &error.code,
-                    &error.message,
-                    request_id,
-                ),
-                Kind::Sts => xml::error_envelope(
-                    sts::XMLNS,
-                    error.status,
-                    &error.code,
-                    &error.message,
-                    request_id,
-                ),
-                Kind::Kms | Kind::Account => {
-                    serde_json::json!({ "__type": error.code, "message": error.message })
-                        .to_string()
-                }
-            };
-            respond(error.status, content, body, request_id, Some(&error.code))
+    let Some((_, by_default)) = known.filter(|_| home) else {
+        return Err(received.refuse(&Refusal::BadRegion(region.clone())));
+    };
+    let caller = world
+        .accounts
+        .iter()
+        .find(|account| account.access_key_id == credential.access_key_id)
+        .ok_or_else(|| received.refuse(&Refusal::UnknownKey))?;
+    if let Some(token) = &caller.session_token {
+        let sent = parts
+            .headers
+            .get("x-amz-security-token")
+            .map(|value| value.as_bytes());
+        if sent != Some(token.0.as_bytes()) {
+            return Err(received.refuse(&Refusal::UnknownKey));
         }
+    }
+    if let Some(secret) = &caller.secret_access_key
+        && credential.verify(&secret.0, parts, body).is_err()
+    {
+        return Err(received.refuse(&Refusal::BadSignature));
+    }
+    // Keys are not known in a region that the account has not opted into.
+    if !by_default && !world.neighbours.is_opted_in(&caller.id, region) {
+        return Err(received.refuse(&Refusal::UnknownKey));
+    }
+    Ok(caller.clone())
+}
+
+/// Why a body was not read.
+enum Unread {
+    Answer(u16),
+    Gone,
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Unread> {
+    let body = Limited::new(body, BODY_LIMIT).collect();
+    match tokio::time::timeout(READ_LIMIT, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::Answer(413)),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "A request body broke off.");
+            Err(Unread::Gone)
+        }
+        Err(_elapsed) => Err(Unread::Answer(408)),
     }
 }
 
-fn respond(
-    status: u16,
-    content: &str,
-    body: String,
-    request_id: &str,
-    code: Option<&str>,
-) -> Response<Full<Bytes>> {
-    let mut response = Response::builder()
-        .status(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
-        .header("content-type", content)
-        .header("x-amzn-requestid", request_id);
-    if let Some(code) = code.filter(|_| content.contains("json")) {
-        response = response.header("x-amzn-errortype", code);
+/// An answer before anything is known about the request.
+fn plain(status: u16) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() =
+        hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::BAD_REQUEST);
+    // The rest of the body is not read.
+    response.headers_mut().insert(
+        hyper::header::CONNECTION,
+        hyper::header::HeaderValue::from_static("close"),
+    );
+    response
+}
+
+fn html(request_id: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(
+        b"<html><head><title>503 Service Unavailable</title></head><body>503</body></html>",
+    )));
+    *response.status_mut() = hyper::StatusCode::SERVICE_UNAVAILABLE;
+    let headers = response.headers_mut();
+    headers.insert(
+        hyper::header::CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static("text/html"),
+    );
+    if let Ok(id) = request_id.parse() {
+        headers.insert("x-amzn-requestid", id);
     }
     response
-        .body(Full::new(Bytes::from(body)))
-        .unwrap_or_else(|_| Response::new(Full::default()))
 }
 
 /// Serves one connection until it ends or an answer is lost on purpose.
-pub(crate) async fn serve(
-    service: Arc<Service>,
-    stream: tokio::net::TcpStream,
-) -> Result<(), Infallible> {
-    let io = hyper_util::rt::TokioIo::new(stream);
+pub(crate) async fn serve(shared: Arc<Shared>, stream: tokio::net::TcpStream) {
     let answer = hyper::service::service_fn(move |request| {
-        let service = Arc::clone(&service);
-        async move { service.answer(request).await }
+        let shared = Arc::clone(&shared);
+        async move { shared.answer(request).await }
     });
-    if let Err(error) = hyper::server::conn::http1::Builder::new()
-        .serve_connection(io, answer)
-        .await
-    {
+    let mut connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(READ_LIMIT)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), answer);
+    if let Err(error) = (&mut connection).await {
         tracing::debug!(%error, "A connection ended early.");
+        if error.is_user() {
+            // The peer sees a reset, as it does when a load balancer or a host goes away.
+            let stream = connection.into_parts().io.into_inner();
+            if let Err(error) = stream.set_zero_linger() {
+                tracing::debug!(%error, "A connection could not be reset.");
+            }
+        }
     }
-    Ok(())
 }

@@ -1,40 +1,48 @@
 //! An RDS of your own on loopback: real protocol, real MySQL servers, virtual time.
 //!
-//! [`Sandbox::start`] opens an HTTP server that speaks the protocols of RDS, KMS, STS and Account
-//! Management so that SDKs and the AWS CLI work against it unchanged, with only an endpoint URL. Behind
+//! [`Sandbox::start`] opens an HTTP server that speaks the protocols of RDS, KMS, STS, Organizations, Account
+//! Management, EC2, IAM, Secrets Manager and CloudWatch so that SDKs and the AWS CLI work against it unchanged, with only an endpoint URL. Behind
 //! it stands a state machine per resource on a virtual clock, and, where server binaries are found, a real
 //! MySQL or MariaDB process per DB instance. The sandbox binds loopback addresses only.
 
 mod account;
+mod admin;
 mod auth;
 mod clock;
 mod dice;
 pub mod engine;
 mod fault;
+mod history;
 mod http;
+mod incident;
 mod kms;
 mod log;
+mod neighbours;
 mod rds;
+mod saved;
 mod scenario;
 mod sts;
 mod watch;
+mod wire;
 mod world;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 pub use crate::engine::EngineMode;
 use crate::engine::{EngineError, Engines};
-use crate::fault::Faults;
-use crate::http::Service;
+use crate::http::Shared;
 use crate::log::RequestLog;
+pub use crate::saved::StateError;
+use crate::saved::{Journal, Loaded, StateFile};
 pub use crate::scenario::{Access, Scenario, ScenarioError};
 use crate::world::Core;
 
@@ -83,6 +91,9 @@ pub enum SandboxError {
     /// The speed is not a positive number.
     #[error("speed must be a positive number, not {0}")]
     Speed(f64),
+    /// The state cannot be saved or brought back.
+    #[error("the state could not be kept")]
+    State(#[from] StateError),
     /// A real server did not do what it was asked.
     #[error("a database server of the sandbox failed")]
     Engine(#[from] EngineError),
@@ -134,8 +145,8 @@ pub struct Lag {
 pub struct Sandbox {
     ready: Ready,
     core: Arc<Core>,
-    clock: Arc<Clock>,
     engines: Option<Engines>,
+    shared: Arc<Shared>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -149,7 +160,34 @@ impl Sandbox {
             return Err(SandboxError::Speed(options.speed));
         }
         let clock = Clock::running(options.speed);
-        Self::start_with(options, clock).await
+        Self::start_with(options, clock, None).await
+    }
+
+    /// Starts a sandbox that keeps its state in a file: it goes on from what the file says, if there is one,
+    /// and writes it at [`Sandbox::shutdown`]. A state that exists decides the scenario and the seed.
+    ///
+    /// # Errors
+    /// As for [`Sandbox::start`]; the file is no state, or real servers are wanted as well.
+    pub async fn start_with_state(
+        options: SandboxOptions,
+        state: PathBuf,
+    ) -> Result<Self, SandboxError> {
+        if !(options.speed.is_finite() && options.speed > 0.0) {
+            return Err(SandboxError::Speed(options.speed));
+        }
+        let clock = Clock::running(options.speed);
+        Self::start_with(options, clock, Some(state)).await
+    }
+
+    /// The same with a clock that stands still until [`Sandbox::advance`]: for tests.
+    ///
+    /// # Errors
+    /// As for [`Sandbox::start_with_state`].
+    pub async fn start_paused_with_state(
+        options: SandboxOptions,
+        state: PathBuf,
+    ) -> Result<Self, SandboxError> {
+        Self::start_with(options, Clock::manual(), Some(state)).await
     }
 
     /// Starts a sandbox whose clock stands still until [`Sandbox::advance`]: for tests.
@@ -157,39 +195,72 @@ impl Sandbox {
     /// # Errors
     /// As for [`Sandbox::start`].
     pub async fn start_paused(options: SandboxOptions) -> Result<Self, SandboxError> {
-        Self::start_with(options, Clock::manual()).await
+        Self::start_with(options, Clock::manual(), None).await
     }
 
-    async fn start_with(options: SandboxOptions, clock: Clock) -> Result<Self, SandboxError> {
+    async fn start_with(
+        options: SandboxOptions,
+        clock: Clock,
+        state: Option<PathBuf>,
+    ) -> Result<Self, SandboxError> {
+        if state.is_some() && options.engines != EngineMode::None {
+            return Err(StateError::Engines.into());
+        }
+        let listen = |source| SandboxError::Listen {
+            port: options.port,
+            source,
+        };
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)))
             .await
-            .map_err(|source| SandboxError::Listen {
-                port: options.port,
+            .map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let log = RequestLog::open(options.request_log.as_deref()).map_err(|source| {
+            SandboxError::RequestLog {
+                path: options.request_log.clone().unwrap_or_default(),
                 source,
-            })?;
-        let address = listener
-            .local_addr()
-            .map_err(|source| SandboxError::Listen {
-                port: options.port,
-                source,
-            })?;
-        let log = options
-            .request_log
-            .map(|path| {
-                RequestLog::open(&path).map_err(|source| SandboxError::RequestLog { path, source })
-            })
-            .transpose()?;
+            }
+        })?;
+        let loaded = match &state {
+            Some(path) => Loaded::read(path)?,
+            None => None,
+        };
+        let (scenario, seed, clock) = match &loaded {
+            Some(loaded) => {
+                let (start, now) = loaded.times();
+                (
+                    loaded.scenario.clone(),
+                    loaded.seed(),
+                    clock.resume(start, now),
+                )
+            }
+            None => (options.scenario, options.seed, clock),
+        };
         let engines = Engines::open(options.engines, options.install_dir, options.work_dir).await?;
-        let spec = options.scenario.spec();
+        let spec = scenario.spec();
         let clock = Arc::new(clock);
         let core = Core::new(
             Arc::clone(&clock),
-            options.seed,
-            spec.knobs.settle(),
-            spec.quotas.settle(),
+            seed,
+            spec.knobs.get_ref().settle(),
+            spec.quotas.get_ref().settle(),
             engines.clone(),
         );
-        spec.populate(&mut core.lock());
+        {
+            let mut world = core.lock();
+            // What a scenario says holds from the first moment on.
+            let held = clock.hold(clock.start());
+            spec.populate(&mut world);
+            match loaded {
+                Some(loaded) => {
+                    drop(held);
+                    loaded.replay(&mut world);
+                }
+                None => {
+                    world.journal = state.is_some().then(Journal::new);
+                    spec.add_faults(&mut world);
+                }
+            }
+        }
         let servers = match &engines {
             Some(engines) => match scenario::start_servers(&core, engines, spec).await {
                 Ok(count) => count,
@@ -205,18 +276,19 @@ impl Sandbox {
         let ready = ready(
             &core,
             format!("http://{address}"),
-            &options.scenario,
+            &scenario,
             engines.as_ref(),
             options.engines,
             servers,
         );
 
-        let service = Arc::new(Service {
+        let shared = Arc::new(Shared {
             core: Arc::clone(&core),
-            faults: Mutex::new(Faults::new(spec.faults.clone())),
             log,
+            thaw: Notify::new(),
+            state: state.map(|path| StateFile::new(path, scenario, seed)),
         });
-        let mut tasks = vec![tokio::spawn(accept(listener, service))];
+        let mut tasks = vec![tokio::spawn(accept(listener, Arc::clone(&shared)))];
         if let Some(engines) = &engines {
             tasks.push(tokio::spawn(watch::replicas(
                 Arc::clone(&core),
@@ -229,8 +301,8 @@ impl Sandbox {
         Ok(Self {
             ready,
             core,
-            clock,
             engines,
+            shared,
             tasks,
         })
     }
@@ -262,22 +334,19 @@ impl Sandbox {
     /// Moves a paused sandbox's clock on by virtual time, a second at a time, and waits for the engine jobs
     /// that this sets off. Does nothing to a running clock.
     pub async fn advance(&self, by: Duration) {
-        for _ in 0..by.as_secs() {
-            self.clock.advance(Duration::from_secs(1));
-            // Looking applies what is due.
-            while self.core.look().jobs_running() {
-                tokio::task::yield_now().await;
-            }
-        }
+        self.core.pass(by).await;
     }
 
-    /// Stops the HTTP server and every database server.
+    /// Stops the HTTP server and every database server, and saves the state if it is kept.
     ///
     /// # Errors
-    /// A database server could not be stopped.
+    /// A database server could not be stopped, or the state not be written.
     pub async fn shutdown(mut self) -> Result<(), SandboxError> {
         for task in std::mem::take(&mut self.tasks) {
             task.abort();
+        }
+        if let Some(state) = &self.shared.state {
+            state.save(&self.core).await?;
         }
         if let Some(engines) = self.engines.take() {
             engines.shutdown().await?;
@@ -360,19 +429,32 @@ fn ready(
     }
 }
 
-async fn accept(listener: TcpListener, service: Arc<Service>) {
+/// Connections at once; more have to wait, so that nobody can fill memory with them.
+const MOST_CONNECTIONS: usize = 2_048;
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     // Connections end with the sandbox.
     let mut connections = tokio::task::JoinSet::new();
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(http::serve(Arc::clone(&service), stream));
-                }
-                Err(error) => tracing::warn!(%error, "A connection could not be accepted."),
-            },
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let shared = Arc::clone(&shared);
+                connections.spawn(async move {
+                    http::serve(shared, stream).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Such as too many open files: it passes when connections end.
+                tracing::warn!(%error, "A connection could not be accepted.");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
+        while connections.try_join_next().is_some() {}
     }
 }
 

@@ -16,8 +16,14 @@ use jiff::Timestamp;
 use crate::clock::{Clock, plus};
 use crate::dice::Dice;
 use crate::engine::{CopyId, EngineError, Engines, ServerId};
+use crate::fault::{Fault, Faults, Refused};
+use crate::history::History;
+use crate::incident::Incidents;
+use crate::kms;
+use crate::neighbours::{Neighbours, Permissions};
 use crate::rds::catalog;
 use crate::rds::state::{DbInstance, Event, Quotas, Region, Scope, Stale, SubnetGroup};
+use crate::saved::{Journal, Operation};
 
 /// Knobs of the simulation, from the scenario.
 #[derive(Debug, Clone)]
@@ -79,6 +85,10 @@ pub(crate) struct Account {
     pub(crate) secret_access_key: Option<crate::rds::state::Password>,
     /// ARN that GetCallerIdentity gives for this key.
     pub(crate) principal: String,
+    /// Token that must come with a temporary key.
+    pub(crate) session_token: Option<crate::rds::state::Password>,
+    /// What it may do.
+    pub(crate) permissions: Permissions,
 }
 
 /// Everything the sandbox knows.
@@ -96,6 +106,14 @@ pub(crate) struct World {
     pub(crate) version: u64,
     /// How late the effects carried out so far were.
     pub(crate) lag: Lag,
+    pub(crate) faults: Faults,
+    pub(crate) incidents: Incidents,
+    /// What Describe showed a while ago, kept while a fault wants it.
+    pub(crate) history: History,
+    /// What the services beside RDS know.
+    pub(crate) neighbours: Neighbours,
+    /// What has been done to this world, kept when it is to be saved.
+    pub(crate) journal: Option<Journal>,
     timelines: Vec<Timeline>,
     jobs: BTreeMap<JobId, Option<Result<JobOutput, String>>>,
     next: u64,
@@ -136,6 +154,11 @@ impl Core {
                 described: false,
                 version: 0,
                 lag: Lag::default(),
+                faults: Faults::new(seed),
+                incidents: Incidents::default(),
+                history: History::default(),
+                neighbours: Neighbours::default(),
+                journal: None,
                 timelines: Vec::new(),
                 jobs: BTreeMap::new(),
                 next: 0,
@@ -157,6 +180,18 @@ impl Core {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.advance();
         world
+    }
+
+    /// Moves a paused clock on, a second at a time, and waits for the engine jobs that this sets off.
+    pub(crate) async fn pass(&self, by: std::time::Duration) {
+        let clock = Arc::clone(&self.look().clock);
+        for _ in 0..by.as_secs() {
+            clock.advance(std::time::Duration::from_secs(1));
+            // Looking applies what is due.
+            while self.look().jobs_running() {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 }
 
@@ -325,9 +360,13 @@ impl World {
         drawn.mul_f64(self.knobs.pace.max(0.0)).as_secs().max(1)
     }
 
-    /// Applies everything that is due.
+    /// Applies everything that is due, in order; what happens by itself comes before an incident of the same
+    /// moment. Nothing does while everything is frozen.
     pub(crate) fn advance(&mut self) {
         let now = self.clock.now();
+        if self.faults.is_frozen(now) {
+            return;
+        }
         loop {
             let ready = self
                 .timelines
@@ -335,11 +374,85 @@ impl World {
                 .enumerate()
                 .filter(|(_, timeline)| timeline.due <= now && self.is_ready(timeline))
                 .min_by_key(|(_, timeline)| (timeline.due, timeline.number))
-                .map(|(index, _)| index);
-            let Some(index) = ready else { break };
-            let timeline = self.timelines.swap_remove(index);
-            self.step(timeline, now);
+                .map(|(index, timeline)| (index, timeline.due));
+            match (ready, self.incidents.next_due(now)) {
+                (Some((_, step)), Some(incident)) if incident < step => self.happen(incident),
+                (Some((index, _)), _) => {
+                    let timeline = self.timelines.swap_remove(index);
+                    self.step(timeline, now);
+                }
+                (None, Some(incident)) => self.happen(incident),
+                (None, None) => break,
+            }
         }
+    }
+
+    /// Adds a fault and says its name.
+    pub(crate) fn add_fault(&mut self, fault: Fault, now: Timestamp) -> Result<String, Refused> {
+        let (name, planned) = self.faults.add(fault, now)?;
+        if let Some((incident, due)) = planned {
+            self.plan(incident, now, due);
+        }
+        let Self {
+            history,
+            faults,
+            regions,
+            ..
+        } = self;
+        history.keep(faults.memory(), regions, now);
+        Ok(name)
+    }
+
+    /// Plans an incident.
+    pub(crate) fn plan(
+        &mut self,
+        incident: crate::incident::Incident,
+        now: Timestamp,
+        due: Timestamp,
+    ) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(Operation::Plan {
+                at: now,
+                due,
+                incident: incident.clone(),
+            });
+        }
+        self.incidents.plan(incident, due);
+    }
+
+    /// Removes a fault and what it had planned; `false` when there is none of this name.
+    pub(crate) fn remove_fault(&mut self, name: &str, now: Timestamp) -> bool {
+        if let Some(journal) = &mut self.journal {
+            journal.push(Operation::Unplan {
+                at: now,
+                name: name.to_owned(),
+            });
+        }
+        self.incidents.unplan(name);
+        let removed = self.faults.remove(name);
+        let Self {
+            history,
+            faults,
+            regions,
+            ..
+        } = self;
+        history.keep(faults.memory(), regions, now);
+        removed
+    }
+
+    /// Remembers what Describe shows now, if a fault wants to know later.
+    pub(crate) fn remember(&mut self, scope: &Scope, now: Timestamp) {
+        let Self {
+            history, regions, ..
+        } = self;
+        if let Some(region) = regions.get(scope) {
+            history.remember(scope, region, now);
+        }
+    }
+
+    /// How many timelines are under way.
+    pub(crate) fn timelines(&self) -> usize {
+        self.timelines.len()
     }
 
     fn is_ready(&self, timeline: &Timeline) -> bool {
@@ -374,6 +487,11 @@ impl World {
                 }
             }
         }
+        let (scope, subject) = (timeline.scope.clone(), timeline.subject.clone());
+        let before = self
+            .region_mut(&scope)
+            .by_resource(&subject)
+            .map(|instance| instance.status.clone());
         let mut moment = Moment {
             world: self,
             scope: timeline.scope.clone(),
@@ -387,6 +505,7 @@ impl World {
             if let Some(fail) = timeline.fail {
                 fail(&mut moment, error);
             }
+            self.remember(&scope, moment_time);
             return;
         }
         (step.run)(&mut moment);
@@ -395,6 +514,11 @@ impl World {
             timeline.due = plus(moment_time, seconds(next.after));
             self.timelines.push(timeline);
         }
+        if let Some(before) = before {
+            kms::outage::after_step(self, &scope, &subject, &before, moment_time);
+        }
+        self.watch(moment_time);
+        self.remember(&scope, moment_time);
     }
 
     fn spawn(

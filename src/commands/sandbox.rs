@@ -37,7 +37,11 @@ async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
         request_log: args.request_log,
         seed: args.seed,
     };
-    let sandbox = Sandbox::start(options).await.map_err(failed)?;
+    let sandbox = match args.state {
+        Some(state) => Sandbox::start_with_state(options, state).await,
+        None => Sandbox::start(options).await,
+    }
+    .map_err(failed)?;
     let mut line = serde_json::to_vec(sandbox.ready())?;
     line.push(b'\n');
     common::deliver(None, &line)?;
@@ -72,11 +76,15 @@ pub(crate) fn mode(arg: EnginesArg) -> EngineMode {
 }
 
 pub(crate) fn failed(error: atrest_sandbox::SandboxError) -> anyhow::Error {
-    let cause = std::error::Error::source(&error)
-        .map(|cause| format!(": {cause}"))
-        .unwrap_or_default();
+    let mut causes = String::new();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        causes.push_str(": ");
+        causes.push_str(&inner.to_string());
+        cause = inner.source();
+    }
     ExpectedError::usage(
-        format!("sandbox: {error}{cause}"),
+        format!("sandbox: {error}{causes}"),
         "another --port; --engines none for the control plane alone; sandbox/install-engines.sh installs servers",
     )
 }

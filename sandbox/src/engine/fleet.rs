@@ -270,6 +270,16 @@ impl Fleet {
         server.halt(&self.host, &mut state).await
     }
 
+    /// Kills the server; its data stays as the crash left it.
+    pub(super) async fn crash(&self, id: &ServerId) -> Result<(), EngineError> {
+        let server = self.server(id)?;
+        let process = server.state.lock().await.process.take();
+        match process {
+            Some(mut process) => process.kill(server.folder.root()).await,
+            None => Ok(()),
+        }
+    }
+
     pub(super) async fn start(&self, id: &ServerId) -> Result<(), EngineError> {
         let server = self.server(id)?;
         let mut state = server.state.lock().await;

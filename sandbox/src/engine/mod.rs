@@ -402,6 +402,14 @@ impl Engines {
         self.fleet.stop(server).await
     }
 
+    /// Kills the server, as a crash would; [`Engines::start`] brings it back after recovery.
+    ///
+    /// # Errors
+    /// [`EngineError::Unknown`], [`EngineError::TimedOut`].
+    pub async fn crash(&self, server: &ServerId) -> Result<(), EngineError> {
+        self.fleet.crash(server).await
+    }
+
     /// Start after a stop or a crash. A running server stays running.
     ///
     /// # Errors

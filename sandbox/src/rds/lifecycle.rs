@@ -152,6 +152,7 @@ pub(crate) fn start(call: &mut Call<'_>) -> Answer {
     if let Some(key) = &before.kms_key {
         crate::kms::usable_by_rds(call.world, call.scope, key)?;
     }
+    let recovers = before.status == crate::kms::outage::RECOVERABLE;
     let shown = begin(call, &before, "starting");
     let took = call
         .world
@@ -167,15 +168,28 @@ pub(crate) fn start(call: &mut Call<'_>) -> Answer {
                 });
             }
         })
-        .when_done(took, |moment| {
+        .when_done(took, move |moment| {
             if let Some(instance) = moment.instance() {
-                instance.status = "available".to_owned();
+                instance.status = if recovers {
+                    "configuring-enhanced-monitoring"
+                } else {
+                    "available"
+                }
+                .to_owned();
                 instance.automatic_restart = None;
                 after_restart(instance);
             }
             moment.event("notification", "DB instance started");
         })
         .on_failure(|moment, error| data::fail(moment, "failed", &error));
+    // An instance that comes back from a lost key is set up anew and backed up first.
+    let timeline = if recovers {
+        timeline
+            .then(60, |moment| moment.status("backing-up"))
+            .then(120, |moment| moment.status("available"))
+    } else {
+        timeline
+    };
     call.world.schedule(call.now, timeline);
     instances::answer(call, &shown)
 }

@@ -14,7 +14,7 @@ use super::state::{DbInstance, Region, Scope};
 use super::xml::Xml;
 
 /// Who is shown, and how.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Listing {
     version: u64,
     from: Timestamp,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::error::ApiError;
 
 /// The decoded form.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Params(BTreeMap<String, String>);
 
 impl Params {
@@ -16,6 +16,10 @@ impl Params {
                 .map(|(key, value)| (key.into_owned(), value.into_owned()))
                 .collect(),
         )
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// All pairs, in order of their keys.

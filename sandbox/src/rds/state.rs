@@ -380,7 +380,28 @@ pub(crate) struct KmsKey {
     pub(crate) multi_region: bool,
     pub(crate) description: String,
     pub(crate) created: Timestamp,
-    pub(crate) grants: Vec<String>,
+    pub(crate) grants: Vec<Grant>,
+    /// When a key in `PendingDeletion` will be gone.
+    pub(crate) deletion: Option<Timestamp>,
+}
+
+impl KmsKey {
+    /// Whether data under it can be read now.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.state == "Enabled"
+    }
+}
+
+/// A grant on a KMS key.
+#[derive(Debug, Clone)]
+pub(crate) struct Grant {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) grantee: String,
+    /// Account that made it.
+    pub(crate) issuer: String,
+    pub(crate) operations: Vec<String>,
+    pub(crate) created: Timestamp,
 }
 
 /// An event.
@@ -498,7 +519,7 @@ impl Default for Quotas {
 }
 
 /// All resources of an account in a region.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Region {
     pub(crate) instances: Vec<DbInstance>,
     pub(crate) snapshots: Vec<DbSnapshot>,
@@ -613,6 +634,10 @@ impl Region {
                     || short.starts_with("alias/")
                     || key.arn == reference)
         })
+    }
+
+    pub(crate) fn key_mut(&mut self, id: &str) -> Option<&mut KmsKey> {
+        self.keys.iter_mut().find(|key| key.id == id)
     }
 
     /// Subnets' zones of a subnet group, in order.

@@ -4,6 +4,8 @@
 //! every attribute that RDS shows, replicas, snapshots and data; which quotas and knobs hold; and which
 //! calls go wrong. Unknown keys are refused with their line.
 
+mod around;
+mod check;
 mod populate;
 mod servers;
 mod spec;
@@ -18,6 +20,7 @@ pub(crate) use self::spec::Spec;
 #[derive(Clone)]
 pub struct Scenario {
     name: String,
+    text: String,
     spec: Spec,
 }
 
@@ -42,14 +45,17 @@ pub enum ScenarioError {
         #[source]
         source: std::io::Error,
     },
-    /// The text is not a scenario; the source shows line, column and key.
-    #[error("{name} is not a scenario")]
+    /// The text is not a scenario.
+    #[error("{name}, line {line}: {}{problem}", key.as_ref().map(|key| format!("{key}: ")).unwrap_or_default())]
     Syntax {
         /// Name of the scenario or its file.
         name: String,
-        /// Line, column and what is wrong.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// Line, counted from 1.
+        line: usize,
+        /// The key on that line, if one begins there.
+        key: Option<String>,
+        /// What is wrong with it.
+        problem: String,
     },
     /// The text is well formed and says something impossible.
     #[error("{name}, line {line}: {subject}: {problem}")]
@@ -160,7 +166,7 @@ impl Scenario {
         Access {
             account: first.map(|account| account.id.clone()).unwrap_or_default(),
             access_key_id: first
-                .map(|account| account.access_key_id.clone())
+                .map(|account| account.access_key_id.get_ref().clone())
                 .unwrap_or_default(),
             secret_access_key: first
                 .and_then(|account| account.secret_access_key.as_ref())
@@ -168,6 +174,16 @@ impl Scenario {
             regions,
             master_password: self.spec.default_password.0.0.clone(),
         }
+    }
+
+    /// Reads the text of a scenario whose files of SQL are not needed, because no server will run.
+    pub(crate) fn without_files(name: &str, text: &str) -> Result<Self, ScenarioError> {
+        Self::build(name, text, |_| Ok(String::new()))
+    }
+
+    /// The text that it was read from.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     pub(crate) fn spec(&self) -> &Spec {
@@ -179,9 +195,16 @@ impl Scenario {
         text: &str,
         read: impl Fn(&str) -> Result<String, ScenarioError>,
     ) -> Result<Self, ScenarioError> {
-        let mut spec: Spec = toml::from_str(text).map_err(|source| ScenarioError::Syntax {
-            name: name.to_owned(),
-            source: Box::new(source),
+        let mut spec: Spec = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = line_at(text, start);
+            ScenarioError::Syntax {
+                name: name.to_owned(),
+                line,
+                key: key_on(text, line),
+                // Not the whole error: it quotes the line, and there may be a password on it.
+                problem: error.message().trim().replace('\n', " "),
+            }
         })?;
         for instance in &mut spec.instances {
             if let Some(file) = instance.sql_file.take() {
@@ -197,12 +220,7 @@ impl Scenario {
         let meaning = |span: std::ops::Range<usize>, subject: String, problem: String| {
             ScenarioError::Meaning {
                 name: name.to_owned(),
-                line: text
-                    .get(..span.start)
-                    .unwrap_or_default()
-                    .lines()
-                    .count()
-                    .max(1),
+                line: line_at(text, span.start),
                 subject,
                 problem,
             }
@@ -212,9 +230,31 @@ impl Scenario {
             .map_err(|(span, subject, problem)| meaning(span, subject, problem))?;
         Ok(Self {
             name: name.to_owned(),
+            text: text.to_owned(),
             spec,
         })
     }
+}
+
+/// The line of a position, counted from 1.
+fn line_at(text: &str, position: usize) -> usize {
+    text.bytes()
+        .take(position)
+        .filter(|byte| *byte == b'\n')
+        .count()
+        + 1
+}
+
+/// The key that is set on a line. Its value is left out.
+fn key_on(text: &str, line: usize) -> Option<String> {
+    let line = text.lines().nth(line.checked_sub(1)?)?;
+    let (key, _value) = line.split_once('=')?;
+    let key = key.trim();
+    let is_key = !key.is_empty()
+        && key
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(letter));
+    is_key.then(|| key.to_owned())
 }
 
 #[cfg(test)]
@@ -249,6 +289,94 @@ mod tests {
         assert!(
             text.contains("multi_zone") && text.contains("line 11"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_refused_with_line_and_key_and_without_the_value() {
+        let error = Scenario::parse("small", &format!("{SMALL}\nmaster_password = 4711\n"))
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            error.contains("line 11") && error.contains("master_password"),
+            "{error}"
+        );
+        let error = Scenario::parse("small", &format!("{SMALL}\nmaster_password = \"geheim\n"))
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            error.contains("line 11") && !error.contains("geheim"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_with_its_line_and_key() {
+        for (more, line, word) in [
+            ("[[keys]]\nalias = \"mine\"", 12, "keys.mine.alias"),
+            (
+                "[[keys]]\nalias = \"alias/x\"\nstate = \"Off\"",
+                12,
+                "keys.alias/x.state",
+            ),
+            (
+                "[[keys]]\nalias = \"alias/x\"\nregion = \"eu\"",
+                12,
+                "keys.alias/x.region",
+            ),
+            ("[knobs]\nrename_gap = [9, 3]", 11, "knobs.rename_gap"),
+            (
+                "[knobs]\npending_reboot_chance = 1.5",
+                11,
+                "knobs.pending_reboot_chance",
+            ),
+            ("[quotas]\ninstances = -1", 11, "quotas.instances"),
+            (
+                "[[accounts]]\nid = \"1\"\naccess_key_id = \"A\"",
+                13,
+                "accounts.1.id",
+            ),
+            (
+                "[[accounts]]\nid = \"111122223333\"\naccess_key_id = \"AKIATEST\"",
+                13,
+                "access_key_id",
+            ),
+            (
+                "[[snapshots]]\nid = \"s\"\ninstance = \"one\"\nregion = \"us-east-1\"",
+                12,
+                "snapshots.s",
+            ),
+            (
+                "[[roles]]\nname = \"r\"\naccount = \"2\"",
+                12,
+                "roles.r.account",
+            ),
+        ] {
+            let error = Scenario::parse("small", &format!("{SMALL}\n{more}\n"))
+                .expect_err("refused")
+                .to_string();
+            assert!(
+                error.contains(&format!("line {line}:")) && error.contains(word),
+                "{more}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_fault_that_says_too_little_is_refused_with_its_line() {
+        let error = Scenario::parse("small", &format!("{SMALL}\n[[faults]]\nkind = \"error\"\n"))
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            error.contains("line 11") && error.contains("code"),
+            "{error}"
+        );
+        let error = Scenario::parse("small", &format!("{SMALL}\n[[faults]]\nkind = \"eror\"\n"))
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            error.contains("line 12") && error.contains("eror"),
+            "{error}"
         );
     }
 

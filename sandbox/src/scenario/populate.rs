@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::spec::{InstanceSpec, ParameterGroupSpec, Spec};
 use crate::clock::plus;
 use crate::kms;
+use crate::neighbours::Permissions;
 use crate::rds::catalog::{self, Storage};
 use crate::rds::state::{
     AssociatedRole, Changes, DbCluster, DbClusterSnapshot, DbInstance, DbProxy, DbSnapshot,
@@ -21,7 +22,7 @@ impl Spec {
         for account in &self.accounts {
             world.accounts.push(Account {
                 id: account.id.clone(),
-                access_key_id: account.access_key_id.clone(),
+                access_key_id: account.access_key_id.get_ref().clone(),
                 secret_access_key: account
                     .secret_access_key
                     .as_ref()
@@ -31,6 +32,11 @@ impl Spec {
                     account.id,
                     account.user.as_deref().unwrap_or("sandbox")
                 ),
+                session_token: None,
+                permissions: Permissions {
+                    allow: account.allow.clone(),
+                    deny: account.deny.clone(),
+                },
             });
         }
         self.keys_and_groups(world);
@@ -52,6 +58,7 @@ impl Spec {
             }
         }
         self.snapshots(world);
+        self.around(world);
         for subscription in &self.event_subscriptions {
             let scope = self.scope(subscription.account.as_ref(), subscription.region.as_ref());
             let created = world.clock.start();
@@ -142,7 +149,7 @@ impl Spec {
                 kms::create(
                     world,
                     &scope,
-                    &key.alias,
+                    key.alias.get_ref(),
                     "CUSTOMER",
                     &key.state,
                     &key.description,

@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::around;
 use crate::fault::Fault;
 use crate::rds::catalog;
 use crate::rds::state::{Password, Quotas, Tag};
@@ -28,10 +29,10 @@ pub(crate) struct Spec {
     #[serde(default = "default_password")]
     pub(crate) default_password: SpecPassword,
     pub(crate) accounts: Vec<AccountSpec>,
-    #[serde(default)]
-    pub(crate) knobs: KnobsSpec,
-    #[serde(default)]
-    pub(crate) quotas: QuotasSpec,
+    #[serde(default = "unset")]
+    pub(crate) knobs: Spanned<KnobsSpec>,
+    #[serde(default = "unset")]
+    pub(crate) quotas: Spanned<QuotasSpec>,
     #[serde(default)]
     pub(crate) keys: Vec<KeySpec>,
     #[serde(default)]
@@ -55,7 +56,21 @@ pub(crate) struct Spec {
     #[serde(default)]
     pub(crate) pending_maintenance: Vec<PendingMaintenanceSpec>,
     #[serde(default)]
-    pub(crate) faults: Vec<Fault>,
+    pub(crate) faults: Vec<Spanned<Fault>>,
+    #[serde(default)]
+    pub(crate) roles: Vec<around::RoleSpec>,
+    pub(crate) organization: Option<around::OrganizationSpec>,
+    #[serde(default)]
+    pub(crate) secrets: Vec<around::SecretSpec>,
+    #[serde(default)]
+    pub(crate) alarms: Vec<around::AlarmSpec>,
+    #[serde(default)]
+    pub(crate) metrics: Vec<around::MetricSpec>,
+}
+
+/// A table that is not in the file.
+fn unset<T: Default>() -> Spanned<T> {
+    Spanned::new(0..0, T::default())
 }
 
 fn frankfurt() -> String {
@@ -82,11 +97,19 @@ fn default_password() -> SpecPassword {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AccountSpec {
     pub(crate) id: String,
-    pub(crate) access_key_id: String,
+    pub(crate) access_key_id: Spanned<String>,
     /// Signatures are verified when this is given.
     pub(crate) secret_access_key: Option<SpecPassword>,
     /// User name in the principal's ARN.
     pub(crate) user: Option<String>,
+    /// What the user may do: patterns of actions, such as `rds:Describe*`; everything unless given.
+    #[serde(default)]
+    pub(crate) allow: Vec<String>,
+    #[serde(default)]
+    pub(crate) deny: Vec<String>,
+    /// Opt-in regions that the account has enabled, beside those in which the scenario has something.
+    #[serde(default)]
+    pub(crate) opt_in: Vec<String>,
 }
 
 /// Knobs of the simulation; times in virtual seconds as `[least, most]`.
@@ -152,7 +175,7 @@ impl QuotasSpec {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeySpec {
-    pub(crate) alias: String,
+    pub(crate) alias: Spanned<String>,
     pub(crate) account: Option<String>,
     pub(crate) region: Option<String>,
     #[serde(default)]
@@ -426,7 +449,7 @@ pub(crate) struct PendingMaintenanceSpec {
 }
 
 /// Where in the text, what, and what is wrong with it.
-type Problem = (Range<usize>, String, String);
+pub(super) type Problem = (Range<usize>, String, String);
 
 impl Spec {
     /// Account and region of a resource.
@@ -487,6 +510,8 @@ impl Spec {
                 "there is no account".to_owned(),
             ));
         }
+        self.check_frame()?;
+        self.check_around()?;
         let mut seen = std::collections::BTreeSet::new();
         for instance in &self.instances {
             let id = instance.id.get_ref();
@@ -584,7 +609,7 @@ impl Spec {
                 .flatten()
             {
                 if !key.starts_with("alias/aws/")
-                    && !self.keys.iter().any(|known| known.alias == *key)
+                    && !self.keys.iter().any(|known| known.alias.get_ref() == key)
                 {
                     return Err(problem("kms_key", format!("there is no key {key}")));
                 }

@@ -1,5 +1,6 @@
 """boto3 against a running sandbox: `boto3_checks.py GROUP`, endpoint and keys in the environment as for any client."""
 
+import datetime
 import os
 import sys
 
@@ -328,6 +329,33 @@ def neighbours():
         found = flawless(client("account", "us-east-1").list_regions, RegionOptStatusContains=["ENABLED", "ENABLED_BY_DEFAULT"])["Regions"]
         assert any(region["RegionName"] == "eu-central-1" for region in found), found
 
+    def others():
+        organizations = client("organizations", "us-east-1")
+        accounts = [account for page in organizations.get_paginator("list_accounts").paginate() for account in page["Accounts"]]
+        assert [(account["Id"], account["Status"]) for account in accounts] == [("111122223333", "ACTIVE"), ("444455556666", "SUSPENDED")], accounts
+        refused("AccountNotFoundException", organizations.describe_account, AccountId="000000000000")
+        regions = client("ec2", watched=False).describe_regions(AllRegions=True)["Regions"]
+        assert dict(RegionName="eu-central-1", Endpoint="ec2.eu-central-1.amazonaws.com", OptInStatus="opt-in-not-required") in regions, regions
+        secret = flawless(client("secretsmanager").get_secret_value, SecretId="prod/scan")
+        assert secret["SecretString"] == "for the checks" and secret["VersionStages"] == ["AWSCURRENT"], secret
+        refused("ResourceNotFoundException", client("secretsmanager").get_secret_value, SecretId="prod/none")
+        role = flawless(sts.assume_role, RoleArn="arn:aws:iam::111122223333:role/scan", RoleSessionName="checks")["Credentials"]
+        session = client("sts", aws_access_key_id=role["AccessKeyId"], aws_secret_access_key=role["SecretAccessKey"], aws_session_token=role["SessionToken"])
+        assert flawless(session.get_caller_identity)["Arn"] == "arn:aws:sts::111122223333:assumed-role/scan/checks"
+        simulated = flawless(client("iam").simulate_principal_policy, PolicySourceArn="arn:aws:iam::111122223333:user/dbre", ActionNames=["rds:CopyDBSnapshot"])
+        assert [result["EvalDecision"] for result in simulated["EvaluationResults"]] == ["allowed"], simulated
+
+    def metrics():
+        """Whatever protocol this boto3 speaks with CloudWatch."""
+        cloudwatch, now = client("cloudwatch", watched=False), datetime.datetime.now(datetime.timezone.utc)
+        alarm = cloudwatch.describe_alarms()["MetricAlarms"][0]
+        assert (alarm["AlarmName"], alarm["Threshold"], alarm["StateUpdatedTimestamp"].year > 2020) == ("lag", 60.0, True), alarm
+        metric = dict(Namespace="AWS/RDS", MetricName="DatabaseConnections", Dimensions=[dict(Name="DBInstanceIdentifier", Value="prod-two")])
+        wanted = dict(MetricDataQueries=[dict(Id="m", MetricStat=dict(Metric=metric, Period=60, Stat="Maximum"))], StartTime=now - datetime.timedelta(minutes=5), EndTime=now)
+        points = cloudwatch.get_metric_data(**wanted)["MetricDataResults"][0]
+        assert points["Values"] == [0.0] * 5 and points["Timestamps"][0] > points["Timestamps"][-1], points
+        refused("InvalidNextToken", cloudwatch.get_metric_data, NextToken="x", **wanted)
+
     def deaf():
         """What the checks of answers rest on: that they see what is wrong."""
         operation = rds.meta.service_model.operation_model("DescribeDBInstances")
@@ -346,6 +374,8 @@ def neighbours():
     checks.run("sts GetCallerIdentity", identity)
     checks.run("kms DescribeKey, ListAliases, CreateGrant", keys)
     checks.run("account ListRegions", regions)
+    checks.run("organizations, ec2, secretsmanager, sts AssumeRole, iam", others)
+    checks.run("cloudwatch DescribeAlarms, GetMetricData", metrics)
     for service, call in (("rds", "describe_db_instances"), ("sts", "get_caller_identity")):
         stranger = client(service, aws_access_key_id="AKIAUNKNOWN")
         checks.run(f"{service} does not know a stranger", refused, "InvalidClientTokenId", getattr(stranger, call))
@@ -361,7 +391,9 @@ def signatures():
     for service, region, call in calls:
         checks.run(f"{service} takes a right signature", flawless, getattr(client(service, region), call))
         wrong = client(service, region, aws_secret_access_key=os.environ["AWS_SECRET_ACCESS_KEY"] + "x")
-        checks.run(f"{service} refuses another secret's signature", refused, "SignatureDoesNotMatch", getattr(wrong, call))
+        # The services that speak JSON have a word of their own for it.
+        code = "SignatureDoesNotMatch" if service in ("rds", "sts") else "InvalidSignatureException"
+        checks.run(f"{service} refuses another secret's signature", refused, code, getattr(wrong, call))
 
     def tampered():
         rds = client("rds")

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 # Codes that every operation may answer and that no model lists.
 COMMON = {
     "AccessDenied", "InternalFailure", "InvalidAction", "InvalidClientTokenId", "InvalidParameterCombination",
-    "InvalidParameterValue", "MissingParameter", "SignatureDoesNotMatch", "Throttling", "ValidationError",
+    "InvalidParameterValue", "InvalidSignatureException", "MissingParameter", "SignatureDoesNotMatch", "Throttling", "ValidationError",
 }
 INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")
 # Members that RDS sends although the service model does not know them.

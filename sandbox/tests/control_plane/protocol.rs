@@ -277,11 +277,16 @@ async fn kms_names_keys_by_alias_and_knows_their_state() {
         "{}",
         key.body
     );
+    let id =
+        serde_json::from_str::<serde_json::Value>(&key.body).expect("json")["KeyMetadata"]["KeyId"]
+            .as_str()
+            .expect("an id")
+            .to_owned();
     let grant = bench
         .send(
             "kms",
             "/",
-            r#"{"KeyId":"alias/disabled","GranteePrincipal":"p"}"#,
+            &format!(r#"{{"KeyId":"{id}","GranteePrincipal":"p","Operations":["Decrypt"]}}"#),
             &header("CreateGrant"),
         )
         .await

@@ -16,6 +16,7 @@ mod bed;
 )]
 mod client;
 mod clients;
+mod crash;
 mod data;
 mod procedures;
 mod replicas;
@@ -54,6 +55,7 @@ for_kinds! {
     replicas::binlog_retention_travels_with_a_snapshot_only: MARIADB1011 MYSQL57 MYSQL97 MYSQL56 MARIADB118;
     replicas::the_limited_downtime_path_works: MARIADB1011 MYSQL57 MYSQL97 MYSQL56 MARIADB118;
     procedures::every_procedure_works_for_the_master_user: MARIADB1011 MYSQL57 MYSQL97 MYSQL56 MARIADB118;
+    crash::a_killed_server_recovers_and_its_replica_goes_on: MARIADB1011 MYSQL57;
     data::many_servers_start_and_stop_together: MARIADB1011 MYSQL57;
 }
 
