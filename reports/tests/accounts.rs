@@ -7,7 +7,7 @@ use atrest_model::Tool;
 use atrest_model::account::{
     Account, AccountChange, AccountKey, Accounts, Attribute, Authentication, Credential,
     DiffWarning, Level, Name, NotTransferable, PrivilegeSet, Scope, ServerVersion,
-    SettingDifference, Settings, Side, StatementStep,
+    SettingDifference, Settings, Side, StatementStep, Subject,
 };
 use atrest_reports::{
     AccountDifferences, AccountServer, AccountStatement, AccountsCloneReport, AccountsDiffReport,
@@ -140,6 +140,9 @@ fn clone_report(user: &str, outcome: Option<CloneOutcome>) -> AccountsCloneRepor
         configuration: differences(user).configuration,
         not_transferable: vec![NotTransferable {
             account: Some(key(user, "%")),
+            subject: Subject::Unseen {
+                what: "age of the password".to_owned(),
+            },
             what: "age of the password".to_owned(),
             reason: "no statement sets it; the interval starts again".to_owned(),
         }],

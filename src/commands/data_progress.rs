@@ -120,7 +120,10 @@ impl ProgressStore for ProgressFile {
         let kept = state.document.pairs.entry(pair.to_owned()).or_default();
         kept.tables.insert(table.to_owned(), progress.clone());
         let stopped = self.is_stopped();
-        if (stopped || state.written.is_none_or(|written| written.elapsed() >= EVERY))
+        if (stopped
+            || state
+                .written
+                .is_none_or(|written| written.elapsed() >= EVERY))
             && let Err(error) = self.write(&mut state)
         {
             state.broken = Some(error);

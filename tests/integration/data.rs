@@ -182,7 +182,9 @@ impl Keeper for StopAfter {
         let mut kept = self.kept.lock().unwrap();
         kept.tables.insert(table.to_owned(), progress.clone());
         self.left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            })
             .is_ok_and(|left| left > 1)
     }
 }
@@ -272,7 +274,12 @@ async fn equal_then_different(engine: &str, version: &str, found: &str, required
     // SHA-224 of "1", cut to the column's 16 bytes.
     assert_eq!(
         ranges(&different, "tokens"),
-        [("WHERE `token` = X'E25388FDE8290DC286A6164FA2D97E55'".to_owned(), 1, 0, 0)]
+        [(
+            "WHERE `token` = X'E25388FDE8290DC286A6164FA2D97E55'".to_owned(),
+            1,
+            0,
+            0
+        )]
     );
     assert_eq!(
         ranges(&different, "composite"),
@@ -290,7 +297,10 @@ async fn equal_then_different(engine: &str, version: &str, found: &str, required
         ranges(&different, "types"),
         [("WHERE `id` >= 1 AND `id` <= 3".to_owned(), 0, 0, 2)]
     );
-    assert_eq!(table(&different, "reordered").old, table(&different, "reordered").new);
+    assert_eq!(
+        table(&different, "reordered").old,
+        table(&different, "reordered").new
+    );
     assert!(!different.new_objects.contains_key("view `shop`.`v`"));
     assert_eq!(
         different.new_definers.get("keeper@%").map(Vec::len),
@@ -315,7 +325,11 @@ async fn equal_then_different(engine: &str, version: &str, found: &str, required
             kept: Mutex::new(progress.clone()),
         };
         let found = pair.resume(&one, progress, &keeper).await;
-        if found.tables.values().all(|table| table.not_compared.is_none()) {
+        if found
+            .tables
+            .values()
+            .all(|table| table.not_compared.is_none())
+        {
             break found;
         }
         stops += 1;
@@ -323,7 +337,9 @@ async fn equal_then_different(engine: &str, version: &str, found: &str, required
         let text = serde_json::to_string(&*keeper.kept.lock().unwrap()).unwrap();
         progress = serde_json::from_str(&text).unwrap();
         let tables = progress.tables.values();
-        midway |= tables.into_iter().any(|table| table.after.is_some() && !table.done);
+        midway |= tables
+            .into_iter()
+            .any(|table| table.after.is_some() && !table.done);
     };
     assert!(stops > 2 && midway, "{stops} stops");
     assert_eq!(resumed, different);
@@ -332,7 +348,12 @@ async fn equal_then_different(engine: &str, version: &str, found: &str, required
 
 #[test]
 fn differences_are_found_by_key_on_mariadb_10_11() {
-    block_on(equal_then_different("mariadb", "10.11.9", "mariadb 10.11.", true));
+    block_on(equal_then_different(
+        "mariadb",
+        "10.11.9",
+        "mariadb 10.11.",
+        true,
+    ));
 }
 
 #[test]

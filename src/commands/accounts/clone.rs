@@ -8,7 +8,6 @@ use atrest_fixer::accounts::{
 use atrest_model::Tool;
 use atrest_model::account::{
     AccountChange, AccountsDiff, DiffOptions, RenderRefusal, Rendering, Scope, StatementStep, diff,
-    render,
 };
 use atrest_reports::{
     ACCOUNTS_SCHEMA_VERSION, AccountDifferences, AccountStatement, AccountsCloneReport,
@@ -66,7 +65,7 @@ impl Clone<'_> {
     async fn run(&self, from: &mut Connection, to: &mut Connection) -> anyhow::Result<Exit> {
         let (old, new) = futures::try_join!(super::read(self.a, from), super::read(self.b, to))?;
         let replication = self.replication(to).await?;
-        let rendering = self.render(&old, &new)?;
+        let rendering = self.plan(&old, &new, to).await?;
         let mut report = self.report(&old, &new, &rendering, &replication);
         if let Some(path) = &self.args.emit_sql {
             let script = Script {
@@ -102,23 +101,14 @@ impl Clone<'_> {
         }
     }
 
-    fn render(&self, old: &Read, new: &Read) -> anyhow::Result<Rendering> {
-        render(&old.accounts, &new.accounts, self.scope(), &self.options).map_err(|refusal| {
-            let (exit, hint) = match &refusal {
-                RenderRefusal::Flavor { .. } => (
-                    Exit::Usage,
-                    "accounts go from MySQL to MySQL and from MariaDB to MariaDB",
-                ),
-                RenderRefusal::Setting { .. } => (
-                    Exit::Usage,
-                    "the same grant would mean something else there; give both servers the same value",
-                ),
-                RenderRefusal::AccountsUnread { .. } => (
-                    Exit::Incomplete,
-                    "log in as a user who may read the tables of the schema mysql",
-                ),
-            };
-            ExpectedError::of(exit, refusal.to_string(), hint)
+    /// The statements, without those that B has no table or routine for.
+    async fn plan(&self, old: &Read, new: &Read, to: &mut Connection) -> anyhow::Result<Rendering> {
+        let (old, new) = (&old.accounts, &new.accounts);
+        let planned = accounts::plan(to, old, new, self.scope(), &self.options).await;
+        planned.map_err(|error| match error {
+            ApplyError::Render(refusal) => refused(&refusal),
+            ApplyError::Read(source) => login::failed(&self.b.server.name, &source.into()),
+            other => anyhow::Error::new(other),
         })
     }
 
@@ -303,7 +293,8 @@ impl Clone<'_> {
             old.close().await;
             read?
         };
-        if self.render(&again.0, &again.1)?.statements != shown.statements {
+        let again = self.plan(&again.0, &again.1, to).await?;
+        if again.statements != shown.statements {
             return Err(ExpectedError::of(
                 Exit::StalePlan,
                 "accounts have changed since the statements were shown; nothing was done",
@@ -344,9 +335,10 @@ impl Clone<'_> {
         let stopped = match brought {
             Ok(BringOver {
                 report: applied,
+                not_transferable,
                 remaining,
-                ..
             }) => {
+                report.not_transferable = not_transferable;
                 note(&mut outcome, applied);
                 outcome.verified = true;
                 outcome.remaining = self.inside(&remaining);
@@ -451,6 +443,25 @@ impl Clone<'_> {
     }
 }
 
+/// Why no statements are written for a pair.
+fn refused(refusal: &RenderRefusal) -> anyhow::Error {
+    let (exit, hint) = match refusal {
+        RenderRefusal::Flavor { .. } => (
+            Exit::Usage,
+            "accounts go from MySQL to MySQL and from MariaDB to MariaDB",
+        ),
+        RenderRefusal::Setting { .. } => (
+            Exit::Usage,
+            "the same grant would mean something else there; give both servers the same value",
+        ),
+        RenderRefusal::AccountsUnread { .. } => (
+            Exit::Incomplete,
+            "log in as a user who may read the tables of the schema mysql",
+        ),
+    };
+    ExpectedError::of(exit, refusal.to_string(), hint)
+}
+
 /// What is known of B's replication.
 struct Replication {
     is_replica: bool,
@@ -480,7 +491,8 @@ fn changes(step: StatementStep) -> bool {
         | StatementStep::CreateAccount
         | StatementStep::Grant
         | StatementStep::GrantProxy
-        | StatementStep::GrantRole => false,
+        | StatementStep::GrantRole
+        | StatementStep::GrantSystemUser => false,
         StatementStep::AlterAccount
         | StatementStep::Revoke
         | StatementStep::RestrictDatabase

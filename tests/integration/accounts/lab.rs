@@ -68,11 +68,7 @@ impl Lab {
 
     /// A new server with the master user RDS would make.
     pub(super) async fn server(&self, kind: &Kind, parameters: &[(&str, &str)]) -> ServerId {
-        let server = self
-            .engines
-            .create(spec(kind, parameters))
-            .await
-            .unwrap();
+        let server = self.engines.create(spec(kind, parameters)).await.unwrap();
         self.listen(server).await
     }
 
@@ -149,21 +145,21 @@ impl Lab {
 
 fn spec(kind: &Kind, parameters: &[(&str, &str)]) -> ServerSpec {
     let mut all: BTreeMap<String, String> =
-            [("log_bin_trust_function_creators".to_owned(), "1".to_owned())].into();
-        all.extend(
-            kind.parameters
-                .iter()
-                .chain(parameters)
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
-        ServerSpec {
-            engine: kind.engine.to_owned(),
-            engine_version: kind.version.to_owned(),
-            master_username: MASTER.to_owned(),
-            master_password: PASSWORD.to_owned(),
-            parameters: all,
-            log_bin: false,
-        }
+        [("log_bin_trust_function_creators".to_owned(), "1".to_owned())].into();
+    all.extend(
+        kind.parameters
+            .iter()
+            .chain(parameters)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
+    ServerSpec {
+        engine: kind.engine.to_owned(),
+        engine_version: kind.version.to_owned(),
+        master_username: MASTER.to_owned(),
+        master_password: PASSWORD.to_owned(),
+        parameters: all,
+        log_bin: false,
+    }
 }
 
 pub(super) fn options() -> DiffOptions {

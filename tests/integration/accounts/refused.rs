@@ -23,7 +23,11 @@ async fn pair(lab: &Lab, kind: &Kind, script: &str) -> (ServerId, ServerId) {
 }
 
 /// Without foreknowledge: as if nothing were known of what the login may grant.
-async fn apply_blindly(to: &mut Connection, theirs: &Accounts, on_error: OnGrantError) -> ApplyReport {
+async fn apply_blindly(
+    to: &mut Connection,
+    theirs: &Accounts,
+    on_error: OnGrantError,
+) -> ApplyReport {
     let mut ours = read(to).await;
     ours.read_as = AccountKey::new("nobody known", "%");
     let rendering = render(theirs, &ours, Scope::Missing, &options()).unwrap();
@@ -76,16 +80,28 @@ fn on_mariadb_a_master_user_gives_all_but_delete_history() {
         assert_eq!(privileges(&report.refused), lost);
         let remaining = diff(&theirs, &read(&mut to).await, &options());
         let unexplained = remaining.unexplained(&report.refused);
-        assert!(!remaining.is_empty() && unexplained.is_empty(), "{unexplained:#?}");
+        assert!(
+            !remaining.is_empty() && unexplained.is_empty(),
+            "{unexplained:#?}"
+        );
 
         // Known before, it is the same set, and the server refuses nothing.
         let (_, third) = pair(&lab, &MARIADB1011, "").await;
         let mut to = lab.master(&third).await;
-        let brought = bring_over(&mut to, &theirs, Scope::Missing, &options(), OnGrantError::Report)
-            .await
-            .unwrap();
+        let brought = bring_over(
+            &mut to,
+            &theirs,
+            Scope::Missing,
+            &options(),
+            OnGrantError::Report,
+        )
+        .await
+        .unwrap();
         assert_eq!(privileges(&brought.not_transferable), lost);
-        assert_eq!((brought.report.refused.len(), brought.report.failed.len()), (0, 0));
+        assert_eq!(
+            (brought.report.refused.len(), brought.report.failed.len()),
+            (0, 0)
+        );
         assert!(brought.unexplained().is_empty());
         lab.close().await;
     });
@@ -122,19 +138,34 @@ fn on_mysql_a_master_user_gives_the_dynamic_privileges_it_has() {
                 .global
                 .contains(PrivilegeSet::GRANT_OPTION)
         );
-        let again = bring_over(&mut to, &theirs, Scope::Missing, &options(), OnGrantError::Report)
-            .await
-            .unwrap();
+        let again = bring_over(
+            &mut to,
+            &theirs,
+            Scope::Missing,
+            &options(),
+            OnGrantError::Report,
+        )
+        .await
+        .unwrap();
         assert_eq!(again.report, ApplyReport::default());
         assert_eq!(privileges(&again.not_transferable), refused);
 
         // RDS takes the grant of those only that its master user has.
         let (_, third) = pair(&lab, &MYSQL97, "").await;
         let mut to = lab.master(&third).await;
-        let brought = bring_over(&mut to, &theirs, Scope::Missing, &options(), OnGrantError::Report)
-            .await
-            .unwrap();
-        assert_eq!((brought.report.refused.len(), brought.report.failed.len()), (0, 0));
+        let brought = bring_over(
+            &mut to,
+            &theirs,
+            Scope::Missing,
+            &options(),
+            OnGrantError::Report,
+        )
+        .await
+        .unwrap();
+        assert_eq!(
+            (brought.report.refused.len(), brought.report.failed.len()),
+            (0, 0)
+        );
         let lost = set(&[
             "ops SUPER *.*",
             "ops FILE *.*",
@@ -159,7 +190,11 @@ fn abort_stops_at_the_first_refusal_and_drop_account_takes_the_account_back() {
         let mut to = lab.master(&new).await;
         let report = apply_blindly(&mut to, &theirs, OnGrantError::DropAccount).await;
         assert_eq!(report.dropped, [AccountKey::new("ops", "%")]);
-        assert_eq!((report.failed.len(), report.skipped.len()), (1, 1), "{report:?}");
+        assert_eq!(
+            (report.failed.len(), report.skipped.len()),
+            (1, 1),
+            "{report:?}"
+        );
         let ours = read(&mut to).await;
         assert!(ours.accounts.contains_key(&AccountKey::new("zz", "%")));
         assert!(!ours.accounts.contains_key(&AccountKey::new("ops", "%")));
@@ -184,14 +219,26 @@ fn a_dropped_column_or_routine_costs_its_own_grant_only() {
             let script = "CREATE USER app@'%' IDENTIFIED BY 'pw'; GRANT SELECT (id, secret), UPDATE (secret), INSERT ON shop.t TO app@'%';
                 GRANT EXECUTE ON PROCEDURE shop.p TO app@'%'; GRANT EXECUTE ON FUNCTION shop.p TO app@'%';";
             let (old, new) = pair(&lab, kind, script).await;
-            lab.run(&new, "ALTER TABLE shop.t DROP COLUMN secret; DROP FUNCTION shop.p;")
-                .await;
+            lab.run(
+                &new,
+                "ALTER TABLE shop.t DROP COLUMN secret; DROP FUNCTION shop.p;",
+            )
+            .await;
             let theirs = read(&mut lab.master(&old).await).await;
             let mut to = lab.master(&new).await;
-            let brought = bring_over(&mut to, &theirs, Scope::Missing, &options(), OnGrantError::Report)
-                .await
-                .unwrap();
-            assert_eq!((brought.report.refused.len(), brought.report.failed.len()), (0, 0));
+            let brought = bring_over(
+                &mut to,
+                &theirs,
+                Scope::Missing,
+                &options(),
+                OnGrantError::Report,
+            )
+            .await
+            .unwrap();
+            assert_eq!(
+                (brought.report.refused.len(), brought.report.failed.len()),
+                (0, 0)
+            );
             let lost = set(&[
                 "app SELECT `shop`.`t` (`secret`)",
                 "app UPDATE `shop`.`t` (`secret`)",
@@ -202,7 +249,8 @@ fn a_dropped_column_or_routine_costs_its_own_grant_only() {
 
             // And when nobody looks first, the server's refusal is met the same way for the columns.
             let (_, third) = pair(&lab, kind, "ALTER TABLE shop.t DROP COLUMN secret;").await;
-            lab.run(&third, "ALTER TABLE shop.t DROP COLUMN secret;").await;
+            lab.run(&third, "ALTER TABLE shop.t DROP COLUMN secret;")
+                .await;
             let mut to = lab.master(&third).await;
             let report = apply_blindly(&mut to, &theirs, OnGrantError::Report).await;
             assert_eq!(report.failed, []);
@@ -220,22 +268,34 @@ fn a_role_made_by_someone_else_on_mariadb_is_reported() {
         let lab = Lab::open(&[&MARIADB1011]).await.unwrap();
         let script = "CREATE ROLE reader; GRANT SELECT ON shop.* TO reader; CREATE USER app@'%' IDENTIFIED BY 'pw'; GRANT reader TO app@'%';";
         let (old, new) = pair(&lab, &MARIADB1011, script).await;
-        lab.run(&new, "CREATE ROLE reader; GRANT SELECT ON shop.* TO reader;")
-            .await;
+        lab.run(
+            &new,
+            "CREATE ROLE reader; GRANT SELECT ON shop.* TO reader;",
+        )
+        .await;
         let theirs = read(&mut lab.master(&old).await).await;
         let mut to = lab.master(&new).await;
         let report = apply_blindly(&mut to, &theirs, OnGrantError::Report).await;
         assert_eq!(report.failed, []);
         let lost = set(&["app MEMBERSHIP role 'reader'@''"]);
         assert_eq!(privileges(&report.refused), lost);
-        let brought = bring_over(&mut to, &theirs, Scope::Missing, &options(), OnGrantError::Report)
-            .await
-            .unwrap();
+        let brought = bring_over(
+            &mut to,
+            &theirs,
+            Scope::Missing,
+            &options(),
+            OnGrantError::Report,
+        )
+        .await
+        .unwrap();
         assert_eq!(brought.report, ApplyReport::default());
         assert_eq!(privileges(&brought.not_transferable), lost);
         assert!(brought.not_transferable.iter().all(|entry| matches!(
             &entry.subject,
-            Subject::Privilege { on: Level::Role { .. }, .. }
+            Subject::Privilege {
+                on: Level::Role { .. },
+                ..
+            }
         )));
         lab.close().await;
     });

@@ -1,13 +1,11 @@
 //! The round trip is the oracle: what was read from one server and brought to an empty one reads the same there.
 
 use atrest_fixer::accounts::{OnGrantError, bring_over};
-use atrest_model::account::{
-    Accounts, Level, NotTransferable, PrivilegeSet, Scope, Subject, diff,
-};
+use atrest_model::account::{Accounts, Level, NotTransferable, PrivilegeSet, Scope, Subject, diff};
 
 use super::fixtures::{
-    ED25519_PLUGIN, EVERYWHERE_LOGINS, Kind, MARIADB118, MARIADB1011, MYSQL56, MYSQL57,
-    MYSQL97, PARTIAL_REVOKES, SCHEMAS,
+    ED25519_PLUGIN, EVERYWHERE_LOGINS, Kind, MARIADB118, MARIADB1011, MYSQL56, MYSQL57, MYSQL97,
+    PARTIAL_REVOKES, SCHEMAS,
 };
 use super::lab::{Lab, block_on, options, read};
 
@@ -91,7 +89,11 @@ async fn round_trip(kind: &Kind, parameters: &[(&str, &str)], who: As) {
             lab.outcome(&new, user, password).await,
         );
         assert_eq!(there, here, "{user}");
-        assert_eq!(there == "in", !kind.kept_out.contains(user), "{user}: {there}");
+        assert_eq!(
+            there == "in",
+            !kind.kept_out.contains(user),
+            "{user}: {there}"
+        );
         let wrong = lab.outcome(&new, user, "another password").await;
         assert_ne!(wrong, "in", "{user}");
     }
@@ -123,7 +125,10 @@ fn only_what_nobody_can_carry(
                 );
             }
             Subject::Privilege { on, privilege } if on.to_string().contains("`gone`") => {
-                assert!(["SELECT", "UPDATE"].contains(&privilege.as_str()), "{entry:?}");
+                assert!(
+                    ["SELECT", "UPDATE"].contains(&privilege.as_str()),
+                    "{entry:?}"
+                );
                 gone += 1;
             }
             Subject::Privilege {
@@ -136,8 +141,8 @@ fn only_what_nobody_can_carry(
             Subject::Privilege { on, privilege } => {
                 assert!(who == As::Master, "{entry:?}");
                 let name = privilege.trim_end_matches(" WITH GRANT OPTION");
-                let is_static = PrivilegeSet::named(name)
-                    .is_some_and(|one| login.global.contains(one));
+                let is_static =
+                    PrivilegeSet::named(name).is_some_and(|one| login.global.contains(one));
                 let is_proxy = matches!(on, Level::Proxy { .. });
                 assert!(
                     is_proxy || !is_static && !login.dynamic.contains_key(name),
@@ -196,7 +201,6 @@ fn as_the_master_user_of_rds_accounts_of_mariadb_11_8_make_the_round_trip() {
     block_on(round_trip(&MARIADB118, &[], As::Master));
 }
 
-
 #[test]
 fn an_odd_sql_mode_of_the_server_changes_nothing_on_mysql_5_6() {
     block_on(round_trip(&MYSQL56, &[ODD_SQL_MODE], As::Master));
@@ -224,10 +228,18 @@ fn an_odd_sql_mode_of_the_server_changes_nothing_on_mariadb_11_8() {
 
 #[test]
 fn partial_revokes_make_the_round_trip_with_every_privilege() {
-    block_on(round_trip(&MYSQL97, &[("partial_revokes", "ON")], As::Anyone));
+    block_on(round_trip(
+        &MYSQL97,
+        &[("partial_revokes", "ON")],
+        As::Anyone,
+    ));
 }
 
 #[test]
 fn partial_revokes_make_the_round_trip_as_the_master_user() {
-    block_on(round_trip(&MYSQL97, &[("partial_revokes", "ON")], As::Master));
+    block_on(round_trip(
+        &MYSQL97,
+        &[("partial_revokes", "ON")],
+        As::Master,
+    ));
 }

@@ -76,7 +76,11 @@ async fn bring(to: &mut Connection, theirs: &Accounts, scope: Scope) -> BringOve
     let again = bring_over(to, theirs, scope, &options(), OnGrantError::Report)
         .await
         .unwrap();
-    assert!(again.report.applied.is_empty(), "{:#?}", again.report.applied);
+    assert!(
+        again.report.applied.is_empty(),
+        "{:#?}",
+        again.report.applied
+    );
     brought
 }
 
@@ -105,7 +109,10 @@ async fn converges(kind: &Kind, drift: &[&str]) {
     let drift = diff(&theirs, &drifted, &options());
     let at_sign = AccountKey::new("at@sign", "%");
     assert!(drift.missing.contains(&at_sign));
-    assert!(drift.extra.len() >= 2 && drift.changed.len() >= 10, "{drift:#?}");
+    assert!(
+        drift.extra.len() >= 2 && drift.changed.len() >= 10,
+        "{drift:#?}"
+    );
     let rds_new = AccountKey::new("rdsnew", "%");
     assert!(drift.reserved.contains(&rds_new));
     assert!(drift.warnings.iter().any(|warning| *warning
@@ -136,12 +143,32 @@ async fn converges(kind: &Kind, drift: &[&str]) {
     // Sync: equal, but for the accounts of the new server alone.
     let brought = bring(&mut to, &theirs, Scope::Sync).await;
     let unexplained = brought.unexplained();
-    assert_eq!((&unexplained.missing, &unexplained.changed), (&vec![], &vec![]), "{unexplained:#?}");
+    assert_eq!(
+        (&unexplained.missing, &unexplained.changed),
+        (&vec![], &vec![]),
+        "{unexplained:#?}"
+    );
     assert_eq!(unexplained.extra, drift.extra);
     // An account is never rebuilt: what is equal is in no statement.
-    let touched = |name: &str| brought.report.applied.iter().any(|text| text.contains(name));
-    assert!(!touched("'sp ace'") && !touched("'semi;--'"), "{:#?}", brought.report.applied);
-    assert!(!brought.report.applied.iter().any(|text| text.contains("ALL PRIVILEGES") || text.starts_with("DROP")));
+    let touched = |name: &str| {
+        brought
+            .report
+            .applied
+            .iter()
+            .any(|text| text.contains(name))
+    };
+    assert!(
+        !touched("'sp ace'") && !touched("'semi;--'"),
+        "{:#?}",
+        brought.report.applied
+    );
+    assert!(
+        !brought
+            .report
+            .applied
+            .iter()
+            .any(|text| text.contains("ALL PRIVILEGES") || text.starts_with("DROP"))
+    );
 
     let brought = bring(&mut to, &theirs, Scope::SyncAndDrop).await;
     let unexplained = brought.unexplained();
@@ -157,7 +184,13 @@ async fn converges(kind: &Kind, drift: &[&str]) {
         .collect();
     assert!(left.is_empty(), "{left:#?}");
 
-    for (user, password) in [("ba\\ck", "pw-back"), ("at@sign", "pw-at"), ("e", "pw-e"), ("ssl", "pw-ssl"), ("u", "pw-u")] {
+    for (user, password) in [
+        ("ba\\ck", "pw-back"),
+        ("at@sign", "pw-at"),
+        ("e", "pw-e"),
+        ("ssl", "pw-ssl"),
+        ("u", "pw-u"),
+    ] {
         let (there, here) = (
             lab.outcome(&old, user, password).await,
             lab.outcome(&new, user, password).await,

@@ -33,21 +33,39 @@ async fn across(from: &Kind, to: &Kind) -> Option<Brought> {
     lab.run(&old, &from.script()).await;
     let theirs = read(&mut lab.master(&old).await).await;
     let mut to = lab.master(&new).await;
-    let brought = bring_over(&mut to, &theirs, Scope::Missing, &options(), OnGrantError::Report)
-        .await
-        .unwrap();
+    let brought = bring_over(
+        &mut to,
+        &theirs,
+        Scope::Missing,
+        &options(),
+        OnGrantError::Report,
+    )
+    .await
+    .unwrap();
     let report = &brought.report;
     assert!(report.failed.is_empty(), "{:#?}", report.failed);
     assert!(report.refused.is_empty(), "{:#?}", report.refused);
     // The master user differs: each version gives it what it has.
     let mut unexplained = brought.unexplained();
-    unexplained.changed.retain(|(key, _)| key.user().as_bytes() != b"admin");
+    unexplained
+        .changed
+        .retain(|(key, _)| key.user().as_bytes() != b"admin");
     let found = (&unexplained.missing, &unexplained.changed);
     assert_eq!(found, (&vec![], &vec![]), "{unexplained:#?}");
-    let again = bring_over(&mut to, &theirs, Scope::Sync, &options(), OnGrantError::Report)
-        .await
-        .unwrap();
-    assert!(again.report.applied.is_empty(), "{:#?}", again.report.applied);
+    let again = bring_over(
+        &mut to,
+        &theirs,
+        Scope::Sync,
+        &options(),
+        OnGrantError::Report,
+    )
+    .await
+    .unwrap();
+    assert!(
+        again.report.applied.is_empty(),
+        "{:#?}",
+        again.report.applied
+    );
     assert!(again.report.failed.is_empty(), "{:#?}", again.report.failed);
     to.close().await;
     Some(Brought {
@@ -127,7 +145,10 @@ fn from_mysql_5_7_to_9_7() {
             })
             .map(|(key, _)| key.user().to_string())
             .collect();
-        assert!(native.contains("o'brien") && native.len() > 30, "{native:?}");
+        assert!(
+            native.contains("o'brien") && native.len() > 30,
+            "{native:?}"
+        );
         assert_eq!(brought.lost_accounts(), native);
         for entry in &brought.brought.not_transferable {
             if entry.subject == Subject::Account {
@@ -167,7 +188,10 @@ fn from_mysql_5_7_to_5_6() {
         let Some(brought) = across(&MYSQL57, &MYSQL56).await else {
             return;
         };
-        let too_long = ["abcdefghijklmnopqrstuvwxyz012345", "u'@'%' WITH GRANT OPTION#"];
+        let too_long = [
+            "abcdefghijklmnopqrstuvwxyz012345",
+            "u'@'%' WITH GRANT OPTION#",
+        ];
         assert_eq!(brought.lost_accounts(), too_long.map(str::to_owned).into());
         let lost = [
             ("all of it", Attribute::PasswordLifetime),
@@ -178,7 +202,8 @@ fn from_mysql_5_7_to_5_6() {
         ];
         assert_eq!(
             brought.lost_attributes(),
-            lost.map(|(user, attribute)| (user.to_owned(), attribute)).into()
+            lost.map(|(user, attribute)| (user.to_owned(), attribute))
+                .into()
         );
         brought.passwords_work(&[]).await;
         brought.lab.close().await;
@@ -193,7 +218,10 @@ fn from_mysql_9_7_to_5_7() {
             return;
         };
         let lost = brought.lost_attributes();
-        assert!(lost.contains(&("dual sha".to_owned(), Attribute::RetainedCredential)), "{lost:?}");
+        assert!(
+            lost.contains(&("dual sha".to_owned(), Attribute::RetainedCredential)),
+            "{lost:?}"
+        );
         brought.lab.close().await;
     });
 }
