@@ -573,6 +573,17 @@ impl Spec {
             let scope = self.scope(spec.account.as_ref(), spec.region.as_ref());
             let at = plus(world.clock.start(), -86_400 * spec.age_days);
             let region = world.region_mut(&scope);
+            if !spec.shared_with.is_empty() {
+                let kind = if spec.cluster.is_some() {
+                    "cluster-snapshot"
+                } else {
+                    "snapshot"
+                };
+                region.shared.insert(
+                    scope.arn(kind, spec.id.get_ref()),
+                    spec.shared_with.iter().cloned().collect(),
+                );
+            }
             if let Some(cluster) = spec.cluster.as_ref().and_then(|name| {
                 region
                     .clusters

@@ -404,6 +404,9 @@ pub(crate) struct SnapshotSpec {
     /// Age in days.
     #[serde(default)]
     pub(crate) age_days: i64,
+    /// Accounts that may restore it, or `all`.
+    #[serde(default)]
+    pub(crate) shared_with: Vec<String>,
     #[serde(default)]
     pub(crate) tags: Vec<Tag>,
 }

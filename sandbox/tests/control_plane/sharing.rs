@@ -263,6 +263,35 @@ snapshot_type = "automated"
 }
 
 #[tokio::test]
+async fn a_scenario_may_begin_with_shared_snapshots() {
+    let scenario = r#"
+[[snapshots]]
+id = "known"
+instance = "plain"
+shared_with = ["444455556666"]
+
+[[snapshots]]
+id = "open"
+instance = "plain"
+shared_with = ["all"]
+
+[[snapshots]]
+id = "own"
+instance = "plain"
+"#;
+    let mut bench = Bench::with(&format!("{NO_LAG}{scenario}")).await;
+    bench.access_key = "AKIAOTHER";
+    let both = [("IncludeShared", "true"), ("IncludePublic", "true")];
+    assert_eq!(
+        listed(&bench, &both).await,
+        [
+            (arn("known"), "shared".to_owned()),
+            (arn("open"), "public".to_owned())
+        ]
+    );
+}
+
+#[tokio::test]
 async fn cluster_snapshots_have_the_same_attribute() {
     let scenario = r#"
 [[clusters]]

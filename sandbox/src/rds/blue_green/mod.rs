@@ -2,6 +2,8 @@
 //! change names. Since September 2026 the green side may be encrypted with a key of its own.
 
 mod create;
+mod eligible;
+mod provision;
 mod switchover;
 
 use jiff::Timestamp;
