@@ -70,6 +70,12 @@ pub struct SandboxOptions {
 /// A sandbox that could not be started or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
+    /// Another program has the port.
+    #[error("port {port} on 127.0.0.1 is in use by another program")]
+    PortInUse {
+        /// The port asked for.
+        port: u16,
+    },
     /// The port cannot be had.
     #[error("could not listen on 127.0.0.1:{port}")]
     Listen {
@@ -206,9 +212,10 @@ impl Sandbox {
         if state.is_some() && options.engines != EngineMode::None {
             return Err(StateError::Engines.into());
         }
-        let listen = |source| SandboxError::Listen {
-            port: options.port,
-            source,
+        let port = options.port;
+        let listen = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::AddrInUse => SandboxError::PortInUse { port },
+            _ => SandboxError::Listen { port, source },
         };
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)))
             .await

@@ -252,3 +252,29 @@ async fn no_secret_reaches_the_log_or_the_admin_endpoint() {
     }
     assert!(file.contains("****"));
 }
+
+#[tokio::test]
+async fn a_port_in_use_is_named_in_one_line() {
+    let bench = Bench::with(NO_LAG).await;
+    let endpoint = bench.sandbox.endpoint();
+    let port = endpoint.rsplit(':').next().expect("a port");
+    let error = atrest_sandbox::Sandbox::start_paused(atrest_sandbox::SandboxOptions {
+        scenario: atrest_sandbox::Scenario::parse("test", include_str!("fleet.toml"))
+            .expect("a scenario"),
+        port: port.parse().expect("a number"),
+        speed: 1.0,
+        engines: atrest_sandbox::EngineMode::None,
+        install_dir: std::path::PathBuf::new(),
+        work_dir: std::path::PathBuf::new(),
+        request_log: None,
+        seed: 1,
+    })
+    .await
+    .expect_err("refused");
+    let text = error.to_string();
+    assert!(
+        text.contains(port) && text.contains("in use") && text.lines().count() == 1,
+        "{text}"
+    );
+    bench.ok("DescribeDBInstances", &[]).await;
+}

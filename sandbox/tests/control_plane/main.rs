@@ -12,6 +12,7 @@ mod faults;
 mod group_writes;
 mod keys;
 mod offers;
+mod outages;
 mod protocol;
 mod proxies;
 mod raw;
