@@ -17,7 +17,9 @@ use crate::clock::{Clock, plus};
 use crate::dice::Dice;
 use crate::engine::{CopyId, EngineError, Engines, ServerId};
 use crate::rds::catalog;
-use crate::rds::state::{DbInstance, Event, Quotas, Region, Scope, Stale, SubnetGroup};
+use crate::rds::state::{
+    DbInstance, Event, GlobalCluster, Quotas, Region, Scope, Stale, SubnetGroup,
+};
 
 /// Knobs of the simulation, from the scenario.
 #[derive(Debug, Clone)]
@@ -89,6 +91,7 @@ pub(crate) struct World {
     pub(crate) quotas: Quotas,
     pub(crate) accounts: Vec<Account>,
     pub(crate) regions: BTreeMap<Scope, Region>,
+    pub(crate) global_clusters: Vec<GlobalCluster>,
     pub(crate) engines: Option<Engines>,
     /// Whether somebody asked for instances since the replicas were last asked how they are.
     pub(crate) described: bool,
@@ -132,6 +135,7 @@ impl Core {
                 quotas,
                 accounts: Vec::new(),
                 regions: BTreeMap::new(),
+                global_clusters: Vec::new(),
                 engines,
                 described: false,
                 version: 0,
@@ -436,6 +440,7 @@ impl World {
             "db-cluster" => "cluster",
             "db-proxy" => "db-proxy",
             "blue-green-deployment" => "deployment",
+            "db-cluster-snapshot" => "cluster-snapshot",
             _ => "db",
         };
         let event = Event {
