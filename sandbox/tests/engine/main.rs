@@ -9,7 +9,7 @@
 
 mod bed;
 #[path = "../control_plane/client.rs"]
-#[allow(
+#[expect(
     dead_code,
     clippy::format_push_string,
     reason = "the control plane's own tests use the rest"
