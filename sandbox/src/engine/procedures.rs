@@ -238,6 +238,15 @@ fn running(flavor: Flavor) -> Vec<String> {
     } else {
         "sql_slave_skip_counter"
     };
+    // With GTIDs on, 5.7 refuses the counter and 9.7 takes it and skips nothing.
+    let by_name = if flavor.mysql_since(5, 7, 0) {
+        refuse(
+            "@@GLOBAL.gtid_mode = 'ON'",
+            "gtid_mode is ON: use mysql.rds_skip_transaction_with_gtid.",
+        )
+    } else {
+        String::new()
+    };
     let started = format!(
         "{start}; {}SELECT '{role} running normally.' AS Message;",
         journal("start slave")
@@ -256,7 +265,7 @@ fn running(flavor: Flavor) -> Vec<String> {
             "rds_skip_repl_error",
             "",
             &format!(
-                "{stop}; SET GLOBAL {skip} = 1; {start}; SELECT 'Statement in error has been skipped' AS Message;"
+                "{by_name}{stop}; SET GLOBAL {skip} = 1; {start}; SELECT 'Statement in error has been skipped' AS Message;"
             ),
         ),
         procedure(

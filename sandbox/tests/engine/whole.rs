@@ -24,12 +24,12 @@ id = "source"
 engine = "mariadb"
 engine_version = "10.11.9"
 backup_retention = 7
-sql = "CREATE DATABASE d"
+sql = "CREATE DATABASE d; CREATE TABLE d.t (n INT PRIMARY KEY)"
 
 [[instances]]
 id = "replica"
 replica_of = "source"
-replica_sql = "CREATE TABLE d.t (n INT)"
+replica_sql = "INSERT INTO d.t VALUES (1)"
 "#;
 
 async fn whole(case: impl AsyncFnOnce(&Bench)) {
@@ -154,10 +154,13 @@ async fn describe_shows_how_a_replica_really_replicates() {
         assert_eq!(shown(bench, "replicating").await, None);
         let mut source = conn(bench, "source", "first-password").await.unwrap();
         let mut replica = conn(bench, "replica", "first-password").await.unwrap();
-        // The replica has a table of that name already.
-        source.query_drop("CREATE TABLE d.t (n INT)").await.unwrap();
+        // The replica has a row of that number already.
+        source
+            .query_drop("INSERT INTO d.t VALUES (1)")
+            .await
+            .unwrap();
         let message = shown(bench, "error").await.unwrap();
-        assert!(message.contains("1050"), "{message}");
+        assert!(message.contains("1062"), "{message}");
         let events = bench.ok("DescribeEvents", &[("Duration", "60")]).await;
         assert!(
             events.body.contains("Replication has stopped: "),
@@ -171,10 +174,10 @@ async fn describe_shows_how_a_replica_really_replicates() {
             .unwrap();
         assert_eq!(shown(bench, "replicating").await, None);
         source
-            .query_drop("INSERT INTO d.t VALUES (1)")
+            .query_drop("INSERT INTO d.t VALUES (2)")
             .await
             .unwrap();
-        becomes(&mut replica, "SELECT COUNT(*) FROM d.t", 1).await;
+        becomes(&mut replica, "SELECT COUNT(*) FROM d.t", 2).await;
         replica
             .query_drop("CALL mysql.rds_stop_replication()")
             .await
