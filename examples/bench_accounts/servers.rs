@@ -143,11 +143,13 @@ fn script(accounts: usize, is_mariadb: bool, is_new: bool) -> String {
         if matches!(oddity, Some(20..)) {
             continue;
         }
-        let user = format!(
-            "app_{n:06}_{}",
-            ["orders", "billing", "reports", "search"][n % 4]
-        );
-        let host = ["%", "10.0.%", "10.1.2.%", "localhost"][n / 4 % 4];
+        let (word, host) = match n % 4 {
+            0 => ("orders", "%"),
+            1 => ("billing", "10.0.%"),
+            2 => ("reports", "10.1.2.%"),
+            _ => ("search", "localhost"),
+        };
+        let user = format!("app_{n:06}_{word}");
         let salt = usize::from(matches!(oddity, Some(0..10)));
         let hash = hash(n + salt * 1_000_003);
         users.push(if is_mariadb {

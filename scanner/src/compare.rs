@@ -124,7 +124,7 @@ pub async fn pair(
         not_compared: Vec::new(),
     };
     groups(rds, pair, &mut diff).await;
-    servers(pair, auth, mysql, data.into(), &mut diff).await;
+    Box::pin(servers(pair, auth, mysql, data.into(), &mut diff)).await;
     diff.differences
         .sort_by(|a, b| (a.area, &a.path).cmp(&(b.area, &b.path)));
     diff
@@ -243,10 +243,7 @@ async fn servers(
         }
         return;
     };
-    match futures::try_join!(
-        access::open(pair.old, auth),
-        access::open(pair.new, auth)
-    ) {
+    match futures::try_join!(access::open(pair.old, auth), access::open(pair.new, auth)) {
         Ok((mut old, mut new)) => {
             accounts(pair, &mut old, &mut new, diff).await;
             configuration(&mut old, &mut new, diff).await;

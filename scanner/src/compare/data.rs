@@ -163,7 +163,12 @@ fn of_range(name: &str, range: &DifferingRange) -> Difference {
 /// A definer without an account makes its views, routines, triggers and events fail with 1449.
 fn definers(found: &DataComparison, diff: &mut PairDiff) {
     for (definer, objects) in &found.new_definers {
-        let named = objects.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+        let named = objects
+            .iter()
+            .take(5)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
         let more = objects.len().saturating_sub(5);
         let named = if more > 0 {
             format!("{named} and {more} more")
@@ -174,7 +179,9 @@ fn definers(found: &DataComparison, diff: &mut PairDiff) {
             not_compared(
                 diff,
                 Area::Data,
-                format!("the definer {definer} has an account on neither server: {named} cannot run (1449)"),
+                format!(
+                    "the definer {definer} has an account on neither server: {named} cannot run (1449)"
+                ),
             );
             continue;
         }

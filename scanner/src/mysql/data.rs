@@ -229,7 +229,11 @@ pub async fn compare_data(
         stopped: Mutex::new(false),
     };
     let workers = (0..options.tables_at_once.max(1)).map(|_| Box::pin(work.run()));
-    for (name, table) in futures::future::join_all(workers).await.into_iter().flatten() {
+    for (name, table) in futures::future::join_all(workers)
+        .await
+        .into_iter()
+        .flatten()
+    {
         result.tables.insert(name, table);
     }
     work.guard.close().await;
@@ -348,7 +352,6 @@ impl Work<'_> {
             },
         }
     }
-
 }
 
 /// A panic of another holder leaves nothing half done.

@@ -80,7 +80,9 @@ pub(super) struct Index {
 }
 
 /// Reads the base tables of users. What the login may not see is not listed by the server.
-pub(super) async fn tables(session: &mut Session<'_>) -> Result<BTreeMap<TableName, Table>, Failure> {
+pub(super) async fn tables(
+    session: &mut Session<'_>,
+) -> Result<BTreeMap<TableName, Table>, Failure> {
     let mut tables: BTreeMap<TableName, Table> = BTreeMap::new();
     let listed = session
         .rows(
@@ -204,11 +206,31 @@ mod tests {
     #[test]
     fn what_versions_write_differently_is_the_same() {
         for (a, b, same) in [
-            (column("int(11) unsigned", "utf8"), column("int unsigned", "utf8mb3"), true),
-            (column("int(11)", "utf8"), column("int unsigned", "utf8"), false),
-            (column("int(5) zerofill", "utf8"), column("int(6) zerofill", "utf8"), false),
-            (column("varchar(5)", "utf8"), column("varchar(6)", "utf8"), false),
-            (column("varchar(5)", "utf8"), column("varchar(5)", "utf8mb4"), false),
+            (
+                column("int(11) unsigned", "utf8"),
+                column("int unsigned", "utf8mb3"),
+                true,
+            ),
+            (
+                column("int(11)", "utf8"),
+                column("int unsigned", "utf8"),
+                false,
+            ),
+            (
+                column("int(5) zerofill", "utf8"),
+                column("int(6) zerofill", "utf8"),
+                false,
+            ),
+            (
+                column("varchar(5)", "utf8"),
+                column("varchar(6)", "utf8"),
+                false,
+            ),
+            (
+                column("varchar(5)", "utf8"),
+                column("varchar(5)", "utf8mb4"),
+                false,
+            ),
         ] {
             assert_eq!(a.same_values(&b), same, "{a:?} {b:?}");
         }

@@ -48,7 +48,9 @@ pub(super) async fn read(
                 hidden += 1;
                 continue;
             }
-            if kind.word != "schema" && row.named_text("SECURITY_TYPE").as_deref() != Some("INVOKER") {
+            if kind.word != "schema"
+                && row.named_text("SECURITY_TYPE").as_deref() != Some("INVOKER")
+            {
                 definers.entry(text(2)).or_default().push(name.clone());
             }
             found.objects.insert(name, properties(&row));

@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::DataOptions;
 use super::key::{Key, KeyValue};
 use super::progress::{DifferingRange, TableProgress};
 use super::session::{Failure, Session};
 use super::walk::{Plan, Sides, Stretch, from_hex, key_of, to_hex};
-use super::DataOptions;
 
 /// Most rows of a side that are looked at one by one.
 const MOST: usize = 200_000;
@@ -108,7 +108,12 @@ async fn rows(
     let rows = session.rows(query, limit).await?;
     Ok(rows
         .iter()
-        .map(|row| (key_of(row, 1, width), row.bytes(0).unwrap_or_default().to_vec()))
+        .map(|row| {
+            (
+                key_of(row, 1, width),
+                row.bytes(0).unwrap_or_default().to_vec(),
+            )
+        })
         .collect())
 }
 
@@ -162,7 +167,11 @@ struct Ranges<'a> {
 }
 
 impl<'a> Ranges<'a> {
-    fn add(&mut self, value: &'a KeyValue, count: impl for<'r> Fn(&'r mut Found<'a>) -> &'r mut u64) {
+    fn add(
+        &mut self,
+        value: &'a KeyValue,
+        count: impl for<'r> Fn(&'r mut Found<'a>) -> &'r mut u64,
+    ) {
         self.from_start |= !self.past_equal;
         let range = self.open.get_or_insert(Found {
             first: value,

@@ -6,8 +6,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::super::state;
-use super::{DataOptions, Login};
 use super::session::{Failure, Session};
+use super::{DataOptions, Login};
 
 /// Longest wait for the answer of a server that is only asked how it is.
 const POLL: Duration = Duration::from_secs(5);

@@ -114,10 +114,7 @@ impl Key {
             let _ok = if at + 1 == depth {
                 write!(written, "{name} {sign}{last} {value}")
             } else {
-                write!(
-                    written,
-                    "({name} {sign} {value} OR ({name} = {value} AND "
-                )
+                write!(written, "({name} {sign} {value} OR ({name} = {value} AND ")
             };
         }
         written.push_str(&"))".repeat(depth.saturating_sub(1)));
@@ -215,13 +212,12 @@ fn digits(value: &[u8]) -> String {
 }
 
 fn hex(value: &[u8]) -> String {
-    value.iter().fold(
-        String::with_capacity(value.len() * 2),
-        |mut text, byte| {
+    value
+        .iter()
+        .fold(String::with_capacity(value.len() * 2), |mut text, byte| {
             let _ok = write!(text, "{byte:02X}");
             text
-        },
-    )
+        })
 }
 
 #[cfg(test)]

@@ -18,8 +18,14 @@ const NAMED: &[(&str, &str)] = &[
     ),
     ("sql_mode", "statements are accepted or refused differently"),
     ("time_zone", "NOW() and TIMESTAMP columns read differently"),
-    ("system_time_zone", "NOW() reads differently where time_zone is SYSTEM"),
-    ("character_set_server", "new schemas get another character set"),
+    (
+        "system_time_zone",
+        "NOW() reads differently where time_zone is SYSTEM",
+    ),
+    (
+        "character_set_server",
+        "new schemas get another character set",
+    ),
     ("collation_server", "new schemas get another collation"),
     (
         "explicit_defaults_for_timestamp",
@@ -162,7 +168,9 @@ pub fn variable_differences(
 fn is_ignored(name: &str) -> bool {
     !NAMED.iter().any(|(named, _)| *named == name)
         && (IGNORED.contains(&name)
-            || IGNORED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            || IGNORED_PREFIXES
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
             || IGNORED_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)))
 }
 
@@ -204,8 +212,17 @@ mod tests {
         let names: Vec<&str> = found.iter().map(|found| found.name.as_str()).collect();
         assert_eq!(
             names,
-            ["event_scheduler", "partial_revokes", "sql_mode", "wait_timeout"]
+            [
+                "event_scheduler",
+                "partial_revokes",
+                "sql_mode",
+                "wait_timeout"
+            ]
         );
-        assert!(found.iter().all(|found| found.meaning.is_empty() == (found.name == "wait_timeout")));
+        assert!(
+            found
+                .iter()
+                .all(|found| found.meaning.is_empty() == (found.name == "wait_timeout"))
+        );
     }
 }

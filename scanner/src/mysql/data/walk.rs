@@ -88,12 +88,21 @@ impl Plan {
             (self.key.as_ref().map(|key| &key.1), &self.row.1),
         ] {
             let key = key.map_or_else(String::new, |key| {
-                format!("{} {} {}", key.hint(), key.selected(), key.range(None, None))
+                format!(
+                    "{} {} {}",
+                    key.hint(),
+                    key.selected(),
+                    key.range(None, None)
+                )
             });
             hasher.update(format!("{key}\0{row}\0"));
         }
         let digest = hasher.finalize();
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        digest
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     pub(super) fn name(&self) -> &str {
@@ -227,9 +236,7 @@ impl Walk<'_, '_> {
         loop {
             self.guard.admit().await.map_err(Stopped::Table)?;
             let began = Instant::now();
-            let read = self
-                .chunk(sides, after.as_ref(), progress, old_leads)
-                .await;
+            let read = self.chunk(sides, after.as_ref(), progress, old_leads).await;
             let chunk = match read {
                 Ok(chunk) => chunk,
                 Err(Failure::Deadline(reason)) => {
@@ -287,7 +294,10 @@ impl Walk<'_, '_> {
         } else {
             &mut sides.new
         };
-        let up_to = match self.plan.boundary_query(old_leads, after, progress.chunk_rows) {
+        let up_to = match self
+            .plan
+            .boundary_query(old_leads, after, progress.chunk_rows)
+        {
             Some(query) => lead.rows(&query, limit).await?,
             None => Vec::new(),
         };
