@@ -319,3 +319,51 @@ async fn the_account_service_lists_regions() {
     assert_eq!(body["Regions"].as_array().map(Vec::len), Some(5));
     assert!(body["NextToken"].is_string());
 }
+
+/// A list is kept until something changes it: a write, a write's becoming visible, or the time.
+#[tokio::test]
+async fn a_list_that_is_read_twice_shows_what_changed_in_between() {
+    let bench = Bench::with("\n[knobs]\ndescribe_lag = [20, 20]\n").await;
+    let list = async || bench.ok("DescribeDBInstances", &[]).await;
+    let first = list().await;
+    assert_eq!(
+        first.all("LatestRestorableTime"),
+        list().await.all("LatestRestorableTime")
+    );
+    bench.pass(300).await;
+    let later = list().await;
+    assert_ne!(
+        first.all("LatestRestorableTime"),
+        later.all("LatestRestorableTime")
+    );
+    assert_eq!(
+        first.all("DBInstanceIdentifier"),
+        later.all("DBInstanceIdentifier")
+    );
+
+    let plain = "arn:aws:rds:eu-central-1:111122223333:db:plain";
+    let tag = [
+        ("ResourceName", plain),
+        ("Tags.Tag.1.Key", "seen"),
+        ("Tags.Tag.1.Value", "at once"),
+    ];
+    bench.ok("AddTagsToResource", &tag).await;
+    assert!(list().await.body.contains("<Value>at once</Value>"));
+
+    let reboot = [("DBInstanceIdentifier", "ordinary")];
+    bench.ok("RebootDBInstance", &reboot).await;
+    let rebooting = |body: &str| body.contains("<DBInstanceStatus>rebooting<");
+    assert!(!rebooting(&list().await.body), "it lags behind");
+    bench.pass(21).await;
+    assert!(rebooting(&list().await.body), "and then it shows");
+
+    let replica = [
+        ("SourceDBInstanceIdentifier", "plain"),
+        ("DBInstanceIdentifier", "second"),
+    ];
+    bench.ok("CreateDBInstanceReadReplica", &replica).await;
+    let shown = "<ReadReplicaDBInstanceIdentifier>second<";
+    assert!(!list().await.body.contains(shown));
+    bench.pass(21).await;
+    assert!(list().await.body.contains(shown));
+}
