@@ -73,8 +73,12 @@ fn note(world: &mut World, replica: &Replica, state: &ReplicationState) {
     let Some(instance) = region.by_resource_mut(&replica.resource_id) else {
         return;
     };
-    // While it was asked, it may have been promoted.
-    let Some(shown) = instance.replication.as_mut() else {
+    // While it was asked, it may have been promoted, or have lost its source: that is final.
+    let Some(shown) = instance
+        .replication
+        .as_mut()
+        .filter(|shown| shown.status != "terminated")
+    else {
         return;
     };
     if shown.status == status && shown.name == message {

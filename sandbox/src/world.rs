@@ -22,7 +22,9 @@ use crate::incident::Incidents;
 use crate::kms;
 use crate::neighbours::{Neighbours, Permissions};
 use crate::rds::catalog;
-use crate::rds::state::{DbInstance, Event, Quotas, Region, Scope, Stale, SubnetGroup};
+use crate::rds::state::{
+    DbInstance, Event, GlobalCluster, Quotas, Region, Scope, Stale, SubnetGroup,
+};
 use crate::saved::{Journal, Operation};
 
 /// Knobs of the simulation, from the scenario.
@@ -99,6 +101,7 @@ pub(crate) struct World {
     pub(crate) quotas: Quotas,
     pub(crate) accounts: Vec<Account>,
     pub(crate) regions: BTreeMap<Scope, Region>,
+    pub(crate) global_clusters: Vec<GlobalCluster>,
     pub(crate) engines: Option<Engines>,
     /// Whether somebody asked for instances since the replicas were last asked how they are.
     pub(crate) described: bool,
@@ -150,6 +153,7 @@ impl Core {
                 quotas,
                 accounts: Vec::new(),
                 regions: BTreeMap::new(),
+                global_clusters: Vec::new(),
                 engines,
                 described: false,
                 version: 0,
@@ -560,6 +564,7 @@ impl World {
             "db-cluster" => "cluster",
             "db-proxy" => "db-proxy",
             "blue-green-deployment" => "deployment",
+            "db-cluster-snapshot" => "cluster-snapshot",
             _ => "db",
         };
         let event = Event {

@@ -18,6 +18,11 @@ const NOT_FOUND: &[&str] = &[
     "DBSnapshotNotFound",
     "DBClusterNotFoundFault",
     "DBClusterSnapshotNotFoundFault",
+    "DBClusterAutomatedBackupNotFoundFault",
+    "DBClusterParameterGroupNotFound",
+    "DBClusterRoleNotFound",
+    "DBInstanceRoleNotFound",
+    "GlobalClusterNotFoundFault",
     "DBParameterGroupNotFound",
     "OptionGroupNotFoundFault",
     "DBSubnetGroupNotFoundFault",
@@ -27,7 +32,6 @@ const NOT_FOUND: &[&str] = &[
     "SubscriptionNotFound",
     "ResourceNotFoundFault",
     "BlueGreenDeploymentNotFoundFault",
-    "DBClusterParameterGroupNotFound",
     "DBProxyTargetNotFoundFault",
     "ExportTaskNotFound",
     "SNSTopicArnNotFound",
@@ -43,7 +47,9 @@ impl ApiError {
             | "SignatureDoesNotMatch"
             | "AccessDenied"
             | "ExpiredToken"
-            | "MissingAuthenticationToken" => 403,
+            | "MissingAuthenticationToken"
+            | "DBClusterQuotaExceededFault"
+            | "InsufficientDBClusterCapacityFault" => 403,
             "InternalFailure" => 500,
             "ServiceUnavailable" => 503,
             _ => 400,
@@ -107,6 +113,17 @@ impl ApiError {
 
     pub(crate) fn instance_state(message: impl Into<String>) -> Self {
         Self::new("InvalidDBInstanceState", message)
+    }
+
+    pub(crate) fn cluster_state(message: impl Into<String>) -> Self {
+        Self::new("InvalidDBClusterStateFault", message)
+    }
+
+    pub(crate) fn no_cluster_snapshot(id: impl Display) -> Self {
+        Self::new(
+            "DBClusterSnapshotNotFoundFault",
+            format!("DBClusterSnapshot {id} not found."),
+        )
     }
 
     pub(crate) fn key(key: impl Display) -> Self {

@@ -4,13 +4,15 @@ use jiff::Timestamp;
 
 use super::catalog;
 use super::error::ApiError;
+use super::links::Links;
 use super::listing::Listing;
 use super::names::parse_arn;
 use super::page::{Filters, page};
 use super::state::{Changes, DbInstance, Region, Scope, Tag};
 use super::xml::Xml;
-use super::{Answer, Call, result};
+use super::{Answer, Call, backups, result};
 use crate::clock::plus;
+use crate::world::World;
 
 /// Name under which the engines know the endpoint of an instance: unique in the sandbox.
 pub(crate) fn endpoint_name(scope: &Scope, id: &str) -> String {
@@ -48,8 +50,19 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
     let (now, limit, version) = (call.now, call.world.knobs.page_limit, call.world.version);
     let (scope, params) = (call.scope, call.params);
     call.world.described = true;
+    let kept = call
+        .region()
+        .listing
+        .take()
+        .filter(|kept| kept.holds(version, now));
+    let mut listing = match kept {
+        Some(kept) => kept,
+        None => {
+            let links = Links::of(call.world, scope, now);
+            Listing::new(call.region(), links, version, now)
+        }
+    };
     let region = call.region();
-    let mut listing = Listing::current(region, version, now);
     let admitted = |position: &usize| {
         filters.is_empty()
             || listing.view(region, *position).is_some_and(|instance| {
@@ -104,7 +117,8 @@ pub(super) fn next_step(now: Timestamp) -> Timestamp {
     plus(last_step(now), 300)
 }
 
-fn last_step(now: Timestamp) -> Timestamp {
+/// When it moved last.
+pub(super) fn last_step(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second() - now.as_second().rem_euclid(300)).unwrap_or(now)
 }
 
@@ -118,8 +132,13 @@ pub(super) fn certificate_end(instance: &DbInstance, now: Timestamp) -> Option<T
 /// The answer of an action that changes one instance: how it was before, with what is pending.
 pub(crate) fn answer(call: &mut Call<'_>, instance: &DbInstance) -> Answer {
     let (scope, now) = (call.scope, call.now);
+    let links = Links::of(call.world, scope, now);
     let region = call.region();
-    result(|xml| xml.element("DBInstance", |xml| write(xml, scope, region, instance, now)))
+    result(|xml| {
+        xml.element("DBInstance", |xml| {
+            write(xml, scope, region, &links, instance, now);
+        });
+    })
 }
 
 /// Writes a DB instance: every member that has a value.
@@ -127,25 +146,8 @@ pub(crate) fn write(
     xml: &mut Xml,
     scope: &Scope,
     region: &Region,
+    links: &Links,
     instance: &DbInstance,
-    now: Timestamp,
-) {
-    let mut replicas: Vec<String> = region
-        .replicas_of(&instance.resource_id)
-        .filter(|replica| replica.shown(now).is_some())
-        .map(|replica| replica.id.clone())
-        .collect();
-    replicas.sort_unstable();
-    write_with(xml, scope, region, instance, &replicas, now);
-}
-
-/// The same when the names of its replicas are known.
-pub(super) fn write_with(
-    xml: &mut Xml,
-    scope: &Scope,
-    region: &Region,
-    instance: &DbInstance,
-    replicas: &[String],
     now: Timestamp,
 ) {
     xml.value("DBInstanceIdentifier", &instance.id);
@@ -198,7 +200,7 @@ pub(super) fn write_with(
     // Behind the present by what was not shipped yet.
     if instance.backup_retention > 0 && instance.created.is_some() && !instance.is_cluster_member()
     {
-        xml.time("LatestRestorableTime", plus(last_step(now), -120));
+        xml.time("LatestRestorableTime", backups::latest_restorable(now));
     }
     xml.value("MultiAZ", instance.multi_az);
     xml.value("EngineVersion", &instance.engine_version);
@@ -207,17 +209,14 @@ pub(super) fn write_with(
         instance.auto_minor_version_upgrade,
     );
     // A source that was renamed is shown by its new name.
-    if let Some(source) = instance
-        .replica_of
-        .as_deref()
-        .and_then(|source| region.by_resource(source))
-    {
-        xml.value("ReadReplicaSourceDBInstanceIdentifier", &source.id);
-    }
+    xml.optional(
+        "ReadReplicaSourceDBInstanceIdentifier",
+        links.source(instance),
+    );
     xml.values(
         "ReadReplicaDBInstanceIdentifiers",
         "ReadReplicaDBInstanceIdentifier",
-        replicas,
+        links.replicas(instance),
     );
     xml.value("LicenseModel", &instance.license_model);
     xml.optional("Iops", instance.iops);
@@ -396,171 +395,6 @@ fn hosted_zone(region: &str) -> String {
     format!("Z{sum:014X}").chars().take(14).collect()
 }
 
-/// A line of that list: of this region's instances with status, id, ARN of the instance and the latest moment
-/// that can be restored; or replicated from another region.
-enum Backup<'a> {
-    Own((&'static str, String, &'a DbInstance, String, Timestamp)),
-    Replicated(&'a super::backup_replication::ReplicatedBackup),
-}
-
-/// `DescribeDBInstanceAutomatedBackups`: those of living instances (`active`, `creating`) and those that
-/// outlived theirs (`retained`), keyed by resource id.
-pub(crate) fn describe_automated_backups(call: &mut Call<'_>) -> Answer {
-    let filters = Filters::read(
-        call.params,
-        &["status", "db-instance-id", "dbi-resource-id"],
-    )?;
-    let (wanted_id, wanted_resource) = (
-        call.params.text("DBInstanceIdentifier"),
-        call.params.text("DbiResourceId"),
-    );
-    let (now, limit, scope, params) = (
-        call.now,
-        call.world.knobs.page_limit,
-        call.scope,
-        call.params,
-    );
-    let region = call.region();
-    let living = region
-        .instances
-        .iter()
-        .filter_map(|instance| instance.shown(now))
-        .filter(|instance| {
-            instance.backup_retention > 0
-                && !instance.is_cluster_member()
-                && instance.created.is_some()
-        })
-        .map(|instance| {
-            let id = format!(
-                "ab-{}",
-                instance
-                    .resource_id
-                    .trim_start_matches("db-")
-                    .to_ascii_lowercase()
-            );
-            (
-                if instance.status == "creating" {
-                    "creating"
-                } else {
-                    "active"
-                },
-                id,
-                instance,
-                scope.arn("db", &instance.id),
-                now,
-            )
-        });
-    let retained = region.retained_backups.iter().map(|backup| {
-        (
-            "retained",
-            backup.id.clone(),
-            &*backup.instance,
-            backup.arn.clone(),
-            backup.deleted,
-        )
-    });
-    let replicated = region.replicated_backups.iter().filter(|backup| {
-        let instance = &backup.instance;
-        filters.admits("status", &[backup.status])
-            && filters.admits(
-                "db-instance-id",
-                &[&instance.id, &backup.source.arn("db", &instance.id)],
-            )
-            && filters.admits("dbi-resource-id", &[&instance.resource_id])
-            && wanted_id
-                .as_ref()
-                .is_none_or(|id| id.eq_ignore_ascii_case(&instance.id))
-            && wanted_resource
-                .as_ref()
-                .is_none_or(|id| *id == instance.resource_id)
-    });
-    let found: Vec<Backup<'_>> = living
-        .chain(retained)
-        .filter(|(status, _, instance, _, _)| {
-            filters.admits("status", &[status])
-                && filters.admits(
-                    "db-instance-id",
-                    &[&instance.id, &scope.arn("db", &instance.id)],
-                )
-                && filters.admits("dbi-resource-id", &[&instance.resource_id])
-                && wanted_id
-                    .as_ref()
-                    .is_none_or(|id| id.eq_ignore_ascii_case(&instance.id))
-                && wanted_resource
-                    .as_ref()
-                    .is_none_or(|id| *id == instance.resource_id)
-        })
-        .map(Backup::Own)
-        .chain(replicated.map(Backup::Replicated))
-        .collect();
-    if found.is_empty() && (wanted_id.is_some() || wanted_resource.is_some()) {
-        let name = wanted_resource.or(wanted_id).unwrap_or_default();
-        return Err(ApiError::new(
-            "DBInstanceAutomatedBackupNotFound",
-            format!("Automated backup for {name} not found."),
-        ));
-    }
-    let page = page(params, found, 100, limit)?;
-    result(|xml| {
-        xml.list(
-            "DBInstanceAutomatedBackups",
-            "DBInstanceAutomatedBackup",
-            page.items,
-            |xml, backup| {
-                let (status, id, instance, arn, latest) = match backup {
-                    Backup::Own(own) => own,
-                    Backup::Replicated(backup) => {
-                        super::backup_replication::write(xml, scope, backup, now);
-                        return;
-                    }
-                };
-                xml.value("DBInstanceArn", &arn);
-                xml.value("DbiResourceId", &instance.resource_id);
-                xml.value("Region", &scope.region);
-                xml.value("DBInstanceIdentifier", &instance.id);
-                xml.element("RestoreWindow", |xml| {
-                    if let Some(created) = instance.created {
-                        xml.time(
-                            "EarliestTime",
-                            created.max(plus(latest, -86_400 * instance.backup_retention)),
-                        );
-                    }
-                    xml.time("LatestTime", latest);
-                });
-                xml.value("AllocatedStorage", instance.allocated_storage);
-                xml.value("Status", status);
-                xml.value("Port", instance.port);
-                xml.value("AvailabilityZone", &instance.availability_zone);
-                xml.value("VpcId", region.vpc(&instance.subnet_group));
-                if let Some(created) = instance.created {
-                    xml.time("InstanceCreateTime", created);
-                }
-                xml.value("MasterUsername", &instance.master_username);
-                xml.value("Engine", &instance.engine);
-                xml.value("EngineVersion", &instance.engine_version);
-                xml.value("LicenseModel", &instance.license_model);
-                xml.optional("Iops", instance.iops);
-                xml.optional("StorageThroughput", instance.throughput);
-                xml.value("OptionGroupName", &instance.option_group);
-                xml.value("Encrypted", instance.encrypted);
-                xml.value("StorageEncryptionType", &instance.encryption_type);
-                xml.value("StorageType", &instance.storage_type);
-                xml.optional("KmsKeyId", instance.kms_key.as_ref());
-                xml.value("IAMDatabaseAuthenticationEnabled", instance.iam_auth);
-                xml.value("BackupRetentionPeriod", instance.backup_retention);
-                xml.value("PreferredBackupWindow", &instance.backup_window);
-                xml.value(
-                    "DBInstanceAutomatedBackupsArn",
-                    scope.arn("auto-backup", &id),
-                );
-                xml.value("BackupTarget", &instance.backup_target);
-                write_tags(xml, &instance.tags);
-            },
-        );
-        xml.optional("Marker", page.marker);
-    })
-}
-
 /// The AWS-like host name of an instance. With a real server behind it, the endpoint is the server's own
 /// loopback address instead, which a client can connect to.
 pub(crate) fn host_name(region: &Region, scope: &Scope, id: &str) -> String {
@@ -569,10 +403,15 @@ pub(crate) fn host_name(region: &Region, scope: &Scope, id: &str) -> String {
 
 /// A new resource id: `db-` and 26 characters of base32.
 pub(crate) fn new_resource_id(call: &mut Call<'_>, id: &str) -> String {
-    let key = format!("resource/{}", endpoint_name(call.scope, id));
+    resource_id_for(call.world, call.scope, id)
+}
+
+/// The same for an instance that comes into being without a call of its own.
+pub(crate) fn resource_id_for(world: &mut World, scope: &Scope, id: &str) -> String {
+    let key = format!("resource/{}", endpoint_name(scope, id));
     format!(
         "db-{}",
-        call.world
+        world
             .dice
             .word(&key, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 26)
     )

@@ -1,9 +1,10 @@
 //! Reboot, start, stop, delete.
 
 use super::error::ApiError;
+use super::links::replicas_everywhere;
 use super::names::snapshot_id;
-use super::state::{DbInstance, RetainedBackup};
-use super::{Answer, Call, data, instances, snapshots};
+use super::state::{DbInstance, Scope};
+use super::{Answer, Call, backups, clusters, data, instances, snapshots};
 use crate::clock::plus;
 use crate::world::{JobOutput, Moment, Timeline};
 
@@ -88,9 +89,7 @@ pub(crate) fn stop(call: &mut Call<'_>) -> Answer {
         )));
     }
     if before.replica_of.is_some()
-        || call
-            .region()
-            .replicas_of(&before.resource_id)
+        || replicas_everywhere(call.world, &call.scope.account, &before.resource_id)
             .next()
             .is_some()
     {
@@ -278,17 +277,44 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
         took += snapshots::begin(call, id, &resource_id, None);
     }
     let shown = begin(call, &before, "deleting");
-    // The same-region replicas become instances of their own, unasked.
-    let replicas: Vec<String> = call
-        .region()
-        .replicas_of(&resource_id)
-        .map(|replica| replica.resource_id.clone())
-        .collect();
-    for replica in replicas {
-        call.world.schedule(
-            now,
-            Timeline::new(scope, &replica)
-                .then(took / 2, |moment| {
+    orphan_replicas(call, &resource_id, took / 2);
+    let keeps = !delete_backups && before.backup_retention > 0;
+    let timeline = Timeline::new(scope, &resource_id)
+        .then(took, move |moment| {
+            if let Some((engines, server)) = moment.server() {
+                moment.start(async move {
+                    // Retained backups keep the data.
+                    let kept = if keeps {
+                        JobOutput::Copy(engines.snapshot(&server).await?)
+                    } else {
+                        JobOutput::Done
+                    };
+                    engines.delete(&server).await.map(|()| kept)
+                });
+            }
+        })
+        .when_done(0, move |moment| {
+            moment.event("deletion", "DB instance deleted");
+            forget(moment, keeps);
+        })
+        .on_failure(|moment, error| data::fail(moment, "failed", &error));
+    call.world.schedule(now, timeline);
+    instances::answer(call, &shown)
+}
+
+/// What becomes of the replicas of a deleted instance: those in its region become instances of their own, unasked;
+/// those elsewhere stay replicas whose replication has ended.
+fn orphan_replicas(call: &mut Call<'_>, resource_id: &str, after: u64) {
+    let (here, now) = (call.scope, call.now);
+    let replicas: Vec<(Scope, String)> =
+        replicas_everywhere(call.world, &here.account, resource_id)
+            .map(|(scope, replica)| (scope.clone(), replica.resource_id.clone()))
+            .collect();
+    for (scope, replica) in replicas {
+        let timeline = Timeline::new(&scope, &replica);
+        let timeline = if scope == *here {
+            timeline
+                .then(after, |moment| {
                     if let Some(instance) = moment.instance() {
                         instance.replica_of = None;
                         instance.replication = None;
@@ -308,69 +334,72 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
                     );
                 })
                 .when_done(0, |_| {})
-                .on_failure(|moment, error| data::fail(moment, "failed", &error)),
+        } else {
+            timeline.then(after, |moment| {
+                if let Some(replication) = moment
+                    .instance()
+                    .and_then(|instance| instance.replication.as_mut())
+                {
+                    "terminated".clone_into(&mut replication.status);
+                }
+                moment.event(
+                    "read replica",
+                    "Replication on the Read Replica was terminated: its source was deleted",
+                );
+            })
+        };
+        call.world.schedule(
+            now,
+            timeline.on_failure(|moment, error| data::fail(moment, "failed", &error)),
         );
     }
-    let keeps = !delete_backups && before.backup_retention > 0;
-    let timeline = Timeline::new(scope, &resource_id)
-        .then(took, |moment| {
-            if let Some((engines, server)) = moment.server() {
-                moment
-                    .start(async move { engines.delete(&server).await.map(|()| JobOutput::Done) });
-            }
-        })
-        .when_done(0, move |moment| {
-            moment.event("deletion", "DB instance deleted");
-            forget(moment, keeps);
-        })
-        .on_failure(|moment, error| data::fail(moment, "failed", &error));
-    call.world.schedule(now, timeline);
-    instances::answer(call, &shown)
 }
 
 /// Takes this timeline's instance, whose server is gone, out of its region; its automated backups outlive it
-/// when they are to be kept.
+/// when they are to be kept, with the copy of its data that was made before.
 pub(crate) fn forget(moment: &mut Moment<'_>, keeps: bool) {
+    let copy = moment.outputs.iter().find_map(|output| match output {
+        JobOutput::Copy(copy) => Some(copy.clone()),
+        JobOutput::Done | JobOutput::Server(_) | JobOutput::Address(_) => None,
+    });
     let (scope, now, subject) = (moment.scope.clone(), moment.now, moment.subject.clone());
     let region = moment.region();
-    if let Some(position) = region
+    let Some(position) = region
         .instances
         .iter()
         .position(|instance| instance.resource_id == subject)
-    {
-        let instance = region.instances.remove(position);
-        if keeps {
-            region.retained_backups.push(RetainedBackup {
-                id: format!(
-                    "ab-{}",
-                    subject.trim_start_matches("db-").to_ascii_lowercase()
-                ),
-                arn: scope.arn("db", &instance.id),
-                instance: Box::new(instance.clone()),
-                deleted: now,
-            });
+    else {
+        return;
+    };
+    let mut instance = region.instances.remove(position);
+    // A deleted instance is dropped from the target groups of proxies.
+    let mut proxies = Vec::new();
+    for proxy in &mut region.proxies {
+        if proxy.targets.contains(&instance.id) {
+            proxy.targets.retain(|target| *target != instance.id);
+            proxy.registered.remove(&instance.id);
+            proxies.push(proxy.name.clone());
         }
-        // A deleted instance is dropped from the target groups of proxies.
-        let mut proxies = Vec::new();
-        for proxy in &mut region.proxies {
-            if proxy.targets.contains(&instance.id) {
-                proxy.targets.retain(|target| *target != instance.id);
-                proxy.registered.remove(&instance.id);
-                proxies.push(proxy.name.clone());
-            }
-        }
-        for proxy in proxies {
-            moment.world.event(
-                &scope,
-                now,
-                "db-proxy",
-                &proxy,
-                "configuration change",
-                format!(
-                    "RDS detected deletion of DB instance {} and automatically removed it from target group default of DB proxy {proxy}.",
-                    instance.id
-                ),
-            );
-        }
+    }
+    clusters::member_gone(region, &instance);
+    for proxy in proxies {
+        moment.world.event(
+            &scope,
+            now,
+            "db-proxy",
+            &proxy,
+            "configuration change",
+            format!(
+                "RDS detected deletion of DB instance {} and automatically removed it from target group default of DB proxy {proxy}.",
+                instance.id
+            ),
+        );
+    }
+    if keeps {
+        instance.server = None;
+        instance.stale = None;
+        backups::retain(moment.world, &scope, now, instance, copy);
+    } else {
+        backups::forget(moment.world, &scope, now, &subject);
     }
 }

@@ -5,11 +5,10 @@
 //! happens. What a list rests on is the state of the world (its `version`) and the time: the views of
 //! the past run out, the latest restorable time moves in steps of five minutes, and a certificate is renewed.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::instances;
+use super::links::Links;
 use super::state::{DbInstance, Region, Scope};
 use super::xml::Xml;
 
@@ -21,26 +20,22 @@ pub(crate) struct Listing {
     until: Timestamp,
     /// Positions in `Region::instances` of those that are shown, in order.
     shown: Vec<usize>,
-    /// Resource id of a source to the names of its replicas, sorted.
-    replicas: BTreeMap<String, Vec<String>>,
+    /// Sources and replicas, those in other regions included.
+    links: Links,
     /// By position in `Region::instances`.
     written: Vec<Option<Box<str>>>,
 }
 
 impl Listing {
-    /// The list as it is kept, if it still holds, or a new one.
-    pub(crate) fn current(region: &mut Region, version: u64, now: Timestamp) -> Self {
-        region
-            .listing
-            .take()
-            .filter(|kept| kept.version == version && kept.from <= now && now < kept.until)
-            .unwrap_or_else(|| Self::new(region, version, now))
+    /// Whether the list still holds.
+    pub(crate) fn holds(&self, version: u64, now: Timestamp) -> bool {
+        self.version == version && self.from <= now && now < self.until
     }
 
-    fn new(region: &Region, version: u64, now: Timestamp) -> Self {
+    pub(crate) fn new(region: &Region, links: Links, version: u64, now: Timestamp) -> Self {
         let mut until = instances::next_step(now);
+        until = until.min(links.until().unwrap_or(until));
         let mut shown = Vec::with_capacity(region.instances.len());
-        let mut replicas: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (position, instance) in region.instances.iter().enumerate() {
             if let Some(stale) = instance.stale.as_ref().filter(|stale| now < stale.until) {
                 until = until.min(stale.until);
@@ -49,26 +44,14 @@ impl Listing {
                 shown.push(position);
                 until = until.min(instances::certificate_end(view, now).unwrap_or(until));
             }
-            // The truth about whose replica it is, under the name by which it is known.
-            if let Some(source) = &instance.replica_of
-                && instance.shown(now).is_some()
-            {
-                replicas
-                    .entry(source.clone())
-                    .or_default()
-                    .push(instance.id.clone());
-            }
         }
-        replicas
-            .values_mut()
-            .for_each(|names| names.sort_unstable());
         Self {
             version,
             from: now,
             until,
             written: vec![None; region.instances.len()],
             shown,
-            replicas,
+            links,
         }
     }
 
@@ -89,12 +72,8 @@ impl Listing {
             return;
         };
         let text = kept.get_or_insert_with(|| {
-            let replicas = self
-                .replicas
-                .get(&view.resource_id)
-                .map_or::<&[String], _>(&[], Vec::as_slice);
             let mut inner = Xml::new();
-            instances::write_with(&mut inner, scope, region, view, replicas, from);
+            instances::write(&mut inner, scope, region, &self.links, view, from);
             inner.into_string().into_boxed_str()
         });
         xml.raw(text);

@@ -5,9 +5,11 @@
 
 pub(crate) mod activity;
 pub(crate) mod backup_replication;
+mod backups;
 pub(crate) mod blue_green;
 pub(crate) mod catalog;
 mod clusters;
+mod create;
 mod data;
 mod engine_versions;
 pub(crate) mod error;
@@ -15,6 +17,7 @@ pub(crate) mod exports;
 mod groups;
 mod instances;
 mod lifecycle;
+mod links;
 mod listing;
 mod maintenance;
 mod modify;
@@ -25,6 +28,8 @@ mod page;
 mod parameter_groups;
 mod parameters;
 pub(crate) mod params;
+mod placement;
+mod point_in_time;
 mod proxies;
 mod quotas;
 mod replica;
@@ -36,6 +41,7 @@ pub(crate) mod state;
 mod subnet_groups;
 mod subscriptions;
 mod tags;
+mod windows;
 pub(crate) mod xml;
 
 use jiff::Timestamp;
@@ -80,14 +86,38 @@ fn result(write: impl FnOnce(&mut Xml)) -> Answer {
 pub(crate) fn dispatch(action: &str, call: &mut Call<'_>) -> Answer {
     match action {
         "DescribeDBInstances" => instances::describe(call),
-        "DescribeDBInstanceAutomatedBackups" => instances::describe_automated_backups(call),
-        "DescribeDBClusters" => clusters::describe(call),
-        "DescribeDBClusterSnapshots" => clusters::describe_snapshots(call),
+        "CreateDBInstance" => create::create(call),
+        "DescribeDBInstanceAutomatedBackups" => backups::describe(call),
+        "DeleteDBInstanceAutomatedBackup" => backups::delete(call),
+        "DescribeDBClusters" => clusters::describe::describe(call),
+        "CreateDBCluster" => clusters::create::create(call),
+        "ModifyDBCluster" => clusters::modify::modify(call),
+        "DeleteDBCluster" => clusters::lifecycle::delete(call),
+        "StartDBCluster" => clusters::lifecycle::start(call),
+        "StopDBCluster" => clusters::lifecycle::stop(call),
+        "RebootDBCluster" => clusters::lifecycle::reboot(call),
+        "FailoverDBCluster" => clusters::lifecycle::failover(call),
+        "RestoreDBClusterFromSnapshot" => clusters::restore::from_snapshot(call),
+        "RestoreDBClusterToPointInTime" => clusters::restore::to_point_in_time(call),
+        "DescribeDBClusterSnapshots" => clusters::snapshots::describe(call),
+        "CreateDBClusterSnapshot" => clusters::snapshots::create(call),
+        "CopyDBClusterSnapshot" => clusters::snapshots::copy(call),
+        "DeleteDBClusterSnapshot" => clusters::snapshots::delete(call),
+        "DescribeDBClusterEndpoints" => clusters::endpoints::describe(call),
+        "DescribeDBClusterAutomatedBackups" => clusters::backups::describe(call),
+        "DeleteDBClusterAutomatedBackup" => clusters::backups::delete(call),
+        "AddRoleToDBCluster" => clusters::roles::add(call),
+        "RemoveRoleFromDBCluster" => clusters::roles::remove(call),
+        "DescribeGlobalClusters" => clusters::global::describe(call),
+        "CreateGlobalCluster" => clusters::global::create(call),
+        "RemoveFromGlobalCluster" => clusters::global::remove(call),
+        "DeleteGlobalCluster" => clusters::global::delete(call),
         "DescribeDBSnapshots" => snapshots::describe(call),
         "CreateDBSnapshot" => snapshots::create(call),
         "CopyDBSnapshot" => snapshots::copy(call),
         "DeleteDBSnapshot" => snapshots::delete(call),
         "RestoreDBInstanceFromDBSnapshot" => restore::restore(call),
+        "RestoreDBInstanceToPointInTime" => point_in_time::restore(call),
         "CreateDBInstanceReadReplica" => replica::create(call),
         "PromoteReadReplica" => replica::promote(call),
         "ModifyDBInstance" => modify::modify(call),

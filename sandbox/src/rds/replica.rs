@@ -7,9 +7,10 @@
 
 use super::catalog::{self, Storage};
 use super::error::ApiError;
+use super::links::replicas_everywhere;
 use super::modify;
 use super::names::{instance_id, parse_arn};
-use super::restore::{check_ca, check_quotas, placement, windows, zones};
+use super::placement::{check_ca, check_quotas, lower_case_table_names, placement, windows, zones};
 use super::state::{Changes, DbInstance, Membership};
 use super::{Answer, Call, data, instances, tags};
 use crate::world::{JobOutput, Timeline};
@@ -23,16 +24,21 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
     )?;
     let reference = params.required("SourceDBInstanceIdentifier")?;
     let by_arn = parse_arn(&reference);
-    if by_arn.as_ref().is_some_and(|arn| arn.scope != *scope) {
-        return Err(ApiError::value(
-            "Cross-region read replicas are not offered here.",
-        ));
+    // A source in another region is named by its ARN.
+    let source_scope = by_arn
+        .as_ref()
+        .map_or_else(|| scope.clone(), |arn| arn.scope.clone());
+    if source_scope.account != scope.account {
+        return Err(ApiError::no_instance(&reference));
     }
+    let elsewhere = source_scope != *scope;
     let given_tags = tags::from_request(params, "Tags")?;
-    let source = instances::find(call.region(), &reference)?.clone();
+    let source = instances::find(call.world.region_mut(&source_scope), &reference)?.clone();
     if let Some(key) = &source.kms_key {
-        crate::kms::check_readable(call.world, scope, key)?;
+        crate::kms::check_readable(call.world, &source_scope, key)?;
     }
+    // Made on first use, like every region.
+    call.region();
     let resource_id = instances::new_resource_id(call, &id);
     let (backup_window, maintenance_window) = windows(&mut call.world.dice, &id);
     let insights = modify::Insights::read(params)?;
@@ -43,6 +49,7 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
         None => None,
     };
 
+    let replicas = replicas_everywhere(call.world, &scope.account, &source.resource_id).count();
     let crate::world::World { regions, dice, .. } = call.world;
     let region = regions.entry(scope.clone()).or_default();
     // Referenced objects.
@@ -52,8 +59,15 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
             "DB instance already exists",
         ));
     }
+    // Option groups do not leave their region.
     let option_group = params.text("OptionGroupName").map_or_else(
-        || source.option_group.clone(),
+        || {
+            if elsewhere {
+                catalog::default_option_group(&source.engine, &source.engine_version)
+            } else {
+                source.option_group.clone()
+            }
+        },
         |name| name.to_ascii_lowercase(),
     );
     instances::check_option_group(
@@ -78,6 +92,7 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
             ));
         }
         Some(name) => name,
+        None if elsewhere => "default".to_owned(),
         None => source.subnet_group.clone(),
     };
     let ca = params
@@ -113,19 +128,46 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
             "You cannot create an encrypted Read Replica from an unencrypted DB instance.",
         ));
     }
-    if let Some(group) = params.text("DBParameterGroupName") {
-        if !region
-            .parameter_groups
-            .contains_key(&group.to_ascii_lowercase())
-        {
-            return Err(ApiError::no_parameter_group(&group));
-        }
-        // Same-region replicas of these engines take their source's group.
-        return Err(ApiError::combination(format!(
-            "A parameter group can't be specified during Read Replica creation for the following DB engine: {}",
-            source.engine
-        )));
+    // Keys live in one region: an encrypted replica elsewhere needs one of its own.
+    if elsewhere && source.encrypted && asked_key.is_none() {
+        return Err(ApiError::combination(
+            "A KmsKeyId of the destination region must be specified to create an encrypted Read Replica in another region.",
+        ));
     }
+    let parameter_group = match params
+        .text("DBParameterGroupName")
+        .map(|name| name.to_ascii_lowercase())
+    {
+        Some(name) if !region.parameter_groups.contains_key(&name) => {
+            return Err(ApiError::no_parameter_group(&name));
+        }
+        // Of these engines only MySQL takes a group, and only in another region.
+        Some(name) if elsewhere && source.engine == "mysql" => {
+            instances::check_parameter_group(
+                region,
+                &name,
+                &source.engine,
+                &source.engine_version,
+            )?;
+            name
+        }
+        Some(_) => {
+            return Err(ApiError::combination(format!(
+                "A parameter group can't be specified during Read Replica creation for the following DB engine: {}",
+                source.engine
+            )));
+        }
+        // In its source's region a replica has its source's group.
+        None if elsewhere => {
+            catalog::default_parameter_group(&source.engine, &source.engine_version)
+        }
+        None => source.parameter_group.clone(),
+    };
+    // Data and group must agree, and a group of another region need not.
+    let names_agree = !elsewhere
+        || source.engine != "mysql"
+        || source.engine_version.starts_with("5.")
+        || lower_case_table_names(region, &parameter_group) == source.lower_case_table_names;
     let class = params
         .text("DBInstanceClass")
         .unwrap_or_else(|| source.class.clone());
@@ -167,7 +209,6 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
     }
     .settle(&source.engine, sent)?;
     // Quotas.
-    let replicas = region.replicas_of(&source.resource_id).count();
     if i64::try_from(replicas).unwrap_or(i64::MAX) >= region.quotas.replicas_per_source {
         return Err(ApiError::new(
             "InstanceQuotaExceeded",
@@ -199,6 +240,7 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
         // Backups are off on a new replica whatever its source does.
         backup_retention: 0,
         security_groups: placement.security_groups,
+        parameter_group,
         parameter_status: "in-sync".to_owned(),
         option_group,
         option_status: "in-sync".to_owned(),
@@ -259,11 +301,19 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
     region.instances.push(new.clone());
 
     // The source is snapshotted for its replica: it is busy for a while, and a second replica has to wait.
-    if let Some(truth) = call.region().by_resource_mut(&source.resource_id) {
+    if let Some(truth) = call
+        .world
+        .region_mut(&source_scope)
+        .by_resource_mut(&source.resource_id)
+    {
         truth.status = "modifying".to_owned();
     }
-    call.world
-        .lag(scope, now, &source.resource_id, Some(source.clone()));
+    call.world.lag(
+        &source_scope,
+        now,
+        &source.resource_id,
+        Some(source.clone()),
+    );
     call.world.lag(scope, now, &resource_id, None);
     let took = call.world.takes(&format!("replica/{id}"), (480, 900));
     let busy = call
@@ -271,7 +321,7 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
         .takes(&format!("replica-source/{}", source.id), (60, 150));
     call.world.schedule(
         now,
-        Timeline::new(scope, &source.resource_id)
+        Timeline::new(&source_scope, &source.resource_id)
             .then(busy / 2, |moment| moment.status("backing-up"))
             .then(busy - busy / 2, |moment| {
                 if moment
@@ -287,7 +337,8 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
     let timeline = Timeline::new(scope, &resource_id)
         .then(busy, move |moment| {
             let from = moment
-                .region()
+                .world
+                .region_mut(&source_scope)
                 .by_resource(&source_resource)
                 .and_then(|source| source.server.clone());
             let (Some(engines), Some(from)) = (moment.world.engines.clone(), from) else {
@@ -299,8 +350,16 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
                 );
             }
         })
-        .when_done(creating.saturating_sub(busy), |moment| {
+        .when_done(creating.saturating_sub(busy), move |moment| {
             data::take_server(moment);
+            if !names_agree {
+                data::fail(
+                    moment,
+                    "incompatible-parameters",
+                    "lower_case_table_names of the parameter group differs from that of the data",
+                );
+                return;
+            }
             let now = moment.now;
             if let Some(instance) = moment.instance() {
                 instance.created = Some(now);
@@ -317,6 +376,12 @@ pub(crate) fn create(call: &mut Call<'_>) -> Answer {
             data::open_endpoint(moment);
         })
         .when_done(took - creating, |moment| {
+            if moment
+                .instance()
+                .is_none_or(|instance| instance.created.is_none())
+            {
+                return;
+            }
             data::take_endpoint(moment);
             moment.status("available");
             moment.event("creation", "DB instance created");
@@ -352,9 +417,7 @@ pub(crate) fn promote(call: &mut Call<'_>) -> Answer {
         )));
     }
     if retention == 0
-        && call
-            .region()
-            .replicas_of(&before.resource_id)
+        && replicas_everywhere(call.world, &scope.account, &before.resource_id)
             .next()
             .is_some()
     {

@@ -9,158 +9,32 @@ use super::catalog::{self, Storage};
 use super::error::ApiError;
 use super::names::instance_id;
 use super::params::Params;
-use super::state::{DbInstance, DbSnapshot, Membership, Region, Scope};
+use super::placement::{check_ca, check_quotas, lower_case_table_names, placement, windows, zones};
+use super::state::{DbInstance, Tag};
 use super::{Answer, Call, data, instances, snapshots, tags};
-use crate::dice::Dice;
+use crate::engine::{CopyId, ServerId};
 use crate::world::{JobOutput, Timeline};
 
-/// Members that a restore and a replica share.
-pub(crate) struct Placement {
-    pub(crate) multi_az: bool,
-    pub(crate) zone: Option<String>,
-    pub(crate) security_groups: Vec<Membership>,
+/// What a restore starts from: the instance as it was, and how its storage is encrypted.
+pub(crate) struct Origin {
+    pub(crate) instance: Box<DbInstance>,
+    pub(crate) encrypted: bool,
+    pub(crate) encryption_type: String,
+    pub(crate) kms_key: Option<String>,
+    /// Tags that a restore without `Tags` hands on.
+    pub(crate) tags: Vec<Tag>,
+    /// What the origin is called in messages, such as `snapshot`.
+    pub(crate) word: &'static str,
 }
 
-/// Reads them. A zone cannot be asked for together with Multi-AZ.
-pub(crate) fn placement(params: &Params, region: &Region) -> Result<Placement, ApiError> {
-    let multi_az = params.boolean("MultiAZ")?.unwrap_or(false);
-    let zone = params.text("AvailabilityZone");
-    if multi_az && zone.is_some() {
-        return Err(ApiError::combination(
-            "Requesting a specific availability zone is not valid for Multi-AZ instances.",
-        ));
-    }
-    let groups = params
-        .list("VpcSecurityGroupIds")
-        .filter(|groups| !groups.is_empty())
-        .unwrap_or_else(|| vec![region.default_security_group.clone()]);
-    let security_groups = groups
-        .into_iter()
-        .map(|name| Membership {
-            name,
-            status: "adding".to_owned(),
-        })
-        .collect();
-    Ok(Placement {
-        multi_az,
-        zone,
-        security_groups,
-    })
-}
-
-/// A zone of the subnet group, and another one for the standby.
-pub(crate) fn zones(
-    region: &Region,
-    dice: &mut Dice,
-    id: &str,
-    subnet_group: &str,
-    wanted: &Placement,
-) -> Result<(String, Option<String>), ApiError> {
-    let zones = region.zones(subnet_group);
-    if let Some(zone) = &wanted.zone
-        && !zones.contains(zone)
-    {
-        return Err(ApiError::new(
-            "InvalidVPCNetworkStateFault",
-            format!("The subnet group {subnet_group} has no subnet in {zone}."),
-        ));
-    }
-    let count = u64::try_from(zones.len()).unwrap_or(1).max(1);
-    let first = usize::try_from(dice.between(&format!("zone/{id}"), (0, count - 1))).unwrap_or(0);
-    let primary = wanted
-        .zone
-        .clone()
-        .or_else(|| zones.get(first).cloned())
-        .unwrap_or_default();
-    let standby = zones.iter().find(|zone| **zone != primary).cloned();
-    if wanted.multi_az && standby.is_none() {
-        return Err(ApiError::new(
-            "DBSubnetGroupDoesNotCoverEnoughAZs",
-            format!(
-                "The subnet group {subnet_group} does not cover enough Availability Zones for Multi-AZ."
-            ),
-        ));
-    }
-    Ok((primary, standby.filter(|_| wanted.multi_az)))
-}
-
-/// A random half hour, and a random maintenance half hour.
-pub(crate) fn windows(dice: &mut Dice, id: &str) -> (String, String) {
-    let half_hour = |start: u64| {
-        let end = (start + 1) % 48;
-        format!(
-            "{:02}:{:02}-{:02}:{:02}",
-            start / 2,
-            start % 2 * 30,
-            end / 2,
-            end % 2 * 30
-        )
-    };
-    let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-    let day = usize::try_from(dice.between(&format!("day/{id}"), (0, 6))).unwrap_or(0);
-    let day = days.get(day).copied().unwrap_or("sun");
-    let (backup, maintenance) = (
-        dice.between(&format!("backup/{id}"), (0, 46)),
-        dice.between(&format!("maintenance/{id}"), (0, 46)),
-    );
-    let window = half_hour(maintenance).replacen('-', &format!("-{day}:"), 1);
-    (half_hour(backup), format!("{day}:{window}"))
-}
-
-/// Names of quotas that a new instance counts against.
-pub(crate) fn check_quotas(region: &Region, gib: i64) -> Result<(), ApiError> {
-    if i64::try_from(region.instances.len()).unwrap_or(i64::MAX) >= region.quotas.instances {
-        return Err(ApiError::new(
-            "InstanceQuotaExceeded",
-            format!(
-                "DB instance quota exceeded: limit is {}.",
-                region.quotas.instances
-            ),
-        ));
-    }
-    let used: i64 = region
-        .instances
-        .iter()
-        .map(|instance| instance.allocated_storage)
-        .sum();
-    if used + gib > region.quotas.storage_gib {
-        return Err(ApiError::new(
-            "StorageQuotaExceeded",
-            format!(
-                "Allocated storage quota exceeded: limit is {} GiB.",
-                region.quotas.storage_gib
-            ),
-        ));
-    }
-    Ok(())
-}
-
-/// Certificate authorities that exist.
-pub(crate) fn check_ca(ca: &str) -> Result<(), ApiError> {
-    if [
-        "rds-ca-2019",
-        "rds-ca-rsa2048-g1",
-        "rds-ca-rsa4096-g1",
-        "rds-ca-ecc384-g1",
-    ]
-    .contains(&ca)
-    {
-        Ok(())
-    } else {
-        Err(ApiError::new(
-            "CertificateNotFound",
-            format!("Certificate not found: {ca}"),
-        ))
-    }
-}
-
-pub(crate) fn lower_case_table_names(region: &Region, group: &str) -> i64 {
-    region
-        .parameter_groups
-        .get(group)
-        .and_then(|group| group.user.get("lower_case_table_names"))
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(0)
+/// The data that a restored instance begins with.
+pub(crate) enum Data {
+    /// There is no server behind the origin.
+    None,
+    /// That of a copy, which stays.
+    Copy(CopyId),
+    /// That of a living server at the moment of the restore.
+    Server(ServerId),
 }
 
 /// `RestoreDBInstanceFromDBSnapshot`.
@@ -180,45 +54,7 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
     if let Some(key) = &snapshot.kms_key {
         crate::kms::check_readable(call.world, call.scope, key)?;
     }
-    let resource_id = instances::new_resource_id(call, &id);
-    let default_ca = call.region().default_ca.clone();
-    let (backup_window, maintenance_window) = windows(&mut call.world.dice, &id);
-    let from = &snapshot.instance;
-
-    let scope = call.scope;
-    let crate::world::World { regions, dice, .. } = call.world;
-    let region = regions.entry(scope.clone()).or_default();
-    // Referenced objects.
-    if region.name_taken(&id) {
-        return Err(ApiError::new(
-            "DBInstanceAlreadyExists",
-            "DB instance already exists",
-        ));
-    }
-    let subnet_group = params
-        .text("DBSubnetGroupName")
-        .map_or_else(|| "default".to_owned(), |name| name.to_ascii_lowercase());
-    if !region.subnet_groups.contains_key(&subnet_group) {
-        return Err(ApiError::no_subnet_group(&subnet_group));
-    }
-    let parameter_group = params
-        .text("DBParameterGroupName")
-        .map(|name| name.to_ascii_lowercase());
-    if let Some(name) = &parameter_group
-        && !region.parameter_groups.contains_key(name)
-    {
-        return Err(ApiError::no_parameter_group(name));
-    }
-    let option_group = params
-        .text("OptionGroupName")
-        .map(|name| name.to_ascii_lowercase());
-    if let Some(name) = &option_group
-        && !region.option_groups.contains_key(name)
-    {
-        return Err(ApiError::no_option_group(name));
-    }
-    let ca = params.text("CACertificateIdentifier").unwrap_or(default_ca);
-    check_ca(&ca)?;
+    let references = References::read(call, &id)?;
     // State.
     if snapshot.status != "available" {
         return Err(ApiError::new(
@@ -229,28 +65,115 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
             ),
         ));
     }
-    // Combinations.
+    let event = format!("Restored from snapshot {}", snapshot.id);
+    let data = snapshot.copy.map_or(Data::None, Data::Copy);
+    let origin = Origin {
+        instance: snapshot.instance,
+        encrypted: snapshot.encrypted,
+        encryption_type: snapshot.encryption_type,
+        kms_key: snapshot.kms_key,
+        tags: snapshot.source_tags,
+        word: "snapshot",
+    };
+    let (new, names_agree) = build(call, id, references, given_tags, origin)?;
+    call.region().instances.push(new.clone());
+    schedule(call, &new, data, event, names_agree);
+    instances::answer(call, &new)
+}
+
+/// What a restore names: it exists.
+pub(crate) struct References {
+    subnet_group: String,
+    parameter_group: Option<String>,
+    option_group: Option<String>,
+    ca: String,
+}
+
+impl References {
+    /// Checks the name of the new instance and everything that the request names.
+    pub(crate) fn read(call: &mut Call<'_>, id: &str) -> Result<Self, ApiError> {
+        let params = call.params;
+        let region = call.region();
+        if region.name_taken(id) {
+            return Err(ApiError::new(
+                "DBInstanceAlreadyExists",
+                "DB instance already exists",
+            ));
+        }
+        let lower = |name: &str| params.text(name).map(|text| text.to_ascii_lowercase());
+        let subnet_group = lower("DBSubnetGroupName").unwrap_or_else(|| "default".to_owned());
+        if !region.subnet_groups.contains_key(&subnet_group) {
+            return Err(ApiError::no_subnet_group(&subnet_group));
+        }
+        let parameter_group = lower("DBParameterGroupName");
+        if let Some(name) = &parameter_group
+            && !region.parameter_groups.contains_key(name)
+        {
+            return Err(ApiError::no_parameter_group(name));
+        }
+        let option_group = lower("OptionGroupName");
+        if let Some(name) = &option_group
+            && !region.option_groups.contains_key(name)
+        {
+            return Err(ApiError::no_option_group(name));
+        }
+        let ca = params
+            .text("CACertificateIdentifier")
+            .unwrap_or_else(|| region.default_ca.clone());
+        check_ca(&ca)?;
+        Ok(Self {
+            subnet_group,
+            parameter_group,
+            option_group,
+            ca,
+        })
+    }
+}
+
+/// The new instance, and whether its data and its parameter group agree on `lower_case_table_names`:
+/// combinations and quotas.
+pub(crate) fn build(
+    call: &mut Call<'_>,
+    id: String,
+    references: References,
+    given_tags: Option<Vec<Tag>>,
+    origin: Origin,
+) -> Result<(DbInstance, bool), ApiError> {
+    let (params, scope) = (call.params, call.scope);
+    let resource_id = instances::new_resource_id(call, &id);
+    let (backup_window, maintenance_window) = windows(&mut call.world.dice, &id);
+    let from = &origin.instance;
+    let References {
+        subnet_group,
+        parameter_group,
+        option_group,
+        ca,
+    } = references;
+    let crate::world::World { regions, dice, .. } = call.world;
+    let region = regions.entry(scope.clone()).or_default();
     let engine = params.text("Engine").unwrap_or_else(|| from.engine.clone());
     if engine != from.engine {
         return Err(ApiError::combination(format!(
-            "The engine {engine} is not compatible with the snapshot's engine {}.",
-            from.engine
+            "The engine {engine} is not compatible with the {}'s engine {}.",
+            origin.word, from.engine
         )));
     }
     if params.text("DBName").is_some() {
         return Err(ApiError::combination(format!(
-            "DBName must be null when restoring a snapshot of the engine {engine}."
+            "DBName must be null when restoring a {} of the engine {engine}.",
+            origin.word
         )));
     }
     if params.boolean("ManageMasterUserPassword")? == Some(true) {
         return Err(ApiError::combination(format!(
-            "ManageMasterUserPassword can't be specified when restoring a snapshot of the engine {engine}."
+            "ManageMasterUserPassword can't be specified when restoring a {} of the engine {engine}.",
+            origin.word
         )));
     }
     let class = params
         .text("DBInstanceClass")
         .unwrap_or_else(|| from.class.clone());
-    if snapshot.encrypted && !catalog::class_supports_encryption(&class) {
+    if origin.encrypted && !catalog::class_supports_encryption(&class) {
         return Err(ApiError::combination(format!(
             "DB instance class {class} does not support encryption at rest."
         )));
@@ -284,7 +207,7 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
     };
     let placement = placement(params, region)?;
     let (availability_zone, secondary_az) = zones(region, dice, &id, &subnet_group, &placement)?;
-    let storage = storage(params, &snapshot)?;
+    let storage = storage(params, &origin)?;
     check_quotas(region, storage.gib)?;
     let retention = params
         .integer("BackupRetentionPeriod")?
@@ -300,8 +223,8 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
         || lower_case_table_names(region, &parameter_group) == from.lower_case_table_names;
 
     let new = DbInstance {
-        id: id.clone(),
-        resource_id: resource_id.clone(),
+        id,
+        resource_id,
         class,
         engine: engine.clone(),
         engine_version: from.engine_version.clone(),
@@ -341,9 +264,9 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
         publicly_accessible: params.boolean("PubliclyAccessible")?.unwrap_or(false),
         cluster: None,
         cluster_writer: false,
-        encrypted: snapshot.encrypted,
-        encryption_type: snapshot.encryption_type.clone(),
-        kms_key: snapshot.kms_key.clone(),
+        encrypted: origin.encrypted,
+        encryption_type: origin.encryption_type.clone(),
+        kms_key: origin.kms_key.clone(),
         ca: Some(ca),
         copy_tags: params.boolean("CopyTagsToSnapshot")?.unwrap_or(false),
         monitoring_interval: 0,
@@ -368,8 +291,8 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
         // Without tags in the call the source's tags of snapshot time come along; tags in the call replace
         // them.
         tags: given_tags.unwrap_or_else(|| {
-            snapshot
-                .source_tags
+            origin
+                .tags
                 .iter()
                 .filter(|tag| !tag.key.starts_with("aws:"))
                 .cloned()
@@ -392,13 +315,11 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
         stale: None,
         hidden: false,
     };
-    region.instances.push(new.clone());
-    schedule(call, scope, &new, snapshot, names_agree);
-    instances::answer(call, &new)
+    Ok((new, names_agree))
 }
 
-fn storage(params: &Params, snapshot: &DbSnapshot) -> Result<Storage, ApiError> {
-    let from = &snapshot.instance;
+fn storage(params: &Params, origin: &Origin) -> Result<Storage, ApiError> {
+    let from = &origin.instance;
     let sent = (
         params.integer("Iops")?,
         params.integer("StorageThroughput")?,
@@ -416,8 +337,8 @@ fn storage(params: &Params, snapshot: &DbSnapshot) -> Result<Storage, ApiError> 
         .unwrap_or(from.allocated_storage);
     if gib < from.allocated_storage {
         return Err(ApiError::combination(format!(
-            "The allocated storage {gib} is smaller than the snapshot's {}.",
-            from.allocated_storage
+            "The allocated storage {gib} is smaller than the {}'s {}.",
+            origin.word, from.allocated_storage
         )));
     }
     let iops = sent.0.or(if kind == from.storage_type {
@@ -439,14 +360,15 @@ fn storage(params: &Params, snapshot: &DbSnapshot) -> Result<Storage, ApiError> 
     .settle(&from.engine, sent)
 }
 
-fn schedule(
+/// Brings a restored instance up, with its data; `event` is what its restoration is recorded as.
+pub(crate) fn schedule(
     call: &mut Call<'_>,
-    scope: &Scope,
     new: &DbInstance,
-    snapshot: DbSnapshot,
+    data: Data,
+    event: String,
     names_agree: bool,
 ) {
-    let now = call.now;
+    let (scope, now) = (call.scope, call.now);
     let took = call.world.takes(&format!("restore/{}", new.id), (240, 600));
     call.world.lag(scope, now, &new.resource_id, None);
     // A restore with a custom group ends in `pending-reboot` about three times in ten.
@@ -456,18 +378,27 @@ fn schedule(
             &format!("lottery/{}", new.id),
             call.world.knobs.pending_reboot_chance,
         );
-    let snapshot_id = snapshot.id.clone();
     let (backs_up, creating) = (new.backup_retention > 0, took * 7 / 10);
     let rest = took - creating;
     let timeline = Timeline::new(scope, &new.resource_id)
         .then(0, move |moment| {
-            let (Some(engines), Some(copy)) = (moment.world.engines.clone(), snapshot.copy) else {
+            let Some(engines) = moment.world.engines.clone() else {
                 return;
             };
-            if let Some(spec) = data::present_spec(moment) {
-                moment.start(
-                    async move { engines.restore(&copy, spec).await.map(JobOutput::Server) },
-                );
+            let Some(spec) = data::present_spec(moment) else {
+                return;
+            };
+            match data {
+                Data::None => {}
+                Data::Copy(copy) => moment.start(async move {
+                    engines.restore(&copy, spec).await.map(JobOutput::Server)
+                }),
+                Data::Server(server) => moment.start(async move {
+                    let copy = engines.snapshot(&server).await?;
+                    let restored = engines.restore(&copy, spec).await;
+                    engines.delete_copy(&copy).await?;
+                    restored.map(JobOutput::Server)
+                }),
             }
         })
         .when_done(creating, move |moment| {
@@ -501,10 +432,7 @@ fn schedule(
             }
             data::take_endpoint(moment);
             moment.status("available");
-            moment.event(
-                "restoration",
-                format!("Restored from snapshot {snapshot_id}"),
-            );
+            moment.event("restoration", event);
         })
         .on_failure(|moment, error| data::fail(moment, "incompatible-restore", &error));
     call.world.schedule(now, timeline);

@@ -193,7 +193,7 @@ fn cluster_snapshot(call: &mut Call<'_>) -> Result<(String, String, Option<Strin
     Ok((
         snapshot.id.clone(),
         snapshot.snapshot_type.clone(),
-        snapshot.cluster.kms_key.clone(),
+        snapshot.kms_key.clone(),
     ))
 }
 

@@ -8,6 +8,9 @@ use jiff::Timestamp;
 use super::activity::ActivityStream;
 use super::backup_replication::ReplicatedBackup;
 use super::blue_green::Deployment;
+pub(crate) use super::clusters::state::{
+    DbCluster, DbClusterSnapshot, GlobalCluster, RetainedClusterBackup,
+};
 use super::exports::ExportTask;
 use crate::engine::{CopyId, ServerId};
 
@@ -150,7 +153,7 @@ pub(crate) struct Stale {
 }
 
 /// A DB instance.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct DbInstance {
     pub(crate) id: String,
     /// `db-…`: survives renames, and is what the sandbox itself identifies an instance by.
@@ -279,49 +282,6 @@ pub(crate) struct DbSnapshot {
     pub(crate) copy: Option<CopyId>,
 }
 
-/// An Aurora or Multi-AZ DB cluster.
-#[derive(Debug, Clone)]
-pub(crate) struct DbCluster {
-    pub(crate) id: String,
-    pub(crate) resource_id: String,
-    pub(crate) engine: String,
-    pub(crate) engine_version: String,
-    pub(crate) engine_mode: String,
-    pub(crate) status: String,
-    pub(crate) parameter_group: String,
-    pub(crate) subnet_group: String,
-    pub(crate) port: i64,
-    pub(crate) master_username: String,
-    pub(crate) database_name: Option<String>,
-    pub(crate) allocated_storage: i64,
-    pub(crate) storage_type: Option<String>,
-    pub(crate) created: Timestamp,
-    pub(crate) backup_retention: i64,
-    pub(crate) backup_window: String,
-    pub(crate) maintenance_window: String,
-    pub(crate) security_groups: Vec<String>,
-    pub(crate) availability_zones: Vec<String>,
-    pub(crate) multi_az: bool,
-    pub(crate) encrypted: bool,
-    pub(crate) encryption_type: String,
-    pub(crate) kms_key: Option<String>,
-    pub(crate) iam_auth: bool,
-    pub(crate) log_exports: Vec<String>,
-    pub(crate) deletion_protection: bool,
-    pub(crate) copy_tags: bool,
-    pub(crate) tags: Vec<Tag>,
-}
-
-/// A DB cluster snapshot.
-#[derive(Debug, Clone)]
-pub(crate) struct DbClusterSnapshot {
-    pub(crate) id: String,
-    pub(crate) snapshot_type: String,
-    pub(crate) created: Timestamp,
-    pub(crate) cluster: Box<DbCluster>,
-    pub(crate) tags: Vec<Tag>,
-}
-
 /// A DB parameter group.
 #[derive(Debug, Clone)]
 pub(crate) struct ParameterGroup {
@@ -419,10 +379,11 @@ pub(crate) struct Event {
 /// An automated backup that outlived its instance.
 #[derive(Debug, Clone)]
 pub(crate) struct RetainedBackup {
-    pub(crate) id: String,
     pub(crate) instance: Box<DbInstance>,
     pub(crate) arn: String,
     pub(crate) deleted: Timestamp,
+    /// The data, if there was a server process behind the instance.
+    pub(crate) copy: Option<CopyId>,
 }
 
 /// An event subscription.
@@ -541,6 +502,7 @@ pub(crate) struct Region {
     pub(crate) aliases: BTreeMap<String, String>,
     pub(crate) events: Vec<Event>,
     pub(crate) retained_backups: Vec<RetainedBackup>,
+    pub(crate) retained_cluster_backups: Vec<RetainedClusterBackup>,
     pub(crate) event_subscriptions: Vec<EventSubscription>,
     pub(crate) proxies: Vec<DbProxy>,
     pub(crate) pending_actions: Vec<PendingAction>,
@@ -556,6 +518,7 @@ pub(crate) struct Region {
     pub(crate) backup_replications: BTreeMap<String, Vec<String>>,
     /// Names that a running rename still holds.
     pub(crate) held_names: Vec<String>,
+    pub(crate) held_cluster_names: Vec<String>,
     pub(crate) quotas: Quotas,
     /// Twelve characters in every endpoint, the same for the whole account and region.
     pub(crate) suffix: String,

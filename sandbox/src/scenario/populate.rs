@@ -280,6 +280,7 @@ impl Spec {
                 copy_tags: false,
                 tags: cluster.tags.clone(),
                 id,
+                ..DbCluster::default()
             };
             region.clusters.push(built);
         }
@@ -593,9 +594,16 @@ impl Spec {
                 let snapshot = DbClusterSnapshot {
                     id: spec.id.get_ref().clone(),
                     snapshot_type: spec.snapshot_type.clone(),
+                    status: "available".to_owned(),
+                    percent: 100,
                     created: at,
+                    vpc_id: region.vpc(&cluster.subnet_group),
+                    encrypted: cluster.encrypted,
+                    encryption_type: cluster.encryption_type.clone(),
+                    kms_key: cluster.kms_key.clone(),
                     cluster: Box::new(cluster.clone()),
                     tags: spec.tags.clone(),
+                    ..DbClusterSnapshot::default()
                 };
                 region.cluster_snapshots.push(snapshot);
             }

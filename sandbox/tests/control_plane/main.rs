@@ -6,8 +6,11 @@
 )]
 
 mod admin;
+mod backups;
 mod blue_green;
 mod client;
+mod clusters;
+mod create;
 mod faults;
 mod group_writes;
 mod keys;
@@ -16,6 +19,7 @@ mod outages;
 mod protocol;
 mod proxies;
 mod raw;
+mod regions;
 mod rename;
 mod restore;
 mod rules;
@@ -29,3 +33,6 @@ use client::Bench;
 
 /// Knobs without which Describe shows the truth at once.
 const NO_LAG: &str = "\n[knobs]\ndescribe_lag = [0, 0]\n";
+
+/// What a request adds to one that would be taken, and the code and status that it is refused with.
+type Refusal<'a> = (&'a [(&'a str, &'a str)], &'a str, u16);

@@ -8,7 +8,7 @@ use crate::rds::catalog::{self, Storage};
 use crate::rds::error::ApiError;
 use crate::rds::names::parse_arn;
 use crate::rds::params::Params;
-use crate::rds::restore::check_quotas;
+use crate::rds::placement::check_quotas;
 use crate::rds::state::{Changes, DbInstance, Region};
 use crate::rds::{Answer, Call, instances, tags};
 

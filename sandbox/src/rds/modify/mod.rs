@@ -9,9 +9,8 @@ mod rename;
 mod window;
 mod wish;
 
-use self::phases::{
-    Work, apply, differs_statically, phases, schedule_phases, secret, settle_at_once,
-};
+pub(crate) use self::phases::secret;
+use self::phases::{Work, apply, differs_statically, phases, schedule_phases, settle_at_once};
 use self::rename::schedule_rename;
 use self::window::schedule_window;
 pub(crate) use self::window::until_window;
@@ -50,7 +49,7 @@ pub(crate) fn modify(call: &mut Call<'_>) -> Answer {
 
     let mut phases = phases(call.region(), &before, &applying, &at_once);
     let new_secret = (at_once.manage_password == Some(true) && before.managed_secret.is_none())
-        .then(|| secret(call, &before))
+        .then(|| secret(call, &before.resource_id))
         .transpose()?;
     let region = call.region();
     let group = at_once

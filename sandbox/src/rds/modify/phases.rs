@@ -362,7 +362,8 @@ pub(super) fn differs_statically(region: &Region, one: &str, other: &str) -> boo
     })
 }
 
-pub(super) fn secret(call: &mut Call<'_>, before: &DbInstance) -> Result<ManagedSecret, ApiError> {
+/// The secret that RDS keeps the master password of an instance or a cluster in.
+pub(crate) fn secret(call: &mut Call<'_>, resource_id: &str) -> Result<ManagedSecret, ApiError> {
     let key = call
         .params
         .text("MasterUserSecretKmsKeyId")
@@ -370,7 +371,7 @@ pub(super) fn secret(call: &mut Call<'_>, before: &DbInstance) -> Result<Managed
     let kms_key = kms::usable_by_rds(call.world, call.scope, &key)?;
     let scope = call.scope;
     let tail = call.world.dice.word(
-        &format!("secret/{}", before.resource_id),
+        &format!("secret/{resource_id}"),
         "abcdefghijklmnopqrstuvwxyzABCDEF",
         6,
     );
@@ -380,7 +381,7 @@ pub(super) fn secret(call: &mut Call<'_>, before: &DbInstance) -> Result<Managed
             scope.partition(),
             scope.region,
             scope.account,
-            before.resource_id.to_ascii_lowercase()
+            resource_id.to_ascii_lowercase()
         ),
         status: "creating".to_owned(),
         kms_key,

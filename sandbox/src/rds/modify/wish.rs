@@ -4,7 +4,7 @@ use super::super::catalog::{self, Storage};
 use super::super::error::ApiError;
 use super::super::names::instance_id;
 use super::super::params::Params;
-use super::super::restore::check_ca;
+use super::super::placement::check_ca;
 use super::super::state::{Changes, DbInstance, Password, Scope};
 use super::super::{Call, instances};
 use crate::clock::plus;
