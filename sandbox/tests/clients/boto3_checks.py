@@ -8,6 +8,7 @@ import boto3
 import botocore
 from botocore.config import Config
 
+import creations
 import operations
 import surroundings
 from checks import Checks, until
@@ -410,6 +411,6 @@ def signatures():
                ResourceName="arn:aws:rds:eu-central-1:111122223333:db:prod-two", Tags=[dict(Key="a b+c/ü", Value="=&?%20 ~*'()")])
 
 
-GROUPS = dict(surroundings=lambda: surroundings.drive(checks, client, flawless, refused), reads=reads, paging=paging, waiters=waiters, migration=migration, neighbours=neighbours, signatures=signatures)
+GROUPS = dict(creations=lambda: creations.drive(checks, client, flawless, refused, visible), surroundings=lambda: surroundings.drive(checks, client, flawless, refused), reads=reads, paging=paging, waiters=waiters, migration=migration, neighbours=neighbours, signatures=signatures)
 GROUPS[sys.argv[1]]()
 checks.end()
