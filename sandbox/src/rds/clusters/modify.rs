@@ -1,7 +1,7 @@
 //! `ModifyDBCluster`, renames included.
 //!
-//! Name, password, IAM authentication, version and storage wait for the maintenance window without
-//! `ApplyImmediately`; everything else never waits.
+//! Name, IAM authentication, version and storage wait for the maintenance window without `ApplyImmediately`;
+//! everything else, the master password included, never waits.
 
 use super::super::catalog::{self, Storage};
 use super::super::create::{self, credentials, member::members};
@@ -61,7 +61,10 @@ pub(crate) fn modify(call: &mut Call<'_>) -> Answer {
     let applying = if immediately {
         std::mem::take(&mut waiting)
     } else {
-        ClusterChanges::default()
+        ClusterChanges {
+            password: waiting.password.take(),
+            ..ClusterChanges::default()
+        }
     };
     let new_secret = (at_once.manage_password == Some(true) && before.managed_secret.is_none())
         .then(|| secret(call, &before.resource_id))

@@ -196,3 +196,62 @@ async fn changes_of_a_cluster_that_rds_refuses() {
         Some("3310")
     );
 }
+
+#[tokio::test]
+async fn a_new_master_password_does_not_wait_and_is_never_shown() {
+    let bench = old().await;
+    let answer = bench
+        .ok(
+            "ModifyDBCluster",
+            &[
+                ("DBClusterIdentifier", "old"),
+                ("MasterUserPassword", "geheim-geheim"),
+            ],
+        )
+        .await;
+    assert!(
+        !answer.body.contains("geheim") && answer.body.contains("<MasterUserPassword>****"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(
+        bench.until_cluster("old", "available").await,
+        ["resetting-master-credentials", "available"]
+    );
+    assert!(
+        !bench
+            .cluster("old")
+            .await
+            .expect("there")
+            .has("PendingModifiedValues")
+    );
+    bench
+        .ok(
+            "ModifyDBCluster",
+            &[
+                ("DBClusterIdentifier", "old"),
+                ("ManageMasterUserPassword", "true"),
+            ],
+        )
+        .await;
+    bench.until_cluster("old", "available").await;
+    assert_eq!(
+        bench
+            .cluster("old")
+            .await
+            .and_then(|answer| answer.text("SecretStatus"))
+            .as_deref(),
+        Some("active")
+    );
+    // From now on the password is RDS's business.
+    bench
+        .refused(
+            "ModifyDBCluster",
+            &[
+                ("DBClusterIdentifier", "old"),
+                ("MasterUserPassword", "geheim-geheim"),
+            ],
+            "InvalidParameterCombination",
+        )
+        .await;
+}
