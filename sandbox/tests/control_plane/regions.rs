@@ -399,3 +399,27 @@ async fn a_snapshot_is_copied_from_another_region_by_its_arn() {
         )
         .await;
 }
+
+#[tokio::test]
+async fn a_far_replica_is_listed_at_its_source_once_it_is_visible() {
+    let mut bench = Bench::with("\n[knobs]\ndescribe_lag = [20, 20]\n").await;
+    bench.region = "us-east-1";
+    bench
+        .ok("CreateDBInstanceReadReplica", &replica(PLAIN, &[]))
+        .await;
+    assert_eq!(bench.status("far").await, "-");
+    bench.region = "eu-central-1";
+    let listed = async || {
+        bench
+            .instance("plain")
+            .await
+            .expect("there")
+            .all("ReadReplicaDBInstanceIdentifier")
+            .len()
+    };
+    assert_eq!(listed().await, 1);
+    bench.pass(19).await;
+    assert_eq!(listed().await, 1);
+    bench.pass(2).await;
+    assert_eq!(listed().await, 2);
+}

@@ -162,3 +162,24 @@ async fn a_failover_makes_a_reader_the_writer() {
         assert_eq!(writers, [&(writer.to_owned(), true)]);
     }
 }
+
+#[tokio::test]
+async fn a_stopped_cluster_is_started_after_seven_days() {
+    let bench = old().await;
+    bench
+        .ok("StopDBCluster", &[("DBClusterIdentifier", "old")])
+        .await;
+    bench.until_cluster("old", "stopped").await;
+    bench.pass(7 * 86_400 - 60).await;
+    assert_eq!(bench.cluster_status("old").await, "stopped");
+    bench.pass(60).await;
+    assert_eq!(bench.cluster_status("old").await, "available");
+    assert!(
+        !bench
+            .cluster("old")
+            .await
+            .expect("there")
+            .has("AutomaticRestartTime")
+    );
+    assert_eq!(bench.status("old-1").await, "available");
+}
