@@ -97,13 +97,13 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
         found.retain(admitted);
         page(params, found, 100, limit)
     });
-    let answer = page.and_then(|page| {
+    let answer = page.map(|page| {
         let mut xml = Xml::with_capacity(page.items.len() * TYPICAL);
         xml.list("DBInstances", "DBInstance", page.items, |xml, position| {
             listing.write(xml, scope, region, position);
         });
         xml.optional("Marker", page.marker);
-        Ok(Some(xml.into_string()))
+        Some(xml.into_string())
     });
     region.listing = Some(listing);
     answer
