@@ -40,10 +40,20 @@ pub enum ScanFormat {
     Table,
     /// The whole report.
     Json,
+    /// One JSON record a line.
+    Jsonl,
     /// One line a resource.
     Csv,
     /// For a pull request.
     Markdown,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit XML, for build servers.
+    Junit,
+    /// Compliance Findings of the Open Cybersecurity Schema Framework.
+    Ocsf,
+    /// The AWS Security Finding Format, for Security Hub.
+    Asff,
 }
 
 impl ScanFormat {
@@ -51,8 +61,13 @@ impl ScanFormat {
     pub const ALL: &[(&str, Self)] = &[
         ("table", Self::Table),
         ("json", Self::Json),
+        ("jsonl", Self::Jsonl),
         ("csv", Self::Csv),
         ("markdown", Self::Markdown),
+        ("sarif", Self::Sarif),
+        ("junit", Self::Junit),
+        ("ocsf", Self::Ocsf),
+        ("asff", Self::Asff),
     ];
 }
 

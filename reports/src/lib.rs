@@ -10,8 +10,10 @@ mod files;
 mod format;
 mod json;
 mod plan;
+mod rule;
 mod run;
 mod scan;
+mod schema;
 mod style;
 mod text;
 
@@ -26,7 +28,11 @@ pub use event::{EventLines, event_line};
 pub use files::{PrivateFileError, check_private, is_broken_pipe, write_atomically, write_private};
 pub use format::{DiffFormat, Output, ScanFormat, UnknownFormat};
 pub use plan::plan;
+pub use rule::{Rule, RuleControls};
 pub use run::run;
-pub use scan::scan;
+pub use scan::{
+    PreviousError, PreviousFindings, SCAN_LINE_VERSION, ScanContext, ScanLine, scan, scan_with,
+};
+pub use schema::{DocumentSchema, schemas};
 pub use style::Style;
 pub use text::{duration, printable};
