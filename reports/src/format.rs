@@ -46,6 +46,8 @@ pub enum ScanFormat {
     Csv,
     /// For a pull request.
     Markdown,
+    /// A page.
+    Html,
     /// SARIF 2.1.0, for code scanning.
     Sarif,
     /// JUnit XML, for build servers.
@@ -64,6 +66,7 @@ impl ScanFormat {
         ("jsonl", Self::Jsonl),
         ("csv", Self::Csv),
         ("markdown", Self::Markdown),
+        ("html", Self::Html),
         ("sarif", Self::Sarif),
         ("junit", Self::Junit),
         ("ocsf", Self::Ocsf),
@@ -88,6 +91,8 @@ pub enum DiffFormat {
     Table,
     /// The whole report.
     Json,
+    /// A page, side by side.
+    Html,
 }
 
 impl DiffFormat {
@@ -96,6 +101,7 @@ impl DiffFormat {
         ("text", Self::Text),
         ("table", Self::Table),
         ("json", Self::Json),
+        ("html", Self::Html),
     ];
 }
 
@@ -160,11 +166,11 @@ mod tests {
         let wrong = |text: &str| Output::<DiffFormat>::parse(text).unwrap_err().to_string();
         assert_eq!(
             wrong("yaml"),
-            "unknown format \"yaml\"; one of text, table, json"
+            "unknown format \"yaml\"; one of text, table, json, html"
         );
         assert_eq!(
             wrong("yaml=x.yaml"),
-            "unknown format \"yaml\"; one of text, table, json"
+            "unknown format \"yaml\"; one of text, table, json, html"
         );
         assert_eq!(
             wrong("json="),

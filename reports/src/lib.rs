@@ -8,6 +8,7 @@ mod diff;
 mod event;
 mod files;
 mod format;
+mod html;
 mod json;
 mod plan;
 mod rule;
@@ -25,8 +26,12 @@ pub use accounts::{
 };
 pub use diff::diff;
 pub use event::{EventLines, event_line};
-pub use files::{PrivateFileError, check_private, is_broken_pipe, write_atomically, write_private};
+pub use files::{
+    PrivateFileError, check_private, is_broken_pipe, write_atomically, write_atomically_with,
+    write_private,
+};
 pub use format::{DiffFormat, Output, ScanFormat, UnknownFormat};
+pub use html::{RunContext, StepTime, run_page};
 pub use plan::plan;
 pub use rule::{Rule, RuleControls};
 pub use run::run;

@@ -6,10 +6,10 @@ mod jsonl;
 mod junit;
 mod markdown;
 mod ocsf;
-mod rows;
+pub(crate) mod rows;
 mod sarif;
 mod table;
-mod verdicts;
+pub(crate) mod verdicts;
 
 use std::io::{self, BufWriter, Write};
 
@@ -66,6 +66,7 @@ pub fn scan_with(
         ScanFormat::Jsonl => jsonl::write(report, rules, out),
         ScanFormat::Csv => csv::write(report, out),
         ScanFormat::Markdown => markdown::write(report, out),
+        ScanFormat::Html => crate::html::scan(report, rules, out),
         ScanFormat::Sarif => sarif::write(report, rules, out),
         ScanFormat::Junit => junit::write(report, rules, out),
         ScanFormat::Ocsf => ocsf::write(report, rules, out),

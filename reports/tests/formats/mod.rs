@@ -2,6 +2,7 @@
 
 mod asff;
 mod hostile;
+mod html;
 mod jsonl;
 mod junit;
 mod ocsf;
