@@ -8,7 +8,7 @@ use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 use crate::text::is_unsafe;
 
 /// Pretty JSON with a final newline.
-pub(crate) fn write(report: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn write<W: Write + ?Sized>(report: &impl Serialize, out: &mut W) -> io::Result<()> {
     let mut json =
         serde_json::Serializer::with_formatter(&mut *out, Visible(PrettyFormatter::new()));
     report.serialize(&mut json)?;
@@ -16,20 +16,20 @@ pub(crate) fn write(report: &impl Serialize, out: &mut dyn Write) -> io::Result<
 }
 
 /// One line of JSON.
-pub(crate) fn line(record: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn line<W: Write>(record: &impl Serialize, out: &mut W) -> io::Result<()> {
     let mut json = serde_json::Serializer::with_formatter(&mut *out, Visible(CompactFormatter));
     record.serialize(&mut json)?;
     writeln!(out)
 }
 
 /// A list that is written item by item, each on a line of its own: as easy to read for `grep` as for a parser.
-pub(crate) struct List<'a> {
-    out: &'a mut dyn Write,
+pub(crate) struct List<'a, W> {
+    out: &'a mut W,
     is_empty: bool,
 }
 
-impl<'a> List<'a> {
-    pub(crate) fn begin(out: &'a mut dyn Write) -> io::Result<Self> {
+impl<'a, W: Write> List<'a, W> {
+    pub(crate) fn begin(out: &'a mut W) -> io::Result<Self> {
         out.write_all(b"[")?;
         Ok(Self {
             out,

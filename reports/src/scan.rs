@@ -22,6 +22,9 @@ use crate::style::Style;
 pub use asff::{PreviousError, PreviousFindings};
 pub use jsonl::{SCHEMA_VERSION as SCAN_LINE_VERSION, ScanLine};
 
+/// Where a format writes to: gathered, so that small pieces are cheap.
+type Out<'a> = BufWriter<&'a mut dyn Write>;
+
 /// What a report of a scan may need beside the scan itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ScanContext<'a> {
@@ -58,7 +61,7 @@ pub fn scan_with(
     style: &Style,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let out = &mut BufWriter::with_capacity(1 << 16, out);
+    let out: &mut Out<'_> = &mut BufWriter::with_capacity(1 << 16, out);
     let rules = context.rules;
     match format {
         ScanFormat::Table => table::write(report, *style, out),

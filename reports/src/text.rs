@@ -9,7 +9,9 @@ use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 /// sequences, bidirectional and invisible formatting characters become `\u{…}`; line ends and tabs `\n`, `\r`, `\t`.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_unsafe) {
+    // Nearly all text is ASCII, and there is a lot of it.
+    let is_plain = text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+    if is_plain || !text.chars().any(is_unsafe) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);

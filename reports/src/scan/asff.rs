@@ -7,7 +7,7 @@ mod previous;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
-use std::io::{self, Write};
+use std::io;
 
 use atrest_model::finding::Severity;
 use atrest_model::scan::{RegionScan, Resource, ResourceKind, ScanReport};
@@ -15,6 +15,7 @@ use serde::Serialize;
 
 pub use previous::{PreviousError, PreviousFindings};
 
+use super::Out;
 use super::rows::failed;
 use super::verdicts::{ControlIds, Judged, NOT_READ, Status, hole_id, verdicts};
 use crate::json::List;
@@ -156,7 +157,7 @@ pub(super) fn write(
     report: &ScanReport,
     rules: &[Rule],
     previous: Option<&PreviousFindings>,
-    out: &mut dyn Write,
+    out: &mut Out<'_>,
 ) -> io::Result<()> {
     let now = report.started.to_string();
     let fixes: Vec<(&str, Option<String>)> = rules

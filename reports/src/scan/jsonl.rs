@@ -1,7 +1,7 @@
 //! A scan as JSON Lines: one record a line, each with the version of its form, so that lines can be cut apart.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io;
 
 use atrest_model::finding::{Control, Severity};
 use atrest_model::scan::{RegionScan, Resource, ScanReport};
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::Out;
 use super::verdicts::{Status, verdicts};
 use crate::json;
 use crate::rule::Rule;
@@ -74,7 +75,7 @@ enum Record<'a> {
     },
 }
 
-pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> io::Result<()> {
     let mut line = |record| {
         let line = ScanLine {
             schema_version: SCHEMA_VERSION,

@@ -3,12 +3,13 @@
 //! since most servers take skipped for fine.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 
 use atrest_model::scan::ScanReport;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
+use super::Out;
 use super::rows::failed;
 use super::verdicts::{Judged, NOT_READ, Status, verdicts};
 use crate::rule::Rule;
@@ -59,7 +60,7 @@ impl Case<'_> {
     }
 }
 
-pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> io::Result<()> {
     let mut cases: Vec<(&str, &str, Case<'_>)> = verdicts(report, rules)
         .map(|judged| (judged.account(), judged.region(), Case::Judged(judged)))
         .collect();
@@ -97,7 +98,7 @@ pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut dyn Write) ->
 fn write_suite(
     cases: &[(&str, &str, Case<'_>)],
     started: &str,
-    xml: &mut Writer<&mut dyn Write>,
+    xml: &mut Writer<&mut Out<'_>>,
 ) -> io::Result<()> {
     let Some((account, region, _)) = cases.first() else {
         return Ok(());
@@ -130,7 +131,7 @@ fn write_suite(
 fn write_judged(
     judged: &Judged<'_>,
     suite: &str,
-    xml: &mut Writer<&mut dyn Write>,
+    xml: &mut Writer<&mut Out<'_>>,
 ) -> io::Result<()> {
     let name = format!(
         "{}: {}",
@@ -184,7 +185,7 @@ fn details(judged: &Judged<'_>) -> String {
     text
 }
 
-fn write_hole(error: &str, suite: &str, xml: &mut Writer<&mut dyn Write>) -> io::Result<()> {
+fn write_hole(error: &str, suite: &str, xml: &mut Writer<&mut Out<'_>>) -> io::Result<()> {
     let reason: Cow<'_, str> = printable(error);
     xml.create_element("testcase")
         .with_attribute(("name", NOT_READ))

@@ -2,13 +2,14 @@
 //! and one for each region that could not be read.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io;
 
 use atrest_model::finding::{Control, Severity};
 use atrest_model::instance::Encryption;
 use atrest_model::scan::{RegionScan, ScanReport};
 use serde::Serialize;
 
+use super::Out;
 use super::rows::failed;
 use super::verdicts::{ControlIds, Judged, NOT_READ, Status, hole_id, verdicts};
 use crate::json::List;
@@ -130,7 +131,7 @@ struct Remediation<'a> {
     references: Option<[&'a str; 1]>,
 }
 
-pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> io::Result<()> {
     // The text on what to do is the same for every finding of a rule.
     let fixes: Vec<(&str, Option<String>)> = rules
         .iter()

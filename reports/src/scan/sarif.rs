@@ -2,12 +2,13 @@
 //! of the invocation, which then was not successful.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io;
 
 use atrest_model::finding::Severity;
 use atrest_model::scan::ScanReport;
 use serde::Serialize;
 
+use super::Out;
 use super::rows::failed;
 use super::verdicts::{ControlIds, Judged, NOT_READ, Status, verdicts};
 use crate::json::{self, Each};
@@ -182,7 +183,7 @@ struct ResultProperties<'a> {
     controls: ControlIds<'a>,
 }
 
-pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> io::Result<()> {
     // Policies the caller does not know come after those it knows.
     let mut ids: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
     for finding in &report.findings {

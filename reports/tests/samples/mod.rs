@@ -841,13 +841,17 @@ pub(crate) fn events() -> Vec<RunEvent> {
 /// A fleet of two accounts, six regions and five engines, much of it encrypted, one region not read.
 pub(crate) fn fleet() -> ScanReport {
     let mut report = scan_report();
+    // Seven of them, so that each region has several.
     let engines = [
         "mysql 8.0.39",
         "mariadb 10.11.9",
         "postgres 16.4",
         "sqlserver-se 15.00",
+        "mysql 5.7.44",
+        "postgres 15.8",
         "oracle-ee 19.0",
     ];
+    let mut engines = engines.into_iter().cycle();
     let regions = [
         "eu-central-1",
         "eu-west-1",
@@ -864,7 +868,7 @@ pub(crate) fn fleet() -> ScanReport {
         let mut one = resource(
             name,
             &format!("team-{}-{index:02}", index % 9),
-            engines[index * 3 % 5],
+            engines.next().unwrap(),
             state,
         );
         if index % 3 == 0 {
