@@ -87,18 +87,21 @@ pub struct Finding {
 }
 
 /// The waiver that covers a finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AppliedWaiver {
     /// Who answers for it.
     pub owner: String,
     /// Why it is accepted.
     pub reason: String,
     /// Last day it holds (UTC).
+    #[schemars(with = "String", extend("format" = "date"))]
     pub expires: jiff::civil::Date,
 }
 
 /// How a finding compares with the baseline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// Not in the baseline.

@@ -38,9 +38,10 @@ pub struct ScanReport {
 }
 
 /// What became of the findings of an earlier report.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BaselineComparison {
     /// When the earlier scan began.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub started: Timestamp,
     /// Gone, although their place was read again.
     pub fixed: Vec<Finding>,
@@ -49,7 +50,7 @@ pub struct BaselineComparison {
 }
 
 /// A waiver that did not hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WaiverNote {
     /// Why.
     pub kind: WaiverNoteKind,
@@ -60,6 +61,7 @@ pub struct WaiverNote {
     /// Who answers for it.
     pub owner: String,
     /// Last day it held.
+    #[schemars(with = "String", extend("format" = "date"))]
     pub expires: jiff::civil::Date,
     /// Findings that are back, by stable id; empty for one that matches nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,7 +69,9 @@ pub struct WaiverNote {
 }
 
 /// Why a waiver did not hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum WaiverNoteKind {
     /// Its last day has passed.

@@ -151,6 +151,8 @@ fn report(amount: usize) -> Result<ScanReport, Box<dyn std::error::Error>> {
                 .to_owned(),
             resource: arn.clone(),
             controls: controls(),
+            waiver: None,
+            change: None,
         });
         resources.push(Resource {
             arn,
@@ -189,5 +191,7 @@ fn report(amount: usize) -> Result<ScanReport, Box<dyn std::error::Error>> {
         regions,
         resources,
         findings,
+        baseline: None,
+        waiver_notes: Vec::new(),
     })
 }

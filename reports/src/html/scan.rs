@@ -6,13 +6,13 @@ use std::io::{self, Write};
 
 use askama::Template;
 use atrest_model::finding::{Control, Severity};
-use atrest_model::scan::{ResourceKind, ScanReport};
+use atrest_model::scan::{ResourceKind, ScanReport, WaiverNoteKind};
 
 use super::chart::{Segment, stacked};
 use super::{Mood, Page, Tile, render, shown, tool, when};
 use crate::rule::Rule;
 use crate::scan::rows::{self, Row, Verdict, failed, rows};
-use crate::scan::verdicts::verdicts;
+use crate::scan::verdicts::{verdicts, waived};
 use crate::text::{count, number};
 
 #[derive(Template)]
@@ -26,6 +26,16 @@ struct ScanPage<'a> {
     heat: Heat<'a>,
     rows: Vec<Shown<'a>>,
     policies: Vec<PolicyView<'a>>,
+    /// Waivers that did not hold.
+    notes: Vec<Note<'a>>,
+}
+
+struct Note<'a> {
+    kind: &'static str,
+    policy: Cow<'a, str>,
+    owner: Cow<'a, str>,
+    expires: String,
+    place: Cow<'a, str>,
 }
 
 struct Unread<'a> {
@@ -134,6 +144,20 @@ pub(crate) fn write(report: &ScanReport, rules: &[Rule], out: &mut dyn Write) ->
             .collect(),
         heat: heat(report, &rows),
         policies: policies(report, rules),
+        notes: report
+            .waiver_notes
+            .iter()
+            .map(|note| Note {
+                kind: match note.kind {
+                    WaiverNoteKind::Expired => "expired",
+                    WaiverNoteKind::Unused => "matches nothing",
+                },
+                policy: shown(&note.policy),
+                owner: shown(&note.owner),
+                expires: note.expires.to_string(),
+                place: shown(&note.place),
+            })
+            .collect(),
         rows: rows.iter().map(row).collect(),
     };
     render(&page, out)
@@ -270,7 +294,13 @@ fn row<'a>(row: &Row<'a>) -> Shown<'a> {
             .iter()
             .map(|finding| Why {
                 policy: shown(&finding.policy),
-                reason: shown(&finding.reason),
+                reason: match &finding.waiver {
+                    Some(waiver) => {
+                        let text = format!("{} ({})", finding.reason, waived(waiver));
+                        Cow::Owned(shown(&text).into_owned())
+                    }
+                    None => shown(&finding.reason),
+                },
             })
             .collect(),
     }

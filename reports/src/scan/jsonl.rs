@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use atrest_model::finding::{Control, Severity};
+use atrest_model::finding::{AppliedWaiver, Change, Control, Severity};
 use atrest_model::scan::{RegionScan, Resource, ScanReport};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -70,6 +70,12 @@ enum Record<'a> {
         arn: &'a str,
         /// The resource; absent when only the finding speaks of it.
         resource: Option<&'a Resource>,
+        /// Who accepted it, until when; present exactly when the status is `waived` by a waiver.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        waiver: Option<&'a AppliedWaiver>,
+        /// How it compares with the baseline; absent without one, and of a pass.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        change: Option<Change>,
         /// Control ids, each with its publisher.
         controls: &'a [Control],
     },
@@ -110,9 +116,14 @@ pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> i
             policy: judged.policy,
             status: status.as_str(),
             severity: judged.severity(),
-            reason: judged.reason(),
+            reason: judged.finding.map_or_else(
+                || judged.reason(),
+                |finding| Cow::Borrowed(finding.reason.as_str()),
+            ),
             arn: judged.arn,
             resource: judged.resource,
+            waiver: judged.finding.and_then(|finding| finding.waiver.as_ref()),
+            change: judged.finding.and_then(|finding| finding.change),
             controls: judged.controls(),
         })?;
     }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use atrest_model::finding::Severity;
+use atrest_model::finding::{Change, Severity};
 use atrest_model::scan::ScanReport;
 use serde::Serialize;
 
@@ -121,6 +121,8 @@ struct Outcome<'a> {
     message: Text,
     locations: [Location<'a>; 1],
     partial_fingerprints: Fingerprints<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline_state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     suppressions: Option<[Suppression<'a>; 1]>,
     properties: ResultProperties<'a>,
@@ -265,6 +267,14 @@ impl Serialize for Lazy<'_> {
                 policy_resource: &id,
                 primary_location: &id,
             },
+            baseline_state: judged
+                .finding
+                .and_then(|finding| finding.change)
+                .map(|change| match change {
+                    Change::New => "new",
+                    Change::Worse => "updated",
+                    Change::Unchanged => "unchanged",
+                }),
             suppressions: (status == Status::Waived).then_some([Suppression {
                 kind: "external",
                 status: "accepted",

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use atrest_model::finding::{Control, Finding, FindingStatus, Severity};
+use atrest_model::finding::{AppliedWaiver, Control, Finding, FindingStatus, Severity};
 use atrest_model::scan::{RegionScan, Resource, ResourceKind, ScanReport};
 use serde::{Serialize, Serializer};
 
@@ -80,7 +80,10 @@ impl<'a> Judged<'a> {
     /// One sentence: what was seen.
     pub(crate) fn reason(&self) -> Cow<'a, str> {
         match (self.finding, self.resource) {
-            (Some(finding), _) => Cow::Borrowed(&finding.reason),
+            (Some(finding), _) => match &finding.waiver {
+                Some(waiver) => Cow::Owned(format!("{} ({})", finding.reason, waived(waiver))),
+                None => Cow::Borrowed(&finding.reason),
+            },
             (None, Some(resource)) => Cow::Owned(format!(
                 "nothing was found; encryption at rest is {}",
                 resource.encryption.as_str()
@@ -119,6 +122,14 @@ impl<'a> Judged<'a> {
             (None, _) => ResourceKind::DbInstance,
         }
     }
+}
+
+/// Who accepted a finding, until when, and why.
+pub(crate) fn waived(waiver: &AppliedWaiver) -> String {
+    format!(
+        "waived by {} until {}: {}",
+        waiver.owner, waiver.expires, waiver.reason
+    )
 }
 
 /// A part of an ARN; empty when it has no such part.

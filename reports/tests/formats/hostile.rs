@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use atrest_model::finding::FindingStatus;
+use atrest_model::finding::{AppliedWaiver, FindingStatus};
 use atrest_model::instance::Encryption;
 use atrest_model::scan::{RegionScan, ScanReport};
 use atrest_reports::ScanFormat;
@@ -112,6 +112,13 @@ fn scan(texts: &[String]) -> ScanReport {
         finding.policy = format!("{}{index}", text());
         finding.controls[0].publisher = text();
         finding.controls[0].id = text();
+        if status == FindingStatus::Waived {
+            finding.waiver = Some(AppliedWaiver {
+                owner: text(),
+                reason: text(),
+                expires: "2026-12-31".parse().unwrap(),
+            });
+        }
         report.findings.push(finding);
     }
     report.regions.push(RegionScan {

@@ -157,6 +157,15 @@ fn the_page_of_a_scan_holds_every_resource_and_says_what_was_not_read() {
 
     let page = Html::parse_document(&render(&samples::empty_scan(), ScanFormat::Html));
     assert_eq!(count(&page, "header.good"), 0);
+
+    let page = Html::parse_document(&render(&super::waived_scan(), ScanFormat::Html));
+    let waived = select(&page, "#list .waived .why");
+    assert!(
+        waived[0].contains("waived by team-shop until 2026-12-31"),
+        "{waived:?}"
+    );
+    let states = select(&page, "#waivers + .scroll td .count");
+    assert_eq!(states, ["expired", "matches nothing"]);
 }
 
 #[test]

@@ -11,8 +11,10 @@ mod sarif;
 
 use std::path::Path;
 
-use atrest_model::finding::{Control, Severity};
-use atrest_model::scan::{RegionScan, ResourceKind, ScanReport};
+use atrest_model::finding::{AppliedWaiver, Change, Control, FindingStatus, Severity};
+use atrest_model::scan::{
+    BaselineComparison, RegionScan, ResourceKind, ScanReport, WaiverNote, WaiverNoteKind,
+};
 use atrest_reports::{Rule, RuleControls, ScanContext, ScanFormat, Style, scan_with};
 use jsonschema::Validator;
 use serde_json::Value;
@@ -95,8 +97,46 @@ pub(crate) fn scans() -> Vec<(&'static str, ScanReport)> {
         ("incomplete", samples::incomplete_scan()),
         ("empty", samples::empty_scan()),
         ("nothing read", nothing),
+        ("waivers and a baseline", waived_scan()),
         ("hostile", samples::hostile_scan()),
     ]
+}
+
+/// The realistic scan with a waiver that holds, two that do not, and a baseline.
+pub(crate) fn waived_scan() -> ScanReport {
+    let mut report = samples::scan_report();
+    let expires = "2026-12-31".parse().unwrap();
+    for finding in &mut report.findings {
+        finding.change = Some(Change::Unchanged);
+        if finding.status == FindingStatus::Waived {
+            finding.reason = "StorageEncrypted is false".to_owned();
+            finding.waiver = Some(AppliedWaiver {
+                owner: "team-shop".to_owned(),
+                reason: "goes away with project X".to_owned(),
+                expires,
+            });
+        }
+    }
+    report.findings[0].change = Some(Change::New);
+    report.findings[1].change = Some(Change::Worse);
+    let fixed = report.findings[2].clone();
+    report.baseline = Some(BaselineComparison {
+        started: "2026-11-21T02:00:00Z".parse().unwrap(),
+        fixed: vec![fixed.clone()],
+        unknown: vec![fixed],
+    });
+    report.waiver_notes = [WaiverNoteKind::Expired, WaiverNoteKind::Unused]
+        .into_iter()
+        .map(|kind| WaiverNote {
+            kind,
+            place: "waivers.toml:7".to_owned(),
+            policy: "storage-unencrypted".to_owned(),
+            owner: "team-<b>old</b>".to_owned(),
+            expires,
+            findings: Vec::new(),
+        })
+        .collect();
+    report
 }
 
 /// A schema of `tests/schemas/`.

@@ -134,3 +134,25 @@ fn a_message_holds_no_link_and_no_placeholder() {
         assert!(text.contains(r"\\u{{202e}}"), "{text}");
     }
 }
+
+#[test]
+fn a_waiver_suppresses_with_its_owner_and_last_day_and_a_baseline_is_told() {
+    let results = results(&super::waived_scan());
+    let suppressed: Vec<&Value> = results
+        .iter()
+        .filter_map(|result| result.get("suppressions"))
+        .collect();
+    assert_eq!(suppressed.len(), 1);
+    let why = suppressed[0][0]["justification"].as_str().unwrap();
+    for part in ["team-shop", "2026-12-31", "project X"] {
+        assert!(why.contains(part), "{why}");
+    }
+    let of = |state: &str| {
+        results
+            .iter()
+            .filter(|r| r["baselineState"] == state)
+            .count()
+    };
+    assert_eq!((of("new"), of("updated")), (1, 1));
+    assert_eq!(of("unchanged"), results.len() - 2);
+}
