@@ -56,9 +56,11 @@
       const by = { v: (a, b) => a.index - b.index, s: (a, b) => a.s - b.s, e: (a, b) => collator.compare(a.engine, b.engine) };
       const compare = by[key] || ((a, b) => collator.compare(a[key], b[key]));
       const sorted = rows.slice().sort((a, b) => (up ? 1 : -1) * compare(a, b) || a.index - b.index);
-      const all = document.createDocumentFragment();
-      for (const row of sorted) all.append(row.li);
-      list.append(all);
+      // Out of the page while rows move: in it, each of 20,000 moves would be looked at.
+      const parent = list.parentNode, next = list.nextSibling;
+      list.remove();
+      list.replaceChildren(...sorted.map((row) => row.li));
+      parent.insertBefore(list, next);
     });
   }
   form.hidden = false;
