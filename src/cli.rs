@@ -114,7 +114,7 @@ pub(crate) struct AwsArgs {
 pub(crate) struct ScanArgs {
     #[command(flatten)]
     pub(crate) aws: AwsArgs,
-    /// Output: table, json, csv, markdown; FORMAT=FILE writes a file; may be repeated
+    /// Output: table, json, jsonl, csv, markdown, html, sarif, junit, ocsf, asff; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
     pub(crate) format: Vec<String>,
     /// Also write the result as JSON, for `plan --from`
@@ -260,7 +260,7 @@ pub(crate) struct DiffArgs {
     pub(crate) aws: AwsArgs,
     #[command(flatten)]
     pub(crate) mysql: MysqlArgs,
-    /// Output: text, table, json; FORMAT=FILE writes a file; may be repeated
+    /// Output: text, table, json, html; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! The pair diff: computed once, rendered by many.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -10,13 +11,14 @@ use crate::Tool;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Diffs of any number of pairs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DiffReport {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
     /// Who wrote it.
     pub tool: Tool,
     /// When the sides were read.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub created: Timestamp,
     /// One entry a pair, in the order asked for.
     pub pairs: Vec<PairDiff>,
@@ -31,7 +33,7 @@ impl DiffReport {
 }
 
 /// One side of a pair.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Side {
     /// Its name when it was read.
     pub identifier: String,
@@ -42,7 +44,7 @@ pub struct Side {
 }
 
 /// Everything that differs between the old and the new instance of a pair.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PairDiff {
     /// The name both sides have in the eyes of clients; differences of names are mapped to it.
     pub name: String,
@@ -76,7 +78,7 @@ impl PairDiff {
 }
 
 /// How much of a pair was compared. Counts of one side, the larger where they differ.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Compared {
     /// Leaves of the describe answers.
     pub attributes: u64,
@@ -93,7 +95,7 @@ pub struct Compared {
 }
 
 /// Something that was not compared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NotCompared {
     /// Which part.
     pub area: Area,
@@ -104,7 +106,9 @@ pub struct NotCompared {
 }
 
 /// Part of the comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Area {
     /// The describe answer.
@@ -137,7 +141,9 @@ impl Area {
 }
 
 /// Class of a difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiffClass {
     /// Names, ARNs, resource ids.
@@ -164,7 +170,7 @@ impl DiffClass {
 }
 
 /// One difference.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Difference {
     /// Part of the comparison.
     pub area: Area,

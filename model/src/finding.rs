@@ -1,9 +1,12 @@
 //! Findings: what a policy said about a resource.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How bad a finding is. Ordered: `Low < Critical`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// Worth knowing.
@@ -33,7 +36,9 @@ impl Severity {
 }
 
 /// What became of a policy on a resource. A pass makes no finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingStatus {
     /// The policy is violated.
@@ -57,7 +62,7 @@ impl FindingStatus {
 }
 
 /// Result of one policy on one resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// Stable across runs: the same resource and policy have the same id.
     pub id: String,
@@ -82,18 +87,21 @@ pub struct Finding {
 }
 
 /// The waiver that covers a finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AppliedWaiver {
     /// Who answers for it.
     pub owner: String,
     /// Why it is accepted.
     pub reason: String,
     /// Last day it holds (UTC).
+    #[schemars(with = "String", extend("format" = "date"))]
     pub expires: jiff::civil::Date,
 }
 
 /// How a finding compares with the baseline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// Not in the baseline.
@@ -132,7 +140,9 @@ impl Finding {
 }
 
 /// A control as one publisher numbers it. Publishers disagree, so the publisher is part of the id.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Control {
     /// Who publishes the mapping, such as `security-hub`, `aws-config`, `cis-aws-5.0`.
     pub publisher: String,

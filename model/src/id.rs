@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An identifier that breaks a rule of RDS or of this tool.
@@ -15,8 +16,11 @@ pub struct InvalidId {
 
 /// Identifier of a DB instance: 1–63 ASCII letters, digits and hyphens, a letter first, no hyphen last, no two in a
 /// row. RDS stores it in lower case and matches it case-insensitively.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
 pub struct DbInstanceIdentifier(String);
 
 impl DbInstanceIdentifier {
@@ -86,8 +90,11 @@ impl fmt::Display for DbInstanceIdentifier {
 }
 
 /// Name of a run: also the name of its folder, so it is kept to letters, digits, `-` and `_`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
 pub struct RunId(String);
 
 impl RunId {

@@ -12,7 +12,19 @@ use crate::document::{bool_of, int_of, list_of, str_of, strings_of};
 /// RDS tells it by `StorageEncryptionType` (`none`, `sse-rds`, `sse-kms`) where it sends that member, else by
 /// `StorageEncrypted`. An Aurora cluster under an AWS-owned key says `StorageEncrypted=false` and is encrypted
 /// (`sse-rds`), so the order matters. What neither member tells is `Unknown`, which is never a pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encryption {
     /// Not encrypted.

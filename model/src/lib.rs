@@ -18,7 +18,9 @@ pub mod run;
 pub mod scan;
 
 /// Name and version of the tool, written into every document it makes.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct Tool {
     /// Always `atrest`.
     pub name: String,

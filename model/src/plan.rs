@@ -1,6 +1,7 @@
 //! The migration plan: a document that is shown, saved, digested and then executed as it stands.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -21,7 +22,7 @@ pub const TAG_STEP: &str = "atrest:step";
 pub const TAG_PREFIX: &str = "atrest:";
 
 /// A plan to migrate flagged DB instances.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -30,6 +31,7 @@ pub struct Plan {
     /// Name of the run that will execute it.
     pub run: RunId,
     /// When the fleet was described.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub created: Timestamp,
     /// Account the plan was made from; `fix` refuses any other.
     pub account: String,
@@ -66,7 +68,7 @@ impl Plan {
 }
 
 /// Whether MySQL accounts, configuration and rows are read and cloned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "access")]
 pub enum MysqlAccess {
     /// Every MySQL-family instance must be reachable.
@@ -79,7 +81,7 @@ pub enum MysqlAccess {
 }
 
 /// How rows are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DataCheck {
     /// Not at all.
@@ -91,7 +93,7 @@ pub enum DataCheck {
 }
 
 /// A flagged resource that the plan leaves alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LeftOut {
     /// ARN.
     pub arn: String,
@@ -100,7 +102,7 @@ pub struct LeftOut {
 }
 
 /// The migration of one unencrypted source with all its replicas.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Migration {
     /// `region/identifier` of the source: unique in the plan, and the key in the journal.
     pub id: String,
@@ -132,7 +134,7 @@ impl Migration {
 }
 
 /// Method of migration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// Snapshot, encrypted copy, restore, while clients are away.
@@ -140,7 +142,7 @@ pub enum Method {
 }
 
 /// One DB instance of a migration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Member {
     /// Its real name, before and after.
     pub identifier: DbInstanceIdentifier,
@@ -159,7 +161,7 @@ pub struct Member {
 }
 
 /// A DB instance that a step works on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
     /// One that was there before: by `DbiResourceId`.
@@ -169,7 +171,7 @@ pub enum Target {
 }
 
 /// One step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     /// Stable name, unique in the migration: the key in the journal.
     pub id: String,
@@ -182,7 +184,7 @@ pub struct Step {
 }
 
 /// What a step does. Arguments bear AWS's names; a DB instance is named when the call is made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Action {
     /// `AddTagsToResource`: pins the run and the source's resource id in RDS itself.

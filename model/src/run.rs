@@ -1,6 +1,7 @@
 //! How a run ended.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Tool;
@@ -10,7 +11,7 @@ use crate::id::RunId;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// How a migration ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "outcome")]
 pub enum Outcome {
     /// Encrypted, validated, under its real name.
@@ -56,7 +57,7 @@ impl Outcome {
 }
 
 /// One migration in the report.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MigrationReport {
     /// `region/identifier`.
     pub migration: String,
@@ -71,7 +72,7 @@ pub struct MigrationReport {
 }
 
 /// The end of a run, or of one sitting of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunReport {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -80,6 +81,7 @@ pub struct RunReport {
     /// The run.
     pub run: RunId,
     /// When this sitting ended.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub ended: Timestamp,
     /// One entry a migration.
     pub migrations: Vec<MigrationReport>,

@@ -1,6 +1,7 @@
 //! The result of a scan.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Tool;
@@ -11,13 +12,14 @@ use crate::instance::Encryption;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Everything one scan learned. `complete` is false as soon as anything that was asked for could not be read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScanReport {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
     /// Who wrote it.
     pub tool: Tool,
     /// When the scan began.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub started: Timestamp,
     /// Whether everything that was asked for was read and evaluated.
     pub complete: bool,
@@ -36,9 +38,10 @@ pub struct ScanReport {
 }
 
 /// What became of the findings of an earlier report.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BaselineComparison {
     /// When the earlier scan began.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub started: Timestamp,
     /// Gone, although their place was read again.
     pub fixed: Vec<Finding>,
@@ -47,7 +50,7 @@ pub struct BaselineComparison {
 }
 
 /// A waiver that did not hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WaiverNote {
     /// Why.
     pub kind: WaiverNoteKind,
@@ -58,6 +61,7 @@ pub struct WaiverNote {
     /// Who answers for it.
     pub owner: String,
     /// Last day it held.
+    #[schemars(with = "String", extend("format" = "date"))]
     pub expires: jiff::civil::Date,
     /// Findings that are back, by stable id; empty for one that matches nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -65,7 +69,9 @@ pub struct WaiverNote {
 }
 
 /// Why a waiver did not hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum WaiverNoteKind {
     /// Its last day has passed.
@@ -75,7 +81,7 @@ pub enum WaiverNoteKind {
 }
 
 /// What became of one region of one account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RegionScan {
     /// Account id; empty when not even that could be learned.
     pub account: String,
@@ -88,7 +94,9 @@ pub struct RegionScan {
 }
 
 /// What kind of resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum ResourceKind {
     /// A DB instance with storage of its own.
@@ -109,7 +117,7 @@ impl ResourceKind {
 }
 
 /// One resource with its verdict on encryption.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resource {
     /// ARN.
     pub arn: String,

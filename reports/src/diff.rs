@@ -1,7 +1,7 @@
 //! The pair diff.
 
 mod pair;
-mod value;
+pub(crate) mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -28,6 +28,7 @@ pub fn diff(
 ) -> io::Result<()> {
     match format {
         DiffFormat::Json => crate::json::write(report, out),
+        DiffFormat::Html => crate::html::diff(report, drift_only, out),
         DiffFormat::Table => {
             table(report, *style, out)?;
             total(report, *style, out)

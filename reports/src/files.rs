@@ -1,6 +1,6 @@
 //! Where reports go: files whole or not at all, and pipes that somebody may close.
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::path::Path;
 
 /// Writes a file beside its place and moves it there: a reader never sees half of it. A symbolic link is followed. What
@@ -12,10 +12,22 @@ use std::path::Path;
 ///
 /// Any error of the file system; an earlier file of that name is then still there.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_atomically_with(path, |out| out.write_all(bytes))
+}
+
+/// Writes a file like [`write_atomically`] with what `render` writes, which may be more than fits into memory.
+///
+/// # Errors
+///
+/// Any error of `render` or the file system; an earlier file of that name is then still there.
+pub fn write_atomically_with(
+    path: &Path,
+    render: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let path = &match std::fs::canonicalize(path) {
         Ok(there) if !there.is_file() => {
             let mut special = std::fs::File::options().write(true).open(there)?;
-            return special.write_all(bytes);
+            return render(&mut special);
         }
         Ok(there) => there,
         Err(_not_there_yet) => path.to_owned(),
@@ -23,7 +35,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = tempfile::Builder::new()
         .prefix(".atrest-")
         .tempfile_in(folder_of(path))?;
-    file.write_all(bytes)?;
+    render(&mut file)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
@@ -114,6 +126,20 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(write_atomically(&dir.path().join("no/such/folder/x"), b"").is_err());
+    }
+
+    #[test]
+    fn a_report_that_fails_half_way_leaves_the_earlier_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("report.json");
+        write_atomically(&path, b"one").unwrap();
+        let failed = write_atomically_with(&path, |out| {
+            out.write_all(b"half")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -40,10 +40,22 @@ pub enum ScanFormat {
     Table,
     /// The whole report.
     Json,
+    /// One JSON record a line.
+    Jsonl,
     /// One line a resource.
     Csv,
     /// For a pull request.
     Markdown,
+    /// A page.
+    Html,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit XML, for build servers.
+    Junit,
+    /// Compliance Findings of the Open Cybersecurity Schema Framework.
+    Ocsf,
+    /// The AWS Security Finding Format, for Security Hub.
+    Asff,
 }
 
 impl ScanFormat {
@@ -51,8 +63,14 @@ impl ScanFormat {
     pub const ALL: &[(&str, Self)] = &[
         ("table", Self::Table),
         ("json", Self::Json),
+        ("jsonl", Self::Jsonl),
         ("csv", Self::Csv),
         ("markdown", Self::Markdown),
+        ("html", Self::Html),
+        ("sarif", Self::Sarif),
+        ("junit", Self::Junit),
+        ("ocsf", Self::Ocsf),
+        ("asff", Self::Asff),
     ];
 }
 
@@ -73,6 +91,8 @@ pub enum DiffFormat {
     Table,
     /// The whole report.
     Json,
+    /// A page, side by side.
+    Html,
 }
 
 impl DiffFormat {
@@ -81,6 +101,7 @@ impl DiffFormat {
         ("text", Self::Text),
         ("table", Self::Table),
         ("json", Self::Json),
+        ("html", Self::Html),
     ];
 }
 
@@ -145,11 +166,11 @@ mod tests {
         let wrong = |text: &str| Output::<DiffFormat>::parse(text).unwrap_err().to_string();
         assert_eq!(
             wrong("yaml"),
-            "unknown format \"yaml\"; one of text, table, json"
+            "unknown format \"yaml\"; one of text, table, json, html"
         );
         assert_eq!(
             wrong("yaml=x.yaml"),
-            "unknown format \"yaml\"; one of text, table, json"
+            "unknown format \"yaml\"; one of text, table, json, html"
         );
         assert_eq!(
             wrong("json="),

@@ -8,10 +8,13 @@ mod diff;
 mod event;
 mod files;
 mod format;
+mod html;
 mod json;
 mod plan;
+mod rule;
 mod run;
 mod scan;
+mod schema;
 mod style;
 mod text;
 
@@ -23,10 +26,18 @@ pub use accounts::{
 };
 pub use diff::diff;
 pub use event::{EventLines, event_line};
-pub use files::{PrivateFileError, check_private, is_broken_pipe, write_atomically, write_private};
+pub use files::{
+    PrivateFileError, check_private, is_broken_pipe, write_atomically, write_atomically_with,
+    write_private,
+};
 pub use format::{DiffFormat, Output, ScanFormat, UnknownFormat};
+pub use html::{RunContext, StepTime, run_page};
 pub use plan::plan;
+pub use rule::{Rule, RuleControls};
 pub use run::run;
-pub use scan::scan;
+pub use scan::{
+    PreviousError, PreviousFindings, SCAN_LINE_VERSION, ScanContext, ScanLine, scan, scan_with,
+};
+pub use schema::{DocumentSchema, schemas};
 pub use style::Style;
 pub use text::{duration, printable};

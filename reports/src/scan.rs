@@ -1,18 +1,41 @@
 //! The audit.
 
+mod asff;
 mod csv;
+mod jsonl;
+mod junit;
 mod markdown;
-mod rows;
+mod ocsf;
+pub(crate) mod rows;
+mod sarif;
 mod table;
+pub(crate) mod verdicts;
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use atrest_model::scan::ScanReport;
 
 use crate::format::ScanFormat;
+use crate::rule::Rule;
 use crate::style::Style;
 
-/// Renders a scan.
+pub use asff::{PreviousError, PreviousFindings};
+pub use jsonl::{SCHEMA_VERSION as SCAN_LINE_VERSION, ScanLine};
+
+/// Where a format writes to: gathered, so that small pieces are cheap.
+type Out<'a> = BufWriter<&'a mut dyn Write>;
+
+/// What a report of a scan may need beside the scan itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ScanContext<'a> {
+    /// Policies that were asked. Formats with a record for each policy on each resource know of passes by them; without
+    /// them they hold what was found only.
+    pub rules: &'a [Rule],
+    /// Findings of an earlier scan, for [`ScanFormat::Asff`].
+    pub previous: Option<&'a PreviousFindings>,
+}
+
+/// Renders a scan of which nothing else is known, see [`scan_with`].
 ///
 /// # Errors
 ///
@@ -23,10 +46,34 @@ pub fn scan(
     style: &Style,
     out: &mut dyn Write,
 ) -> io::Result<()> {
+    scan_with(report, &ScanContext::default(), format, style, out)
+}
+
+/// Renders a scan. It is written piece by piece: of a large scan no second copy is made.
+///
+/// # Errors
+///
+/// Any error of `out`.
+pub fn scan_with(
+    report: &ScanReport,
+    context: &ScanContext<'_>,
+    format: ScanFormat,
+    style: &Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let out: &mut Out<'_> = &mut BufWriter::with_capacity(1 << 16, out);
+    let rules = context.rules;
     match format {
         ScanFormat::Table => table::write(report, *style, out),
         ScanFormat::Json => crate::json::write(report, out),
+        ScanFormat::Jsonl => jsonl::write(report, rules, out),
         ScanFormat::Csv => csv::write(report, out),
         ScanFormat::Markdown => markdown::write(report, out),
-    }
+        ScanFormat::Html => crate::html::scan(report, rules, out),
+        ScanFormat::Sarif => sarif::write(report, rules, out),
+        ScanFormat::Junit => junit::write(report, rules, out),
+        ScanFormat::Ocsf => ocsf::write(report, rules, out),
+        ScanFormat::Asff => asff::write(report, rules, context.previous, out),
+    }?;
+    out.flush()
 }

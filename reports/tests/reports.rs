@@ -1,6 +1,11 @@
 //! Reports as a person, a pipe and a program get them.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a helper of a test may panic"
+)]
 
+mod formats;
 mod samples;
 
 use std::io::{self, Write};

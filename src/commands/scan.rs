@@ -1,9 +1,10 @@
 //! `atrest scan`.
 
-use atrest_model::finding::{FindingStatus, Severity};
-use atrest_model::scan::{SCHEMA_VERSION, ScanReport};
-use atrest_model::{Tool, finding::Finding};
-use atrest_reports::ScanFormat;
+use atrest_model::Tool;
+use atrest_model::finding::{Control, Finding, FindingStatus, Severity};
+use atrest_model::scan::{ResourceKind, SCHEMA_VERSION, ScanReport};
+use atrest_policies::{Controls, Subject};
+use atrest_reports::{Output, PreviousFindings, Rule, RuleControls, ScanContext, ScanFormat};
 use atrest_scanner::aws::Aws;
 use atrest_scanner::error::AwsErrorKind;
 use atrest_scanner::inventory::{self, Inventory};
@@ -17,10 +18,15 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<Exit> {
         .format
         .iter()
         .map(|text| {
-            atrest_reports::Output::<ScanFormat>::parse(text).map_err(|e| {
+            Output::<ScanFormat>::parse(text).map_err(|e| {
                 ExpectedError::usage(e.to_string(), "`atrest scan --help` lists the formats")
             })
         })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    // Before the scan: a file that cannot be read must not cost a night.
+    let previous = outputs
+        .iter()
+        .map(previous)
         .collect::<anyhow::Result<Vec<_>>>()?;
     let aws = common::aws(&args.aws).await?;
     let identity = aws.identity().await.map_err(|error| match error.kind {
@@ -29,20 +35,111 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<Exit> {
     })?;
     let regions = common::regions(&aws, &args.aws).await?;
     let (report, _inventory) = scan(&aws, &identity.account, &regions).await;
-    for output in outputs {
-        let style = if output.path.is_some() {
-            common::file_style()
-        } else {
-            common::stdout_style()
+    let rules = rules();
+    for (output, previous) in outputs.iter().zip(&previous) {
+        let context = ScanContext {
+            rules: &rules,
+            previous: previous.as_ref(),
         };
-        let mut bytes = Vec::new();
-        atrest_reports::scan(&report, output.format, &style, &mut bytes)?;
-        common::deliver(output.path.as_deref(), &bytes)?;
+        write(&report, &context, output)?;
     }
     if let Some(path) = &args.save {
         common::deliver(Some(path), &common::json(&report)?)?;
     }
     Ok(verdict(&report, severity(args.fail_on), args.exit_zero))
+}
+
+/// Writes one report, piece by piece.
+fn write(
+    report: &ScanReport,
+    context: &ScanContext<'_>,
+    output: &Output<ScanFormat>,
+) -> anyhow::Result<()> {
+    let Some(path) = &output.path else {
+        let style = common::stdout_style();
+        let mut stdout = std::io::stdout().lock();
+        atrest_reports::scan_with(report, context, output.format, &style, &mut stdout)?;
+        return Ok(());
+    };
+    atrest_reports::write_atomically_with(path, |out| {
+        atrest_reports::scan_with(report, context, output.format, &common::file_style(), out)
+    })
+    .map_err(|error| {
+        ExpectedError::usage(
+            format!("cannot write {}: {error}", path.display()),
+            "check the folder and the disk",
+        )
+    })
+}
+
+/// The findings of the night before: the file that an ASFF report is about to replace.
+fn previous(output: &Output<ScanFormat>) -> anyhow::Result<Option<PreviousFindings>> {
+    let (ScanFormat::Asff, Some(path)) = (output.format, &output.path) else {
+        return Ok(None);
+    };
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let cannot = |error: String| {
+        ExpectedError::usage(
+            format!("cannot read the findings of {}: {error}", path.display()),
+            "they tell when a finding was seen first; move the file away to begin anew",
+        )
+    };
+    let file = std::fs::File::open(path).map_err(|error| cannot(error.to_string()))?;
+    let previous = PreviousFindings::read(file).map_err(|error| cannot(error.to_string()))?;
+    Ok(Some(previous))
+}
+
+/// Page of every policy.
+const PAGES: &[(&str, &str)] = &[(
+    "storage-unencrypted",
+    include_str!("../../docs/policies/storage-unencrypted.md"),
+)];
+
+/// The policies as reports speak of them.
+fn rules() -> Vec<Rule> {
+    let controls = |controls: &Controls| {
+        let (kind, engine) = match controls.subject {
+            Subject::DbInstance => (ResourceKind::DbInstance, None),
+            Subject::DbCluster => (ResourceKind::DbCluster, None),
+            Subject::NeptuneCluster => (ResourceKind::DbCluster, Some("neptune")),
+            Subject::DocDbCluster => (ResourceKind::DbCluster, Some("docdb")),
+        };
+        let control = |(publisher, id): &(&str, &str)| Control {
+            publisher: (*publisher).to_owned(),
+            id: (*id).to_owned(),
+        };
+        RuleControls {
+            kind,
+            engine: engine.map(str::to_owned),
+            controls: controls.ids.iter().map(control).collect(),
+        }
+    };
+    atrest_policies::registry()
+        .iter()
+        .map(|policy| {
+            let meta = policy.meta();
+            let page = PAGES.iter().find(|(id, _)| *id == meta.id);
+            let help = page.map_or("", |(_, page)| *page);
+            Rule {
+                id: meta.id.to_owned(),
+                title: meta.title.to_owned(),
+                severity: meta.severity,
+                help: help.to_owned(),
+                help_uri: first_link(help),
+                controls: meta.controls.iter().map(controls).collect(),
+            }
+        })
+        .collect()
+}
+
+/// Where the first reference of a page leads.
+fn first_link(page: &str) -> Option<String> {
+    let (_, references) = page.split_once("## References")?;
+    let (_, link) = references.split_once("](")?;
+    let (link, _) = link.split_once(')')?;
+    Some(link.to_owned())
 }
 
 /// Reads the regions and asks the policies.
@@ -110,5 +207,36 @@ fn severity(arg: SeverityArg) -> Severity {
         SeverityArg::Medium => Severity::Medium,
         SeverityArg::High => Severity::High,
         SeverityArg::Critical => Severity::Critical,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_policy_has_its_page_and_a_reference_in_reports() {
+        let rules = rules();
+        assert_eq!(rules.len(), atrest_policies::registry().len());
+        for rule in rules {
+            assert!(rule.help.starts_with(&format!("# {}\n", rule.id)), "{}", rule.id);
+            assert!(rule.help_uri.is_some_and(|uri| uri.starts_with("https://")));
+            assert!(!rule.controls.is_empty(), "{}", rule.id);
+        }
+    }
+
+    #[test]
+    fn an_asff_file_that_cannot_be_read_stops_before_the_scan() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("findings.json");
+        let output = Output {
+            format: ScanFormat::Asff,
+            path: Some(path.clone()),
+        };
+        assert!(previous(&output).unwrap().is_none());
+        std::fs::write(&path, "[]").unwrap();
+        assert!(previous(&output).unwrap().is_some_and(|found| found.is_empty()));
+        std::fs::write(&path, "half a fi").unwrap();
+        assert!(previous(&output).is_err());
     }
 }

@@ -212,7 +212,10 @@ impl<'a> Grantor<'a> {
             .collect();
         databases.into_iter().map(|database| {
             let held = self.held_on_database(database);
-            (database, self.held(|row| row.grants.global).difference(held))
+            (
+                database,
+                self.held(|row| row.grants.global).difference(held),
+            )
         })
     }
 }

@@ -92,7 +92,11 @@ fn table_grant() -> impl Strategy<Value = TableGrant> {
 
 fn grants(server: ServerVersion) -> impl Strategy<Value = Grants> {
     let kind = select(vec![RoutineKind::Function, RoutineKind::Procedure]);
-    let dynamic = if server.is_mysql_from(8, 0, 0) { 0..3 } else { 0..1 };
+    let dynamic = if server.is_mysql_from(8, 0, 0) {
+        0..3
+    } else {
+        0..1
+    };
     (
         option::of(privileges(GLOBAL)),
         btree_map(
@@ -162,7 +166,10 @@ fn policy(server: ServerVersion) -> impl Strategy<Value = PasswordPolicy> {
         Just(PasswordLifetime::Never),
         (1..90_u32).prop_map(PasswordLifetime::Days),
     ];
-    let lock_time = prop_oneof![Just(LockTime::Unbounded), (1..9_u32).prop_map(LockTime::Days)];
+    let lock_time = prop_oneof![
+        Just(LockTime::Unbounded),
+        (1..9_u32).prop_map(LockTime::Days)
+    ];
     let failed = (1..9_u32, lock_time).prop_map(|(attempts, lock_time)| FailedLogin {
         attempts,
         lock_time,
@@ -257,10 +264,22 @@ pub(crate) fn accounts(version: &'static str) -> BoxedStrategy<Accounts> {
         grants,
         ..Account::default()
     });
-    let picks = vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>(), any::<bool>()), 0..4);
+    let picks = vec(
+        (
+            any::<prop::sample::Index>(),
+            any::<prop::sample::Index>(),
+            any::<bool>(),
+            any::<bool>(),
+        ),
+        0..4,
+    );
     (
         btree_map(key(server), account(server), 0..5),
-        btree_map(name().prop_map(|name| AccountKey::new(name, "")), role, roles),
+        btree_map(
+            name().prop_map(|name| AccountKey::new(name, "")),
+            role,
+            roles,
+        ),
         picks,
     )
         .prop_map(move |(mut accounts, roles, picks)| {

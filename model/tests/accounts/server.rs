@@ -116,7 +116,10 @@ fn create(server: &mut Accounts, reader: &mut Reader) {
         }];
         clauses(&mut account, reader);
     }
-    assert!(server.accounts.insert(key.clone(), account).is_none(), "{key}");
+    assert!(
+        server.accounts.insert(key.clone(), account).is_none(),
+        "{key}"
+    );
 }
 
 fn alter(server: &mut Accounts, reader: &mut Reader) {
@@ -134,7 +137,11 @@ fn identified(account: &mut Account, reader: &mut Reader) {
         });
     } else if reader.take("WITH") {
         let plugin = String::from_utf8(reader.text()).unwrap();
-        let credential = if reader.take("AS") { reader.text() } else { Vec::new() };
+        let credential = if reader.take("AS") {
+            reader.text()
+        } else {
+            Vec::new()
+        };
         methods.push(Authentication {
             plugin,
             credential: Credential::new(credential),
@@ -143,7 +150,11 @@ fn identified(account: &mut Account, reader: &mut Reader) {
         assert!(reader.take("VIA"));
         loop {
             let plugin = reader.name().to_string();
-            let credential = if reader.take("USING") { reader.text() } else { Vec::new() };
+            let credential = if reader.take("USING") {
+                reader.text()
+            } else {
+                Vec::new()
+            };
             methods.push(Authentication {
                 plugin,
                 credential: Credential::new(credential),
@@ -418,7 +429,10 @@ fn grant(server: &mut Accounts, reader: &mut Reader) {
             *set = set.union(given.whole);
         }
         Object::Routine(kind, database, routine) => {
-            let set = grants.routines.entry((kind, database, routine)).or_default();
+            let set = grants
+                .routines
+                .entry((kind, database, routine))
+                .or_default();
             *set = set.union(given.whole);
         }
         Object::Table(database, table) => {
@@ -521,6 +535,10 @@ fn set(server: &mut Accounts, reader: &mut Reader) {
     }
     assert!(reader.take(if reader.mariadb { "FOR" } else { "TO" }));
     let account = server.accounts.get_mut(&reader.account()).unwrap();
-    assert!(roles.iter().all(|role| account.grants.roles.contains_key(role)));
+    assert!(
+        roles
+            .iter()
+            .all(|role| account.grants.roles.contains_key(role))
+    );
     account.default_roles = roles;
 }

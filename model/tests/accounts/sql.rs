@@ -60,7 +60,11 @@ pub(crate) fn tokens(text: &[u8]) -> Vec<Token> {
                 found.push(Token::Word(word));
                 at = end;
             }
-            other => panic!("{:?} in {:?}", char::from(other), String::from_utf8_lossy(text)),
+            other => panic!(
+                "{:?} in {:?}",
+                char::from(other),
+                String::from_utf8_lossy(text)
+            ),
         }
     }
     found

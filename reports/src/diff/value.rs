@@ -204,7 +204,7 @@ fn gap(style: Style) -> Line {
 
 /// The lines of a text; long ones cut behind commas, semicolons, closing brackets and spaces, so that the changed part
 /// of a long line is found. Joined, they are the text again.
-fn pieces(text: &str) -> Vec<&str> {
+pub(crate) fn pieces(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     for line in text.split_inclusive('\n') {
         let mut rest = line;
@@ -291,7 +291,7 @@ fn quoted(item: &str) -> String {
 }
 
 /// A value as text. A string that reads like another JSON value, or whose ends are blank, is put in quotes.
-fn text(value: &Value, other: Option<&Value>) -> String {
+pub(crate) fn text(value: &Value, other: Option<&Value>) -> String {
     match value {
         Value::String(text) => {
             let is_ambiguous = text.trim() != text && !text.contains('\n')

@@ -83,7 +83,8 @@ pub(super) fn write(report: &ScanReport, out: &mut dyn Write) -> io::Result<()> 
 /// A field that breaks no line and is no formula to a spreadsheet.
 fn field(text: &str) -> String {
     let text = printable(text);
-    if text.starts_with(['=', '+', '-', '@']) {
+    // The wide forms are formulas to some of them too.
+    if text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
         format!("'{text}")
     } else {
         text.into_owned()

@@ -114,6 +114,9 @@ fn shared_finding(group: &[&Row<'_>]) -> Option<String> {
 /// Title and text of a last column.
 type More<'a> = (&'a str, &'a dyn Fn(&Row<'_>) -> String);
 
+/// Most lines under one heading.
+const PART: usize = 10_000;
+
 /// A line a resource.
 fn write_table(
     group: &[&Row<'_>],
@@ -141,7 +144,7 @@ fn write_table(
             _ => None,
         })
         .collect();
-    let rows = group.iter().map(|row| {
+    let cells = |row: &&Row<'_>| {
         let mut cells = Vec::new();
         if many_accounts {
             cells.push(cell(row.account()));
@@ -156,8 +159,13 @@ fn write_table(
         cells.push(cell(&row.engine()));
         cells.extend(more.map(|(_, text)| cell(&text(row))));
         cells
-    });
-    write!(out, "{}", style.table(&header, &whole, rows))
+    };
+    // A table is laid out in memory; a very long one is set in parts, each with its heading.
+    for part in group.chunks(PART) {
+        let rows = part.iter().map(cells);
+        write!(out, "{}", style.table(&header, &whole, rows))?;
+    }
+    Ok(())
 }
 
 /// The name, below that of its source, with what else there is to say.

@@ -8,11 +8,13 @@ use atrest_model::event::RunEvent;
 use atrest_model::finding::{AppliedWaiver, Control, Finding, FindingStatus, Severity};
 use atrest_model::id::{DbInstanceIdentifier, RunId};
 use atrest_model::instance::Encryption;
+use atrest_model::journal::StepStatus;
 use atrest_model::plan::{
     self, Action, DataCheck, LeftOut, Member, Method, Migration, MysqlAccess, Plan, Step, Target,
 };
 use atrest_model::run::{self, MigrationReport, Outcome, RunReport};
 use atrest_model::scan::{self, RegionScan, Resource, ResourceKind, ScanReport};
+use atrest_reports::StepTime;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -834,4 +836,111 @@ pub(crate) fn events() -> Vec<RunEvent> {
             outcome: Outcome::Migrated,
         },
     ]
+}
+
+/// A fleet of two accounts, six regions and five engines, much of it encrypted, one region not read.
+pub(crate) fn fleet() -> ScanReport {
+    let mut report = scan_report();
+    // Seven of them, so that each region has several.
+    let engines = [
+        "mysql 8.0.39",
+        "mariadb 10.11.9",
+        "postgres 16.4",
+        "sqlserver-se 15.00",
+        "mysql 5.7.44",
+        "postgres 15.8",
+        "oracle-ee 19.0",
+    ];
+    let mut engines = engines.into_iter().cycle();
+    let regions = [
+        "eu-central-1",
+        "eu-west-1",
+        "us-east-1",
+        "us-west-2",
+        "ap-southeast-1",
+    ];
+    for (index, name) in regions.iter().cycle().take(70).enumerate() {
+        let state = if index % 7 < 2 {
+            Encryption::None
+        } else {
+            Encryption::SseKms
+        };
+        let mut one = resource(
+            name,
+            &format!("team-{}-{index:02}", index % 9),
+            engines.next().unwrap(),
+            state,
+        );
+        if index % 3 == 0 {
+            one.account = "444455556666".to_owned();
+            one.arn = one.arn.replace(ACCOUNT, "444455556666");
+        }
+        if state == Encryption::None {
+            report.findings.push(finding(
+                &one,
+                FindingStatus::Fail,
+                "StorageEncrypted is false: storage and backups are not encrypted at rest",
+            ));
+        }
+        report.resources.push(one);
+    }
+    report.regions = Vec::new();
+    for account in [ACCOUNT, "444455556666"] {
+        for name in regions.into_iter().chain(["sa-east-1", "eu-north-1"]) {
+            report.regions.push(RegionScan {
+                account: account.to_owned(),
+                error: (name == "sa-east-1" && account == ACCOUNT).then(|| "DescribeDBInstances: AccessDenied: User: arn:aws:iam::111122223333:user/audit is not authorized to perform: rds:DescribeDBInstances".to_owned()),
+                ..region(name, 8)
+            });
+        }
+    }
+    report
+}
+
+/// When the steps of [`migration_plan`] ran in [`run_report`], most of them: the last migration is at its copy.
+pub(crate) fn step_times() -> Vec<StepTime> {
+    let begin = time().as_second() - 3 * 3600;
+    let at = |seconds: i64| Timestamp::from_second(begin + seconds).unwrap();
+    let mut lines = Vec::new();
+    for (name, delay, until) in [
+        ("prod-one", 0, usize::MAX),
+        ("prod-three", 400, 20),
+        ("prod-two", 900, 12),
+        ("legacy-billing", 1500, 6),
+    ] {
+        let mut clock = delay;
+        for (index, step) in steps("prod-one", &["prod-one-replica-1"])
+            .into_iter()
+            .enumerate()
+        {
+            if index > until {
+                break;
+            }
+            let took = match step.id.as_str() {
+                "snapshot" => 780,
+                "encrypted-copy" => 1500,
+                "restore" => 900,
+                "validate" => 140,
+                id if id.starts_with("replica:") => 1100,
+                id if id.starts_with("rename") => 95,
+                _ => 25,
+            };
+            // Claims and renames of several members run beside each other.
+            let beside = step.id.starts_with("claim:") || step.id.starts_with("rename-old:");
+            lines.push((name, step.id.clone(), StepStatus::Intended, at(clock)));
+            if index < until {
+                lines.push((name, step.id, StepStatus::Done, at(clock + took)));
+            }
+            clock += if beside { took / 3 } else { took };
+        }
+    }
+    let names: Vec<(String, String, StepStatus, Timestamp)> = lines
+        .into_iter()
+        .map(|(name, step, status, at)| (format!("eu-central-1/{name}"), step, status, at))
+        .collect();
+    StepTime::of_journal(
+        names
+            .iter()
+            .map(|(m, s, status, at)| (m.as_str(), s.as_str(), *status, *at)),
+    )
 }

@@ -12,7 +12,12 @@ use super::super::types::{
 use super::found::{AccountChange, Attribute};
 use super::{Parts, copied, joined};
 
-pub(super) fn changes(old: &Account, new: &Account, is_master: bool, parts: &Parts) -> Vec<AccountChange> {
+pub(super) fn changes(
+    old: &Account,
+    new: &Account,
+    is_master: bool,
+    parts: &Parts,
+) -> Vec<AccountChange> {
     if old == new {
         return Vec::new();
     }

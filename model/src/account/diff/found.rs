@@ -65,29 +65,30 @@ impl AccountsDiff {
             subjects.is_some_and(|subjects| subjects.iter().any(|subject| same(subject)))
         };
         let whole = |key: &AccountKey| explained(key, &|subject| *subject == Subject::Account);
-        let left = |key: &AccountKey, change: &AccountChange| match change {
-            AccountChange::Attribute { attribute, .. } => {
-                let this = Subject::Attribute {
-                    attribute: *attribute,
-                };
-                (!explained(key, &|subject| *subject == this)).then(|| change.clone())
-            }
-            AccountChange::Privileges { on, missing, extra } => {
-                let left = |words: &[String]| -> Vec<String> {
-                    let unexplained = |word: &&String| {
-                        !explained(key, &|subject| {
-                            matches!(subject, Subject::Privilege { on: there, privilege }
-                                if there == on && name_of(privilege) == name_of(word))
-                        })
+        let left =
+            |key: &AccountKey, change: &AccountChange| match change {
+                AccountChange::Attribute { attribute, .. } => {
+                    let this = Subject::Attribute {
+                        attribute: *attribute,
                     };
-                    words.iter().filter(unexplained).cloned().collect()
-                };
-                let (missing, extra) = (left(missing), left(extra));
-                let on = on.clone();
-                (!missing.is_empty() || !extra.is_empty())
-                    .then_some(AccountChange::Privileges { on, missing, extra })
-            }
-        };
+                    (!explained(key, &|subject| *subject == this)).then(|| change.clone())
+                }
+                AccountChange::Privileges { on, missing, extra } => {
+                    let left = |words: &[String]| -> Vec<String> {
+                        let unexplained = |word: &&String| {
+                            !explained(key, &|subject| {
+                                matches!(subject, Subject::Privilege { on: there, privilege }
+                                if there == on && name_of(privilege) == name_of(word))
+                            })
+                        };
+                        words.iter().filter(unexplained).cloned().collect()
+                    };
+                    let (missing, extra) = (left(missing), left(extra));
+                    let on = on.clone();
+                    (!missing.is_empty() || !extra.is_empty())
+                        .then_some(AccountChange::Privileges { on, missing, extra })
+                }
+            };
         let others = |keys: &[AccountKey]| keys.iter().filter(|key| !whole(key)).cloned().collect();
         Self {
             missing: others(&self.missing),

@@ -214,7 +214,10 @@ impl Renderer<'_> {
             .collect();
         if *key == self.target.read_as {
             // A lock, an expired password or a demand for a certificate would end the run, and the next login.
-            for attribute in changed.into_iter().filter(|it| *it != Attribute::DefaultRoles) {
+            for attribute in changed
+                .into_iter()
+                .filter(|it| *it != Attribute::DefaultRoles)
+            {
                 self.cannot(key, Subject::Attribute { attribute }, IS_LOGIN);
             }
             return;
@@ -457,8 +460,7 @@ fn clauses(
             }
         }
     }
-    if server.is_mysql_from(8, 0, 13)
-        && differs(account, present, |it| it.password.require_current)
+    if server.is_mysql_from(8, 0, 13) && differs(account, present, |it| it.password.require_current)
     {
         w.sql(match account.password.require_current {
             None => " PASSWORD REQUIRE CURRENT DEFAULT",

@@ -263,12 +263,10 @@ impl Renderer<'_> {
                 .grantor
                 .as_ref()
                 .map_or(PrivilegeSet::ALL, |grantor| grantor.table(database, table));
-            let missing = self.givable_on_table(key, database, table, &in_old.without(in_new), mine);
+            let missing =
+                self.givable_on_table(key, database, table, &in_old.without(in_new), mine);
             if !missing.is_empty() {
-                self.give(
-                    key,
-                    Grant::Table(database.clone(), table.clone(), missing),
-                );
+                self.give(key, Grant::Table(database.clone(), table.clone(), missing));
             }
             let extra = in_new.without(in_old);
             let words = |grant: &TableGrant| {
@@ -380,7 +378,11 @@ impl Renderer<'_> {
             let on = Level::Proxy {
                 proxied: proxied.clone(),
             };
-            let words = if option_too_much { "GRANT OPTION" } else { PROXY };
+            let words = if option_too_much {
+                "GRANT OPTION"
+            } else {
+                PROXY
+            };
             let words = vec![(on, words.to_owned())];
             if !self.may_revoke(key, words.clone()) {
                 continue;

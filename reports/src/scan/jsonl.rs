@@ -1,0 +1,131 @@
+//! A scan as JSON Lines: one record a line, each with the version of its form, so that lines can be cut apart.
+
+use std::borrow::Cow;
+use std::io;
+
+use atrest_model::finding::{AppliedWaiver, Change, Control, Severity};
+use atrest_model::scan::{RegionScan, Resource, ScanReport};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Out;
+use super::verdicts::{Status, verdicts};
+use crate::json;
+use crate::rule::Rule;
+
+/// Version of the form of a line.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One line of a scan in the format `jsonl`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ScanLine<'a> {
+    /// [`SCHEMA_VERSION`].
+    schema_version: u32,
+    /// When the scan began: the same on every line of one scan.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    started: Timestamp,
+    /// What the line says.
+    record: Record<'a>,
+}
+
+/// What a line says.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "type")]
+enum Record<'a> {
+    /// The first line: the scan itself.
+    Scan {
+        /// Name of the tool.
+        tool: &'a str,
+        /// Version of the tool.
+        tool_version: &'a str,
+        /// Whether everything that was asked for was read and evaluated.
+        complete: bool,
+    },
+    /// One region of one account, and why it was not read if it was not.
+    Region {
+        /// Account id; empty when not even that could be learned.
+        account: &'a str,
+        /// Region name.
+        region: &'a str,
+        /// Why it was not, or not wholly, read.
+        error: Option<&'a str>,
+        /// How many resources came from it.
+        resources: usize,
+    },
+    /// What a policy said of a resource.
+    Verdict {
+        /// The same for the same policy and resource in every scan.
+        id: Cow<'a, str>,
+        /// Policy id.
+        policy: &'a str,
+        /// `pass`, `fail`, `waived` or `not-evaluated`.
+        #[schemars(extend("enum" = ["pass", "fail", "waived", "not-evaluated"]))]
+        status: &'a str,
+        /// Severity; of a pass, the severity a finding would have.
+        severity: Severity,
+        /// What was seen.
+        reason: Cow<'a, str>,
+        /// ARN of the resource.
+        arn: &'a str,
+        /// The resource; absent when only the finding speaks of it.
+        resource: Option<&'a Resource>,
+        /// Who accepted it, until when; present exactly when the status is `waived` by a waiver.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        waiver: Option<&'a AppliedWaiver>,
+        /// How it compares with the baseline; absent without one, and of a pass.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        change: Option<Change>,
+        /// Control ids, each with its publisher.
+        controls: &'a [Control],
+    },
+}
+
+pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> io::Result<()> {
+    let mut line = |record| {
+        let line = ScanLine {
+            schema_version: SCHEMA_VERSION,
+            started: report.started,
+            record,
+        };
+        json::line(&line, out)
+    };
+    line(Record::Scan {
+        tool: &report.tool.name,
+        tool_version: &report.tool.version,
+        complete: report.complete,
+    })?;
+    for RegionScan {
+        account,
+        region,
+        error,
+        resources,
+    } in &report.regions
+    {
+        line(Record::Region {
+            account,
+            region,
+            error: error.as_deref(),
+            resources: *resources,
+        })?;
+    }
+    for judged in verdicts(report, rules) {
+        let status: Status = judged.status();
+        line(Record::Verdict {
+            id: judged.id(),
+            policy: judged.policy,
+            status: status.as_str(),
+            severity: judged.severity(),
+            reason: judged.finding.map_or_else(
+                || judged.reason(),
+                |finding| Cow::Borrowed(finding.reason.as_str()),
+            ),
+            arn: judged.arn,
+            resource: judged.resource,
+            waiver: judged.finding.and_then(|finding| finding.waiver.as_ref()),
+            change: judged.finding.and_then(|finding| finding.change),
+            controls: judged.controls(),
+        })?;
+    }
+    Ok(())
+}

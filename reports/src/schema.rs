@@ -1,0 +1,31 @@
+//! JSON schemas of the documents this tool writes.
+
+use atrest_model::diff::DiffReport;
+use atrest_model::plan::Plan;
+use atrest_model::run::RunReport;
+use atrest_model::scan::ScanReport;
+use schemars::{Schema, schema_for};
+
+use crate::scan::ScanLine;
+
+/// A schema and the name of its document; `docs/schemas/<name>.json` holds it.
+#[derive(Debug, Clone)]
+pub struct DocumentSchema {
+    /// `scan`, `scan-line`, `plan`, `diff` or `run`.
+    pub name: &'static str,
+    /// The schema, draft 2020-12.
+    pub schema: Schema,
+}
+
+/// The schema of every document, made from the types that write it.
+#[must_use]
+pub fn schemas() -> Vec<DocumentSchema> {
+    let of = |name, schema| DocumentSchema { name, schema };
+    vec![
+        of("scan", schema_for!(ScanReport)),
+        of("scan-line", schema_for!(ScanLine<'static>)),
+        of("plan", schema_for!(Plan)),
+        of("diff", schema_for!(DiffReport)),
+        of("run", schema_for!(RunReport)),
+    ]
+}

@@ -1,0 +1,254 @@
+//! Pages, read by the parser of a browser engine.
+
+use atrest_reports::{DiffFormat, RunContext, ScanFormat, run_page};
+use base64::Engine as _;
+use scraper::{Html, Selector};
+use sha2::Digest as _;
+
+use super::{STYLE, render, scans};
+use crate::samples;
+
+fn select(page: &Html, selector: &str) -> Vec<String> {
+    let selector = Selector::parse(selector).unwrap();
+    page.select(&selector)
+        .map(|found| found.text().collect())
+        .collect()
+}
+
+fn count(page: &Html, selector: &str) -> usize {
+    select(page, selector).len()
+}
+
+fn diff_page(report: &atrest_model::diff::DiffReport, drift_only: bool) -> String {
+    let mut out = Vec::new();
+    atrest_reports::diff(report, DiffFormat::Html, drift_only, &STYLE, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn run(report: &atrest_model::run::RunReport, context: &RunContext<'_>) -> String {
+    let mut out = Vec::new();
+    run_page(report, context, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// A page of every kind, with realistic and with hostile text.
+fn pages() -> Vec<(String, String)> {
+    let mut pages: Vec<(String, String)> = scans()
+        .into_iter()
+        .map(|(name, scan)| (format!("scan {name}"), render(&scan, ScanFormat::Html)))
+        .collect();
+    pages.push((
+        "fleet".to_owned(),
+        render(&samples::fleet(), ScanFormat::Html),
+    ));
+    for (name, diff) in [
+        ("diff", samples::diff_report()),
+        ("diff unread", samples::unread_diff()),
+        ("diff hostile", samples::hostile_diff()),
+    ] {
+        pages.push((name.to_owned(), diff_page(&diff, false)));
+    }
+    let (steps, plan) = (samples::step_times(), samples::migration_plan());
+    let mut hostile_steps = steps.clone();
+    for step in &mut hostile_steps {
+        step.migration = samples::HOSTILE.to_owned();
+        step.step = samples::HOSTILE.to_owned();
+    }
+    let diff = samples::hostile_diff();
+    for (name, report, steps) in [
+        ("run", samples::run_report(), &steps),
+        ("run hostile", samples::hostile_run(), &hostile_steps),
+    ] {
+        let context = RunContext {
+            plan: Some(&plan),
+            steps,
+            diff: Some(&diff),
+        };
+        pages.push((name.to_owned(), run(&report, &context)));
+    }
+    pages.push((
+        "run bare".to_owned(),
+        run(&samples::run_report(), &RunContext::default()),
+    ));
+    pages
+}
+
+#[test]
+fn nothing_from_outside_becomes_markup_and_nothing_is_loaded() {
+    for (name, text) in pages() {
+        let hidden = text.chars().find(|c| c.is_control() && *c != '\n');
+        assert!(hidden.is_none(), "{name}: {hidden:?}");
+        assert!(
+            !text.contains(['\u{202e}', '\u{2066}', '\u{feff}']),
+            "{name}"
+        );
+        let page = Html::parse_document(&text);
+        assert!(page.errors.is_empty(), "{name}: {:?}", page.errors);
+        assert_eq!(count(&page, "script"), 1, "{name}");
+        assert_eq!(count(&page, "style"), 1, "{name}");
+        for element in page
+            .tree
+            .nodes()
+            .filter_map(|node| node.value().as_element())
+        {
+            let tag = element.name();
+            let loads = [
+                "img", "iframe", "object", "embed", "link", "base", "audio", "video", "use",
+            ];
+            assert!(!loads.contains(&tag), "{name}: <{tag}>");
+            for (attribute, value) in element.attrs() {
+                assert!(
+                    !attribute.starts_with("on") && attribute != "style",
+                    "{name}: {attribute}"
+                );
+                assert!(attribute != "src", "{name}: {value}");
+                assert!(attribute != "href" || value == "#main", "{name}: {value}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_policy_allows_this_script_and_this_style_and_nothing_else() {
+    let text = render(&samples::scan_report(), ScanFormat::Html);
+    let page = Html::parse_document(&text);
+    let selector = Selector::parse("meta[http-equiv=Content-Security-Policy]").unwrap();
+    let policy = page
+        .select(&selector)
+        .next()
+        .unwrap()
+        .attr("content")
+        .unwrap();
+    assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+    assert!(!policy.contains("unsafe"));
+    for tag in ["script", "style"] {
+        let inner = &select(&page, tag)[0];
+        let digest = sha2::Sha256::digest(inner.as_bytes());
+        let digest = base64::engine::general_purpose::STANDARD.encode(digest);
+        assert!(
+            policy.contains(&format!("{tag}-src 'sha256-{digest}'")),
+            "{tag}: {policy}"
+        );
+    }
+}
+
+#[test]
+fn the_page_of_a_scan_holds_every_resource_and_says_what_was_not_read() {
+    let report = samples::scan_report();
+    let page = Html::parse_document(&render(&report, ScanFormat::Html));
+    assert_eq!(select(&page, "h1"), ["5 of 12 resources flagged"]);
+    assert_eq!(count(&page, "#list > li"), 12);
+    assert_eq!(count(&page, "#list > li.bad"), 5);
+    assert_eq!(count(&page, "#list > li.waived"), 1);
+    let text = page.root_element().text().collect::<String>();
+    for resource in &report.resources {
+        assert!(text.contains(&resource.arn), "{}", resource.arn);
+    }
+    assert!(text.contains("replica of prod-one-replica-1"));
+
+    let page = Html::parse_document(&render(&samples::incomplete_scan(), ScanFormat::Html));
+    assert_eq!(
+        select(&page, "h1"),
+        ["Incomplete: 2 regions could not be read"]
+    );
+    assert!(select(&page, ".alarm")[0].contains("AccessDenied"));
+    assert_eq!(count(&page, ".heat .unread"), 2);
+    assert_eq!(count(&page, "header.bad"), 1);
+
+    let page = Html::parse_document(&render(&samples::empty_scan(), ScanFormat::Html));
+    assert_eq!(count(&page, "header.good"), 0);
+
+    let page = Html::parse_document(&render(&super::waived_scan(), ScanFormat::Html));
+    let waived = select(&page, "#list .waived .why");
+    assert!(
+        waived[0].contains("waived by team-shop until 2026-12-31"),
+        "{waived:?}"
+    );
+    let states = select(&page, "#waivers + .scroll td .count");
+    assert_eq!(states, ["expired", "matches nothing"]);
+}
+
+#[test]
+fn hostile_text_is_there_to_be_read() {
+    let page = Html::parse_document(&render(&samples::hostile_scan(), ScanFormat::Html));
+    let seen = "<script>alert(1)</script>|\"';`x`\\n\\u{1b}[31mred\\u{1b}]0;t\\u{7}\\u{202e}gnp";
+    assert!(select(&page, "#list strong")[0].contains(seen));
+    let page = Html::parse_document(&diff_page(&samples::hostile_diff(), false));
+    assert!(select(&page, ".copy")[0].contains(seen));
+}
+
+#[test]
+fn the_page_of_a_diff_shows_both_sides_and_opens_what_is_bad() {
+    let page = Html::parse_document(&diff_page(&samples::diff_report(), false));
+    assert_eq!(select(&page, "h1"), ["7 drifts in 1 of 2 pairs"]);
+    assert_eq!(count(&page, "details.pair"), 2);
+    assert_eq!(count(&page, "details.pair[open]"), 1);
+    assert_eq!(count(&page, "tbody.drift td.old"), 7);
+    assert!(select(&page, "td.old del").contains(&"3".to_owned()));
+    assert!(select(&page, "td.new ins").contains(&"7".to_owned()));
+    assert!(
+        select(&page, ".copy")
+            .iter()
+            .any(|text| text.contains("--multi-az"))
+    );
+    // The reason is said once for all it explains.
+    let because = select(&page, "details.pair[open] .because");
+    assert_eq!(
+        because
+            .iter()
+            .filter(|text| text.contains("purpose"))
+            .count(),
+        1
+    );
+
+    let page = Html::parse_document(&diff_page(&samples::diff_report(), true));
+    assert_eq!(count(&page, "details.pair"), 1);
+    assert_eq!(count(&page, "tbody.explained"), 0);
+
+    let page = Html::parse_document(&diff_page(&samples::unread_diff(), false));
+    assert_eq!(
+        select(&page, "h1"),
+        ["Incomplete: 1 pair was not wholly read"]
+    );
+    assert_eq!(count(&page, "p.alarm"), 1);
+}
+
+#[test]
+fn the_page_of_a_run_marks_when_clients_were_away() {
+    let (steps, plan) = (samples::step_times(), samples::migration_plan());
+    let context = RunContext {
+        plan: Some(&plan),
+        steps: &steps,
+        diff: None,
+    };
+    let page = Html::parse_document(&run(&samples::run_report(), &context));
+    assert_eq!(select(&page, "h1"), ["1 of 4 migrations done"]);
+    assert_eq!(
+        count(&page, "rect.down"),
+        1,
+        "only one of them is in the plan"
+    );
+    assert!(select(&page, "rect.down title")[0].starts_with("clients away from 23:00:16 to 00:"));
+    assert_eq!(
+        count(&page, "rect.step") + count(&page, "rect.running"),
+        steps.len()
+    );
+    assert_eq!(count(&page, "rect.running"), 2);
+    assert_eq!(count(&page, "details.steps"), 4);
+
+    // While the renames back are not seen, clients are away until the end.
+    let unfinished: Vec<_> = steps
+        .iter()
+        .filter(|step| !step.step.starts_with("rename-new"))
+        .cloned()
+        .collect();
+    let context = RunContext {
+        steps: &unfinished,
+        ..context
+    };
+    let page = Html::parse_document(&run(&samples::run_report(), &context));
+    assert!(select(&page, "rect.down title")[0].contains("and still"));
+
+    let page = Html::parse_document(&run(&samples::run_report(), &RunContext::default()));
+    assert_eq!(count(&page, "svg.gantt"), 0);
+}

@@ -1,0 +1,114 @@
+//! Our own documents: their schemas are what the types say, and what is written is what the schemas say.
+
+use std::path::Path;
+
+use atrest_reports::{ScanFormat, schemas};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{assert_valid, render, scans, validator};
+use crate::samples;
+
+/// The schema with every object closed: a member that is written and not in the schema is then an error.
+fn closed(mut schema: Value) -> Value {
+    fn close(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                if members.get("properties").is_some_and(Value::is_object)
+                    && !members.contains_key("oneOf")
+                {
+                    members.insert("additionalProperties".to_owned(), json!(false));
+                }
+                members.values_mut().for_each(close);
+            }
+            Value::Array(items) => items.iter_mut().for_each(close),
+            _ => {}
+        }
+    }
+    close(&mut schema);
+    schema
+}
+
+fn schema(name: &str) -> Value {
+    let found = schemas().into_iter().find(|document| document.name == name);
+    closed(found.unwrap().schema.to_value())
+}
+
+#[test]
+fn schemas_in_the_docs_are_those_of_the_types() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schemas");
+    let mut names = Vec::new();
+    for document in schemas() {
+        let path = folder.join(format!("{}.json", document.name));
+        let text = std::fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let made = serde_json::to_string_pretty(&document.schema).unwrap() + "\n";
+        assert!(
+            text == made,
+            "{} is not what the types say: cargo run -p atrest-reports --example schemas",
+            path.display()
+        );
+        names.push(format!("{}.json", document.name));
+    }
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(names.contains(&name), "{name} is a schema of nothing");
+    }
+}
+
+#[test]
+fn every_document_is_valid_against_its_schema() {
+    fn check(name: &str, documents: impl IntoIterator<Item = impl Serialize>) {
+        let schema = validator(&schema(name));
+        for document in documents {
+            assert_valid(&schema, &serde_json::to_value(document).unwrap(), name);
+        }
+    }
+    check("scan", scans().into_iter().map(|(_, scan)| scan));
+    check(
+        "diff",
+        [
+            samples::diff_report(),
+            samples::unread_diff(),
+            samples::hostile_diff(),
+        ],
+    );
+    check("plan", [samples::migration_plan(), samples::hostile_plan()]);
+    check(
+        "run",
+        [
+            samples::run_report(),
+            samples::migrated_run(),
+            samples::hostile_run(),
+        ],
+    );
+    let lines = scans().into_iter().flat_map(|(_, scan)| {
+        let text = render(&scan, ScanFormat::Jsonl);
+        let lines: Vec<Value> = text
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect();
+        lines
+    });
+    check("scan-line", lines);
+}
+
+#[test]
+fn a_schema_refuses_what_is_wrong() {
+    let scan = validator(&schema("scan"));
+    let good = serde_json::to_value(samples::scan_report()).unwrap();
+    for (pointer, value) in [
+        ("/started", json!("yesterday")),
+        ("/resources/0/encryption", json!("rot13")),
+        ("/findings/0/severity", json!("very")),
+        ("/regions/0/resources", json!(-1)),
+    ] {
+        let mut bad = good.clone();
+        *bad.pointer_mut(pointer).unwrap() = value;
+        assert!(!scan.is_valid(&bad), "{pointer}");
+    }
+    let plan = validator(&schema("plan"));
+    let mut bad = serde_json::to_value(samples::migration_plan()).unwrap();
+    bad["migrations"][0]["steps"][0]["action"]["kind"] = json!("drop-everything");
+    assert!(!plan.is_valid(&bad));
+}
