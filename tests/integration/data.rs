@@ -520,3 +520,40 @@ fn a_server_that_hangs_is_given_up_and_not_waited_for_table_by_table() {
         pair.engines.shutdown().await.unwrap();
     });
 }
+
+#[test]
+fn the_file_of_the_progress_is_checked_kept_and_removed() {
+    let sandbox = crate::harness::Sandbox::start(&crate::harness::Start {
+        scenario: "seed-story",
+        engines: "required",
+        speed: "1000",
+    });
+    let diff = [
+        "diff",
+        "prod-one=prod-two",
+        "--region",
+        "eu-central-1",
+        "--mysql-tls",
+        "off",
+        "--format",
+        "json",
+        "--data",
+    ];
+    let rows = |found: &serde_json::Value| -> Vec<serde_json::Value> {
+        let all = found["pairs"][0]["differences"].as_array().unwrap();
+        let of_data = all.iter().filter(|difference| difference["area"] == "data");
+        of_data.cloned().collect()
+    };
+    let plain = sandbox.run(&diff).expect(11).json();
+    assert!(!rows(&plain).is_empty());
+    let resume = [&diff[..], &["--resume", "rows.json"]].concat();
+    let resumed = sandbox.run(&resume).expect(11).json();
+    assert_eq!(rows(&plain), rows(&resumed));
+    let file = sandbox.path("rows.json");
+    assert!(!file.exists(), "nothing is left to go on with");
+    // A file of something else is neither used nor overwritten.
+    std::fs::write(&file, "{\"format\": 1}").unwrap();
+    let refused = sandbox.run(&resume).expect(2);
+    assert!(refused.stderr.contains("rows.json"), "{}", refused.stderr);
+    assert_eq!(std::fs::read(&file).unwrap(), b"{\"format\": 1}");
+}

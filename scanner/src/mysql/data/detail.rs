@@ -197,3 +197,91 @@ impl<'a> Ranges<'a> {
         was_open
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(text: &str) -> Vec<Row> {
+        text.split_whitespace()
+            .map(|row| {
+                let (key, sum) = row.split_once(':').unwrap();
+                (vec![key.as_bytes().to_vec()], sum.as_bytes().to_vec())
+            })
+            .collect()
+    }
+
+    fn found(chunks: &[(Vec<Row>, Vec<Row>)], most: usize) -> TableProgress {
+        let key = Key::of_number("id");
+        let mut progress = TableProgress::default();
+        for (old, new) in chunks {
+            if old == new {
+                // As the walk does it.
+                progress.open = None;
+                continue;
+            }
+            let room = most - progress.differences.len();
+            if room == 0 && progress.open.is_none() {
+                progress.more = true;
+                continue;
+            }
+            enter(&key, ranges(old, new), room, &mut progress);
+        }
+        progress
+    }
+
+    const OLD: &str = "1:a 2:a 3:a 4:a 6:a 7:a 9:a";
+    const NEW: &str = "0:a 1:a 2:b 3:b 5:a 6:a 7:a 8:a 9:a";
+
+    #[test]
+    fn neighbours_are_one_range() {
+        let progress = found(&[(rows(OLD), rows(NEW))], 20);
+        let shown: Vec<(&str, u64, u64, u64)> = progress
+            .differences
+            .iter()
+            .map(|range| {
+                (
+                    range.rows.as_str(),
+                    range.only_old,
+                    range.only_new,
+                    range.changed,
+                )
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("WHERE `id` = 0", 0, 1, 0),
+                ("WHERE `id` >= 2 AND `id` <= 5", 1, 1, 2),
+                ("WHERE `id` = 8", 0, 1, 0),
+            ]
+        );
+        assert!(!progress.more);
+    }
+
+    #[test]
+    fn where_chunks_end_does_not_show() {
+        let (old, new) = (rows(OLD), rows(NEW));
+        for most in 1..5 {
+            let whole = found(&[(old.clone(), new.clone())], most);
+            // Every way to cut the keys 0 to 9 in three.
+            for (a, b) in (0..=10_u8).flat_map(|a| (a..=10).map(move |b| (a, b))) {
+                let part = |rows: &[Row], from: u8, to: u8| -> Vec<Row> {
+                    let within = |row: &&Row| (b'0' + from..b'0' + to).contains(&row.0[0][0]);
+                    rows.iter().filter(within).cloned().collect()
+                };
+                let chunks: Vec<_> = [(0, a), (a, b), (b, 10)]
+                    .into_iter()
+                    .map(|(from, to)| (part(&old, from, to), part(&new, from, to)))
+                    .filter(|(old, new)| !old.is_empty() || !new.is_empty())
+                    .collect();
+                let cut = found(&chunks, most);
+                assert_eq!(
+                    (&cut.differences, cut.more),
+                    (&whole.differences, whole.more),
+                    "cut at {a} and {b}, at most {most}"
+                );
+            }
+        }
+    }
+}

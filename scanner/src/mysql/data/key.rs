@@ -143,6 +143,19 @@ impl Key {
         }
     }
 
+    /// A key of one integer column.
+    #[cfg(test)]
+    pub(super) fn of_number(name: &str) -> Self {
+        Self {
+            index: "PRIMARY".to_owned(),
+            parts: vec![Part {
+                name: name.to_owned(),
+                form: Form::Number,
+                charset: String::new(),
+            }],
+        }
+    }
+
     fn list(&self, of: impl Fn(&Part) -> String) -> String {
         self.parts.iter().map(of).collect::<Vec<_>>().join(", ")
     }
