@@ -13,7 +13,7 @@ CREATE DATABASE `my_db`; CREATE DATABASE `myxdb`; CREATE DATABASE `q``t`; CREATE
 CREATE DATABASE `ünï`; CREATE DATABASE `Upper`; CREATE DATABASE `d123456789012345678901234567890123456789012345678901234567890123`;
 CREATE TABLE `q``t`.`x` (id INT PRIMARY KEY);
 CREATE PROCEDURE shop.p() SELECT 1; CREATE FUNCTION shop.p() RETURNS INT DETERMINISTIC RETURN 1;
-CREATE PROCEDURE `q``t`.`r``o 'u|t` () SELECT 1;
+CREATE PROCEDURE `q``t`.`r``o 'u|t` () SELECT 1; CREATE PROCEDURE `ünï`.`prü日€` () SELECT 1;
 "#;
 
 /// Accounts and grants that every version of both families takes. Names have at most 16 characters.
@@ -56,6 +56,7 @@ GRANT SELECT ON `q``t`.`x` TO 'h'@'o''host';
 GRANT EXECUTE ON PROCEDURE shop.p TO 'e'@'%'; GRANT EXECUTE, ALTER ROUTINE ON FUNCTION shop.p TO 'b`tick'@'127.%' WITH GRANT OPTION;
 GRANT EXECUTE ON FUNCTION shop.p TO 'e'@'%'; GRANT USAGE ON PROCEDURE shop.p TO 'u'@'%' WITH GRANT OPTION;
 GRANT ALTER ROUTINE ON PROCEDURE `q``t`.`r``o 'u|t` TO 'h'@'h|st';
+GRANT EXECUTE ON PROCEDURE `ünï`.`prü日€` TO 'e'@'%'; GRANT EXECUTE ON PROCEDURE `ünï`.`prü日€` TO 'ünï'@'%'; GRANT EXECUTE ON FUNCTION shop.p TO '日本'@'%';
 "#;
 
 /// Clauses of accounts. `{ALTER}` is `ALTER USER`, or on MySQL 5.6 the `GRANT` that takes clauses.

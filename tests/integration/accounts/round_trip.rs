@@ -1,7 +1,9 @@
 //! The round trip is the oracle: what was read from one server and brought to an empty one reads the same there.
 
 use atrest_fixer::accounts::{OnGrantError, bring_over};
-use atrest_model::account::{Accounts, Level, NotTransferable, PrivilegeSet, Scope, Subject, diff};
+use atrest_model::account::{
+    Accounts, DiffWarning, Level, NotTransferable, PrivilegeSet, Scope, Side, Subject, diff,
+};
 
 use super::fixtures::{
     ED25519_PLUGIN, EVERYWHERE_LOGINS, Kind, MARIADB118, MARIADB1011, MYSQL56, MYSQL57, MYSQL97,
@@ -65,6 +67,12 @@ async fn round_trip(kind: &Kind, parameters: &[(&str, &str)], who: As) {
     let unexplained = brought.unexplained();
     assert!(unexplained.is_empty(), "{unexplained:#?}");
     only_what_nobody_can_carry(&brought.not_transferable, &theirs, &ours, who);
+
+    let forgotten = brought.remaining.warnings.iter().filter(|warning| {
+        matches!(warning, DiffWarning::GoneAfterRestart { side: Side::New, account, .. }
+            if [b"e".as_slice(), "ünï".as_bytes(), "日本".as_bytes()].contains(&account.user().as_bytes()))
+    });
+    assert_eq!(forgotten.count(), 3, "{:#?}", brought.remaining.warnings);
 
     let again = bring_over(
         &mut to,
