@@ -89,9 +89,11 @@ pub fn diff(old: &Accounts, new: &Accounts, options: &DiffOptions) -> AccountsDi
             }
         }
         for (side, account) in [(Side::Old, in_old), (Side::New, in_new)] {
-            result
-                .warnings
-                .extend(account.into_iter().flat_map(|it| gone_after_restart(side, key, it)));
+            result.warnings.extend(
+                account
+                    .into_iter()
+                    .flat_map(|it| gone_after_restart(side, key, it)),
+            );
         }
         match (in_old, in_new) {
             _ if !parts.has(Part::Accounts) => {}
@@ -137,15 +139,17 @@ fn gone_after_restart(
             let names = [key.user(), database, routine];
             names.iter().any(|name| !name.as_bytes().is_ascii())
         })
-        .map(move |(kind, database, routine)| DiffWarning::GoneAfterRestart {
-            side,
-            account: key.clone(),
-            on: Level::Routine {
-                kind: *kind,
-                database: database.clone(),
-                routine: routine.clone(),
+        .map(
+            move |(kind, database, routine)| DiffWarning::GoneAfterRestart {
+                side,
+                account: key.clone(),
+                on: Level::Routine {
+                    kind: *kind,
+                    database: database.clone(),
+                    routine: routine.clone(),
+                },
             },
-        })
+        )
 }
 
 /// Which parts were read on both servers. A part that one server did not show is not compared.

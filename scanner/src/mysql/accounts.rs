@@ -341,10 +341,8 @@ async fn read_routines(conn: &mut Connection, reader: &mut Reader) -> Result<(),
         statement,
         |reader, row| {
             let account = reader.routine_grantee(key(row, 0, 1));
-            let (database, routine) = (
-                latin1::undone(&name(row, 2)),
-                latin1::undone(&name(row, 3)),
-            );
+            let (database, routine) =
+                (latin1::undone(&name(row, 2)), latin1::undone(&name(row, 3)));
             let word = row.text(4).unwrap_or_default();
             let Some(kind) = RoutineKind::from_sql(&word) else {
                 reader.note(

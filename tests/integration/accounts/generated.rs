@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use atrest_fixer::accounts::{OnGrantError, bring_over};
 use atrest_model::account::{
     Account, AccountKey, Accounts, Authentication, Credential, Grants, Limits, Name,
-    PasswordLifetime, PasswordPolicy, PrivilegeSet, RoutineKind, Scope, TableGrant,
-    TlsRequirement, diff,
+    PasswordLifetime, PasswordPolicy, PrivilegeSet, RoutineKind, Scope, TableGrant, TlsRequirement,
+    diff,
 };
 use atrest_scanner::mysql::Connection;
 use proptest::collection::{btree_map, btree_set};
@@ -25,11 +25,20 @@ const SETS: usize = 8;
 
 fn name() -> impl Strategy<Value = Name> {
     // MySQL takes blanks off the ends of a user name.
-    "[a-c`'\"\\\\%_é日|;#@*/-]([a-cA-B`'\"\\\\%_é日|;#@*/ -]{0,10}[a-c`'\"\\\\%_é日|;#-])?".prop_map(|text| Name::from(text.as_str()))
+    "[a-c`'\"\\\\%_é日|;#@*/-]([a-cA-B`'\"\\\\%_é日|;#@*/ -]{0,10}[a-c`'\"\\\\%_é日|;#-])?"
+        .prop_map(|text| Name::from(text.as_str()))
 }
 
 fn key() -> impl Strategy<Value = AccountKey> {
-    let host = select(vec!["%", "localhost", "10.%", "10.0.0.0/255.0.0.0", "::1", "h'o|st", "a.example.com"]);
+    let host = select(vec![
+        "%",
+        "localhost",
+        "10.%",
+        "10.0.0.0/255.0.0.0",
+        "::1",
+        "h'o|st",
+        "a.example.com",
+    ]);
     (name(), host).prop_map(|(user, host)| AccountKey::new(user, host))
 }
 
@@ -43,10 +52,22 @@ fn privileges(names: &'static [&'static str]) -> impl Strategy<Value = Privilege
 }
 
 fn grants() -> impl Strategy<Value = Grants> {
-    let column = select(vec!["id", "c 2", "secret", "ü|m", "b`t", "q'x", "bs\\t"]).prop_map(Name::from);
+    let column =
+        select(vec!["id", "c 2", "secret", "ü|m", "b`t", "q'x", "bs\\t"]).prop_map(Name::from);
     let table = (
-        option::of(privileges(&["SELECT", "DELETE", "ALTER", "SHOW VIEW", "TRIGGER", "GRANT OPTION"])),
-        btree_map(column, privileges(&["SELECT", "INSERT", "UPDATE", "REFERENCES"]), 0..4),
+        option::of(privileges(&[
+            "SELECT",
+            "DELETE",
+            "ALTER",
+            "SHOW VIEW",
+            "TRIGGER",
+            "GRANT OPTION",
+        ])),
+        btree_map(
+            column,
+            privileges(&["SELECT", "INSERT", "UPDATE", "REFERENCES"]),
+            0..4,
+        ),
     )
         .prop_map(|(table, columns)| TableGrant {
             table: table.unwrap_or_default(),
@@ -54,10 +75,35 @@ fn grants() -> impl Strategy<Value = Grants> {
         });
     let kind = select(vec![RoutineKind::Function, RoutineKind::Procedure]);
     (
-        option::of(privileges(&["SELECT", "PROCESS", "FILE", "SUPER", "CREATE USER", "SHOW DATABASES", "REPLICATION CLIENT", "GRANT OPTION"])),
-        btree_map(name(), privileges(&["SELECT", "INSERT", "CREATE", "LOCK TABLES", "EVENT", "CREATE ROUTINE", "GRANT OPTION"]), 0..4),
+        option::of(privileges(&[
+            "SELECT",
+            "PROCESS",
+            "FILE",
+            "SUPER",
+            "CREATE USER",
+            "SHOW DATABASES",
+            "REPLICATION CLIENT",
+            "GRANT OPTION",
+        ])),
+        btree_map(
+            name(),
+            privileges(&[
+                "SELECT",
+                "INSERT",
+                "CREATE",
+                "LOCK TABLES",
+                "EVENT",
+                "CREATE ROUTINE",
+                "GRANT OPTION",
+            ]),
+            0..4,
+        ),
         option::of(table),
-        btree_map(kind, privileges(&["EXECUTE", "ALTER ROUTINE", "GRANT OPTION"]), 0..3),
+        btree_map(
+            kind,
+            privileges(&["EXECUTE", "ALTER ROUTINE", "GRANT OPTION"]),
+            0..3,
+        ),
         btree_map(key(), any::<bool>(), 0..2),
     )
         .prop_map(|(global, databases, table, routines, proxies)| Grants {
@@ -103,34 +149,44 @@ fn account() -> impl Strategy<Value = Account> {
         any::<bool>(),
         grants(),
     )
-        .prop_map(|(hash, tls, limits, lifetime, expired, locked, grants)| Account {
-            authentication: vec![Authentication {
-                plugin: "mysql_native_password".to_owned(),
-                credential: Credential::new(hash.map_or_else(Vec::new, |hash| format!("*{hash}").into_bytes())),
-            }],
-            tls,
-            limits: Limits {
-                queries_per_hour: limits.0,
-                updates_per_hour: limits.1,
-                connections_per_hour: limits.2,
-                user_connections: limits.3,
-                statement_time_us: 0,
+        .prop_map(
+            |(hash, tls, limits, lifetime, expired, locked, grants)| Account {
+                authentication: vec![Authentication {
+                    plugin: "mysql_native_password".to_owned(),
+                    credential: Credential::new(
+                        hash.map_or_else(Vec::new, |hash| format!("*{hash}").into_bytes()),
+                    ),
+                }],
+                tls,
+                limits: Limits {
+                    queries_per_hour: limits.0,
+                    updates_per_hour: limits.1,
+                    connections_per_hour: limits.2,
+                    user_connections: limits.3,
+                    statement_time_us: 0,
+                },
+                password: PasswordPolicy {
+                    expired,
+                    lifetime,
+                    ..PasswordPolicy::default()
+                },
+                locked,
+                grants,
+                ..Account::default()
             },
-            password: PasswordPolicy {
-                expired,
-                lifetime,
-                ..PasswordPolicy::default()
-            },
-            locked,
-            grants,
-            ..Account::default()
-        })
+        )
 }
 
 async fn make_equal(to: &mut Connection, theirs: &Accounts) {
-    let brought = bring_over(to, theirs, Scope::SyncAndDrop, &options(), OnGrantError::Report)
-        .await
-        .unwrap();
+    let brought = bring_over(
+        to,
+        theirs,
+        Scope::SyncAndDrop,
+        &options(),
+        OnGrantError::Report,
+    )
+    .await
+    .unwrap();
     let report = &brought.report;
     assert!(report.failed.is_empty(), "{:#?}", report.failed);
     assert!(report.refused.is_empty(), "{:#?}", report.refused);
@@ -155,7 +211,9 @@ async fn every_set_is_reached(kind: &Kind) {
     });
     for _ in 0..SETS {
         let mut wanted = empty.clone();
-        wanted.accounts.extend(sets.new_tree(&mut runner).unwrap().current());
+        wanted
+            .accounts
+            .extend(sets.new_tree(&mut runner).unwrap().current());
         make_equal(&mut first, &wanted).await;
         make_equal(&mut second, &read(&mut first).await).await;
     }
