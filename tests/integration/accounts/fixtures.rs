@@ -139,6 +139,9 @@ pub(super) struct Kind {
     pub(super) logins: &'static [(&'static str, &'static str)],
     /// Those of them that the server does not let in with their password: locked, expired, without TLS.
     pub(super) kept_out: &'static [&'static str],
+    /// Accounts with ed25519: about one login in 400 is refused to the right password (3 of 1200 on servers where
+    /// nothing was cloned, 0 of 1200 with `mysql_native_password`), so a refusal counts when it comes three times.
+    pub(super) ed25519: &'static [&'static str],
     /// Accounts whose passwords the driver of these tests cannot send.
     pub(super) not_checked: &'static [&'static str],
 }
@@ -185,6 +188,7 @@ pub(super) const MYSQL56: Kind = Kind {
     accounts: &[MYSQL56_ACCOUNTS],
     logins: &[("expired", "pw-expired")],
     kept_out: &["expired"],
+    ed25519: &[],
     not_checked: &["sha (sha256_password)", "old (mysql_old_password)"],
 };
 
@@ -233,6 +237,7 @@ pub(super) const MYSQL57: Kind = Kind {
     accounts: &[MYSQL_NEWER, MYSQL57_ACCOUNTS],
     logins: MYSQL_NEWER_LOGINS,
     kept_out: &["locked", "all of it", "expired"],
+    ed25519: &[],
     not_checked: SHA256,
 };
 
@@ -301,6 +306,7 @@ pub(super) const MYSQL97: Kind = Kind {
         ("cidr", "pw-cidr"),
     ],
     kept_out: &["locked", "all of it", "expired", "every clause"],
+    ed25519: &[],
     not_checked: SHA256,
 };
 
@@ -369,6 +375,7 @@ pub(super) const MARIADB1011: Kind = Kind {
     accounts: &[MARIADB, MARIADB_ED25519],
     logins: MARIADB_LOGINS,
     kept_out: MARIADB_KEPT_OUT,
+    ed25519: &["ed"],
     not_checked: MARIADB_NOT_CHECKED,
 };
 
@@ -382,5 +389,6 @@ pub(super) const MARIADB118: Kind = Kind {
     accounts: &[MARIADB, MARIADB_ED25519],
     logins: MARIADB_LOGINS,
     kept_out: MARIADB_KEPT_OUT,
+    ed25519: &["ed"],
     not_checked: MARIADB_NOT_CHECKED,
 };
