@@ -14,9 +14,7 @@ use atrest_model::account::{
 };
 use atrest_scanner::mysql::{Connection, MysqlError, read_accounts};
 
-pub use apply::{
-    ApplyError, ApplyReport, FailedStatement, OnGrantError, StatementWarning, apply,
-};
+pub use apply::{ApplyError, ApplyReport, FailedStatement, OnGrantError, StatementWarning, apply};
 use apply::{merge, with_earlier};
 pub use configuration::{ConfigurationError, set_configuration};
 

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::name::{AccountKey, Name};
-use super::privilege::PrivilegeSet;
+use super::privilege::{Level, PrivilegeSet};
 use super::reserved::{Reservation, reservation};
 use super::types::{Account, Accounts, Part, Settings};
 
@@ -88,6 +88,13 @@ pub fn diff(old: &Accounts, new: &Accounts, options: &DiffOptions) -> AccountsDi
                 });
             }
         }
+        for (side, account) in [(Side::Old, in_old), (Side::New, in_new)] {
+            result.warnings.extend(
+                account
+                    .into_iter()
+                    .flat_map(|it| gone_after_restart(side, key, it)),
+            );
+        }
         match (in_old, in_new) {
             _ if !parts.has(Part::Accounts) => {}
             (Some(in_old), Some(in_new)) => {
@@ -116,6 +123,33 @@ pub fn diff(old: &Accounts, new: &Accounts, options: &DiffOptions) -> AccountsDi
             }));
     }
     result
+}
+
+/// Routine grants that the server itself forgets.
+fn gone_after_restart(
+    side: Side,
+    key: &AccountKey,
+    account: &Account,
+) -> impl Iterator<Item = DiffWarning> {
+    account
+        .grants
+        .routines
+        .keys()
+        .filter(|(_, database, routine)| {
+            let names = [key.user(), database, routine];
+            names.iter().any(|name| !name.as_bytes().is_ascii())
+        })
+        .map(
+            move |(kind, database, routine)| DiffWarning::GoneAfterRestart {
+                side,
+                account: key.clone(),
+                on: Level::Routine {
+                    kind: *kind,
+                    database: database.clone(),
+                    routine: routine.clone(),
+                },
+            },
+        )
 }
 
 /// Which parts were read on both servers. A part that one server did not show is not compared.

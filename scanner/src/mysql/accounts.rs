@@ -3,6 +3,7 @@
 //! One statement per table, whatever the number of accounts: a `SHOW` per account is quadratic on MariaDB.
 //! Names and hashes are taken as bytes.
 
+mod latin1;
 mod mariadb;
 mod mysql;
 
@@ -129,6 +130,19 @@ impl Reader {
             );
         }
         self.accounts.get_mut(&key)
+    }
+
+    /// The account of a routine grant, whose name the server may have stored in another form than granted.
+    fn routine_grantee(&self, stored: AccountKey) -> AccountKey {
+        if self.accounts.contains_key(&stored) {
+            return stored;
+        }
+        let granted = AccountKey::new(latin1::undone(stored.user()), latin1::undone(stored.host()));
+        if self.accounts.contains_key(&granted) {
+            granted
+        } else {
+            stored
+        }
     }
 
     fn note(&mut self, part: Part, account: Option<&AccountKey>, reason: String) {
@@ -326,7 +340,9 @@ async fn read_routines(conn: &mut Connection, reader: &mut Reader) -> Result<(),
         Part::RoutineGrants,
         statement,
         |reader, row| {
-            let (account, database, routine) = (key(row, 0, 1), name(row, 2), name(row, 3));
+            let account = reader.routine_grantee(key(row, 0, 1));
+            let (database, routine) =
+                (latin1::undone(&name(row, 2)), latin1::undone(&name(row, 3)));
             let word = row.text(4).unwrap_or_default();
             let Some(kind) = RoutineKind::from_sql(&word) else {
                 reader.note(

@@ -13,7 +13,7 @@ CREATE DATABASE `my_db`; CREATE DATABASE `myxdb`; CREATE DATABASE `q``t`; CREATE
 CREATE DATABASE `ünï`; CREATE DATABASE `Upper`; CREATE DATABASE `d123456789012345678901234567890123456789012345678901234567890123`;
 CREATE TABLE `q``t`.`x` (id INT PRIMARY KEY);
 CREATE PROCEDURE shop.p() SELECT 1; CREATE FUNCTION shop.p() RETURNS INT DETERMINISTIC RETURN 1;
-CREATE PROCEDURE `q``t`.`r``o 'u|t` () SELECT 1;
+CREATE PROCEDURE `q``t`.`r``o 'u|t` () SELECT 1; CREATE PROCEDURE `ünï`.`prü日€` () SELECT 1;
 "#;
 
 /// Accounts and grants that every version of both families takes. Names have at most 16 characters.
@@ -56,6 +56,7 @@ GRANT SELECT ON `q``t`.`x` TO 'h'@'o''host';
 GRANT EXECUTE ON PROCEDURE shop.p TO 'e'@'%'; GRANT EXECUTE, ALTER ROUTINE ON FUNCTION shop.p TO 'b`tick'@'127.%' WITH GRANT OPTION;
 GRANT EXECUTE ON FUNCTION shop.p TO 'e'@'%'; GRANT USAGE ON PROCEDURE shop.p TO 'u'@'%' WITH GRANT OPTION;
 GRANT ALTER ROUTINE ON PROCEDURE `q``t`.`r``o 'u|t` TO 'h'@'h|st';
+GRANT EXECUTE ON PROCEDURE `ünï`.`prü日€` TO 'e'@'%'; GRANT EXECUTE ON PROCEDURE `ünï`.`prü日€` TO 'ünï'@'%'; GRANT EXECUTE ON FUNCTION shop.p TO '日本'@'%';
 "#;
 
 /// Clauses of accounts. `{ALTER}` is `ALTER USER`, or on MySQL 5.6 the `GRANT` that takes clauses.
@@ -138,6 +139,9 @@ pub(super) struct Kind {
     pub(super) logins: &'static [(&'static str, &'static str)],
     /// Those of them that the server does not let in with their password: locked, expired, without TLS.
     pub(super) kept_out: &'static [&'static str],
+    /// Accounts with ed25519: about one login in 400 is refused to the right password (3 of 1200 on servers where
+    /// nothing was cloned, 0 of 1200 with `mysql_native_password`), so a refusal counts when it comes three times.
+    pub(super) ed25519: &'static [&'static str],
     /// Accounts whose passwords the driver of these tests cannot send.
     pub(super) not_checked: &'static [&'static str],
 }
@@ -184,6 +188,7 @@ pub(super) const MYSQL56: Kind = Kind {
     accounts: &[MYSQL56_ACCOUNTS],
     logins: &[("expired", "pw-expired")],
     kept_out: &["expired"],
+    ed25519: &[],
     not_checked: &["sha (sha256_password)", "old (mysql_old_password)"],
 };
 
@@ -232,6 +237,7 @@ pub(super) const MYSQL57: Kind = Kind {
     accounts: &[MYSQL_NEWER, MYSQL57_ACCOUNTS],
     logins: MYSQL_NEWER_LOGINS,
     kept_out: &["locked", "all of it", "expired"],
+    ed25519: &[],
     not_checked: SHA256,
 };
 
@@ -300,6 +306,7 @@ pub(super) const MYSQL97: Kind = Kind {
         ("cidr", "pw-cidr"),
     ],
     kept_out: &["locked", "all of it", "expired", "every clause"],
+    ed25519: &[],
     not_checked: SHA256,
 };
 
@@ -368,6 +375,7 @@ pub(super) const MARIADB1011: Kind = Kind {
     accounts: &[MARIADB, MARIADB_ED25519],
     logins: MARIADB_LOGINS,
     kept_out: MARIADB_KEPT_OUT,
+    ed25519: &["ed"],
     not_checked: MARIADB_NOT_CHECKED,
 };
 
@@ -381,5 +389,6 @@ pub(super) const MARIADB118: Kind = Kind {
     accounts: &[MARIADB, MARIADB_ED25519],
     logins: MARIADB_LOGINS,
     kept_out: MARIADB_KEPT_OUT,
+    ed25519: &["ed"],
     not_checked: MARIADB_NOT_CHECKED,
 };

@@ -57,7 +57,10 @@ pub(in super::super) fn attribute_changes(
         compare(Attribute::Plugin, plugins(old), plugins(new));
         // Compared as bytes: a fingerprint is too short to prove that two are equal.
         if !credentials(old).eq(credentials(new)) {
-            let shown = |account: &Account| list(credentials(account).map(Credential::fingerprint));
+            let shown = |account: &Account| {
+                let methods = account.authentication.iter();
+                list(methods.map(|it| format!("{} {}", it.plugin, it.credential.fingerprint())))
+            };
             changes.push(AccountChange::Attribute {
                 attribute: Attribute::Credential,
                 old: shown(old),

@@ -280,6 +280,16 @@ pub enum DiffWarning {
         /// The account.
         account: AccountKey,
     },
+    /// A routine grant with a letter beyond ASCII in a name: every server stores it in a form that it does not
+    /// recognize when it loads its privileges, so the grant is gone after a restart.
+    GoneAfterRestart {
+        /// On which server.
+        side: Side,
+        /// The account.
+        account: AccountKey,
+        /// The routine.
+        on: Level,
+    },
     /// An anonymous account: it takes the logins of every user without an account for that very host.
     Anonymous {
         /// On which server.
@@ -289,9 +299,22 @@ pub enum DiffWarning {
     },
 }
 
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Old => "old",
+            Self::New => "new",
+        })
+    }
+}
+
 impl fmt::Display for DiffWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::GoneAfterRestart { side, account, on } => write!(
+                f,
+                "the grant on {on} to {account} is lost whenever the {side} server restarts: grant it again then"
+            ),
             Self::LooksReserved { account } => {
                 write!(
                     f,
@@ -299,10 +322,6 @@ impl fmt::Display for DiffWarning {
                 )
             }
             Self::Anonymous { side, account } => {
-                let side = match side {
-                    Side::Old => "old",
-                    Side::New => "new",
-                };
                 write!(f, "the {side} server has the anonymous account {account}")
             }
         }
