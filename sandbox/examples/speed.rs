@@ -10,10 +10,6 @@
 //! replica and renames for that many instances at the same time, without servers behind them, and says how late the
 //! sandbox did what its virtual clock had due.
 #![expect(clippy::print_stdout, reason = "an example talks on stdout")]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a plain client on a thread of its own polls with a pause and a deadline"
-)]
 
 use std::error::Error;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

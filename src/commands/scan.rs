@@ -219,7 +219,11 @@ mod tests {
         let rules = rules();
         assert_eq!(rules.len(), atrest_policies::registry().len());
         for rule in rules {
-            assert!(rule.help.starts_with(&format!("# {}\n", rule.id)), "{}", rule.id);
+            assert!(
+                rule.help.starts_with(&format!("# {}\n", rule.id)),
+                "{}",
+                rule.id
+            );
             assert!(rule.help_uri.is_some_and(|uri| uri.starts_with("https://")));
             assert!(!rule.controls.is_empty(), "{}", rule.id);
         }
@@ -235,7 +239,11 @@ mod tests {
         };
         assert!(previous(&output).unwrap().is_none());
         std::fs::write(&path, "[]").unwrap();
-        assert!(previous(&output).unwrap().is_some_and(|found| found.is_empty()));
+        assert!(
+            previous(&output)
+                .unwrap()
+                .is_some_and(|found| found.is_empty())
+        );
         std::fs::write(&path, "half a fi").unwrap();
         assert!(previous(&output).is_err());
     }

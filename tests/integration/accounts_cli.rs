@@ -452,8 +452,8 @@ fn what_is_wrong_with_a_server_is_said_before_anything_is_sent() {
     says(with(&["export", "shop", "--format", "yaml"]), 2, "yaml");
     says(
         with(&["export", "shop", "--secret-id", "x", "--user", "me"]),
-        4,
-        "GetSecretValue",
+        2,
+        "there is no secret \"x\"",
     );
     let pair = sandbox.run(&[&["diff", "catalog=catalog"], &REGION[..]].concat());
     let pair = pair.expect(0).stdout;

@@ -18,6 +18,15 @@ def drive(checks, client, flawless, refused, visible):
         found = read(name, there)
         return found and found.get("DBInstanceStatus", found.get("Status")) == "available" and found
 
+    def once_ready(call, **arguments):
+        """Describe lags behind a write, so `available` may be that of before it: the call itself says when it may be."""
+        def taken():
+            try:
+                return flawless(call, **arguments)
+            except rds.exceptions.InvalidDBClusterStateFault:
+                return None
+        return until("ready", taken)
+
     def an_instance():
         made = flawless(rds.create_db_instance, DBInstanceIdentifier="made", DBInstanceClass="db.m6g.large", Engine="mysql", EngineVersion="8.0",
                         MasterUsername="admin", MasterUserPassword="correct-horse", AllocatedStorage=20, StorageEncrypted=True, BackupRetentionPeriod=3,
@@ -97,7 +106,7 @@ def drive(checks, client, flawless, refused, visible):
         assert len(made["DBClusterMembers"]) == 3 and made["MasterUserSecret"]["SecretStatus"] == "active", made
         flawless(rds.reboot_db_cluster, DBClusterIdentifier="three")
         until("rebooted", lambda: available(cluster, "three"))
-        flawless(rds.delete_db_cluster, DBClusterIdentifier="three", SkipFinalSnapshot=True, DeleteAutomatedBackups=False)
+        once_ready(rds.delete_db_cluster, DBClusterIdentifier="three", SkipFinalSnapshot=True, DeleteAutomatedBackups=False)
         until("deleted", lambda: not cluster("three"))
         flawless(rds.describe_db_cluster_automated_backups, DbClusterResourceId=made["DbClusterResourceId"])
         flawless(rds.delete_db_cluster_automated_backup, DbClusterResourceId=made["DbClusterResourceId"])

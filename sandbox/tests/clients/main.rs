@@ -149,7 +149,7 @@ macro_rules! groups {
 }
 
 groups! {
-    boto3, "boto3_checks.py": reads at 1.0 paging at 1.0 waiters at 1000.0 migration at 3000.0 creations at 1000.0 surroundings at 1000.0 neighbours at 1.0;
+    boto3, "boto3_checks.py": reads at 1.0 paging at 1.0 waiters at 300.0 migration at 3000.0 creations at 1000.0 surroundings at 1000.0 neighbours at 1.0;
     aws_cli, "cli_checks.py": reads at 1.0 paging at 1.0 story at 3000.0;
 }
 

@@ -93,7 +93,7 @@ impl Aws {
                 // Secrets Manager's own code, which says nothing of what was looked for.
                 if error.code.as_deref() == Some("ResourceNotFoundException") {
                     error.kind = AwsErrorKind::NotFound;
-                    error.message = format!("no secret {id:?} in {region}");
+                    error.message = format!("there is no secret {id:?}");
                 }
                 error
             })?;
