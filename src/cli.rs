@@ -117,6 +117,18 @@ pub(crate) struct ScanArgs {
     /// Output: table, json, jsonl, csv, markdown, html, sarif, junit, ocsf, asff; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
     pub(crate) format: Vec<String>,
+    /// Folder with policies of your own, *.toml (docs/custom-policies.md)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) policies: Option<PathBuf>,
+    /// Violations that somebody accepted, with a last day (docs/waivers.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) waivers: Option<PathBuf>,
+    /// An earlier result (--save or --format json) to compare with: new, worse, unchanged, fixed
+    #[arg(long, value_name = "SCAN.json")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Exit 10 only for what is new or worse than in the baseline
+    #[arg(long, requires = "baseline")]
+    pub(crate) fail_on_new: bool,
     /// Also write the result as JSON, for `plan --from`
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,

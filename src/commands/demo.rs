@@ -345,7 +345,7 @@ fn print_summary(summary: &Summary, dir: &Path) -> anyhow::Result<()> {
         match &summary.not_compared {
             None => writeln!(
                 out,
-                "compared         {} accounts, {} rows, on {}",
+                "compared         {} accounts, {} rows, on real servers (installed: {})",
                 summary.accounts_compared,
                 summary.rows_compared,
                 summary.engines.join(", ")

@@ -1,13 +1,18 @@
 //! `atrest scan`.
 
-use atrest_model::Tool;
-use atrest_model::finding::{Control, Finding, FindingStatus, Severity};
-use atrest_model::scan::{ResourceKind, SCHEMA_VERSION, ScanReport};
-use atrest_policies::{Controls, Subject};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use atrest_model::finding::{Change, Control, Finding, FindingStatus, Severity};
+use atrest_model::instance::tags_of;
+use atrest_model::scan::{ResourceKind, SCHEMA_VERSION, ScanReport, WaiverNoteKind};
+use atrest_model::{Tool, baseline};
+use atrest_policies::{Controls, CustomPolicies, Fleet, Subject, Waivers};
 use atrest_reports::{Output, PreviousFindings, Rule, RuleControls, ScanContext, ScanFormat};
 use atrest_scanner::aws::Aws;
 use atrest_scanner::error::AwsErrorKind;
 use atrest_scanner::inventory::{self, Inventory};
+use jiff::tz::TimeZone;
 
 use super::common;
 use crate::cli::{ScanArgs, SeverityArg};
@@ -28,14 +33,17 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<Exit> {
         .iter()
         .map(previous)
         .collect::<anyhow::Result<Vec<_>>>()?;
+    let judgement = Judgement::read(&args)?;
     let aws = common::aws(&args.aws).await?;
     let identity = aws.identity().await.map_err(|error| match error.kind {
         AwsErrorKind::Credentials => ExpectedError::aws(&error),
         _ => ExpectedError::of(Exit::NothingScanned, error.to_string(), error.hint()),
     })?;
     let regions = common::regions(&aws, &args.aws).await?;
-    let (report, _inventory) = scan(&aws, &identity.account, &regions).await;
-    let rules = rules();
+    let (mut report, inventory) = scan(&aws, &identity.account, &regions).await;
+    judgement.apply(&mut report, &inventory)?;
+    let mut rules = rules();
+    rules.extend(judgement.rules());
     for (output, previous) in outputs.iter().zip(&previous) {
         let context = ScanContext {
             rules: &rules,
@@ -46,7 +54,157 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<Exit> {
     if let Some(path) = &args.save {
         common::deliver(Some(path), &common::json(&report)?)?;
     }
-    Ok(verdict(&report, severity(args.fail_on), args.exit_zero))
+    let counts = |finding: &Finding| {
+        finding.severity >= severity(args.fail_on)
+            && !(args.fail_on_new && finding.change == Some(Change::Unchanged))
+    };
+    Ok(verdict(&report, counts, args.exit_zero))
+}
+
+/// What the operator adds to the built-in verdict. Read before the scan: a mistake must not cost a night.
+struct Judgement {
+    policies: Option<CustomPolicies>,
+    waivers: Waivers,
+    baseline: Option<(PathBuf, ScanReport)>,
+}
+
+impl Judgement {
+    fn read(args: &ScanArgs) -> anyhow::Result<Self> {
+        let policies = args
+            .policies
+            .as_deref()
+            .map(CustomPolicies::read)
+            .transpose()
+            .map_err(|error| {
+                let cause = std::error::Error::source(&error);
+                let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+                ExpectedError::usage(
+                    format!("{error}{cause}"),
+                    "docs/custom-policies.md says what a policy looks like; nothing was scanned",
+                )
+            })?;
+        let known = |id: &str| {
+            atrest_policies::registry()
+                .iter()
+                .any(|policy| policy.meta().id == id)
+                || policies
+                    .iter()
+                    .flat_map(CustomPolicies::metas)
+                    .any(|meta| meta.id == id)
+        };
+        let read = |path: &Path| {
+            std::fs::read_to_string(path).map_err(|error| {
+                ExpectedError::usage(
+                    format!("cannot read {}: {error}", path.display()),
+                    "check the name; nothing was scanned",
+                )
+            })
+        };
+        let waivers = match &args.waivers {
+            None => Waivers::default(),
+            Some(path) => Waivers::parse(path, &read(path)?, known).map_err(|error| {
+                ExpectedError::usage(
+                    error.to_string(),
+                    "docs/waivers.md says what a waiver looks like; nothing was scanned",
+                )
+            })?,
+        };
+        let baseline = match &args.baseline {
+            None => None,
+            Some(path) => {
+                let report = serde_json::from_str(&read(path)?).map_err(|error| {
+                    ExpectedError::usage(
+                        format!("{} is no scan report: {error}", path.display()),
+                        "give a file written by `atrest scan --save`",
+                    )
+                })?;
+                Some((path.clone(), report))
+            }
+        };
+        Ok(Self {
+            policies,
+            waivers,
+            baseline,
+        })
+    }
+
+    fn apply(&self, report: &mut ScanReport, inventory: &Inventory) -> anyhow::Result<()> {
+        let instances = || {
+            inventory
+                .regions
+                .iter()
+                .flat_map(|region| &region.instances)
+        };
+        let clusters = || inventory.regions.iter().flat_map(|region| &region.clusters);
+        if let Some(policies) = &self.policies {
+            let fleet = Fleet::new(instances(), clusters());
+            let own = policies.evaluate(&inventory.account, &fleet, report.started);
+            report.complete &= own
+                .iter()
+                .all(|finding| finding.status != FindingStatus::NotEvaluated);
+            report.findings.extend(own);
+            report
+                .findings
+                .sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
+        }
+        let documents: HashMap<&str, &serde_json::Value> = instances()
+            .map(|instance| (instance.arn(), &instance.document))
+            .chain(clusters().map(|cluster| (cluster.arn(), &cluster.document)))
+            .collect();
+        let today = TimeZone::UTC.to_datetime(report.started).date();
+        report.waiver_notes = self.waivers.apply(&mut report.findings, today, |arn| {
+            documents
+                .get(arn)
+                .map(|document| tags_of(document))
+                .unwrap_or_default()
+        });
+        for note in &report.waiver_notes {
+            match note.kind {
+                WaiverNoteKind::Expired => tracing::warn!(
+                    "the waiver at {} of {} expired on {}: {} findings are back",
+                    note.place,
+                    note.owner,
+                    note.expires,
+                    note.findings.len()
+                ),
+                WaiverNoteKind::Unused => tracing::warn!(
+                    "the waiver at {} of {} matches nothing",
+                    note.place,
+                    note.owner
+                ),
+            }
+        }
+        if let Some((path, earlier)) = &self.baseline {
+            baseline::compare(earlier, report).map_err(|error| {
+                ExpectedError::usage(
+                    format!("{} cannot be the baseline: {error}", path.display()),
+                    "give a report of the same account, written by this version or an older one",
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    fn rules(&self) -> Vec<Rule> {
+        let metas = self.policies.iter().flat_map(CustomPolicies::metas);
+        metas
+            .map(|meta| Rule {
+                id: meta.id.to_owned(),
+                title: meta.title.to_owned(),
+                severity: meta.severity,
+                help: meta
+                    .remedy
+                    .map(|remedy| format!("**Fix.** {remedy}\n"))
+                    .unwrap_or_default(),
+                help_uri: None,
+                controls: vec![RuleControls {
+                    kind: meta.kind,
+                    engine: None,
+                    controls: Vec::new(),
+                }],
+            })
+            .collect()
+    }
 }
 
 /// Writes one report, piece by piece.
@@ -176,7 +334,7 @@ fn findings(inventory: &Inventory) -> Vec<Finding> {
 }
 
 /// Exit code of a scan. What could not be read is never clean, and nothing at all is never a pass.
-fn verdict(report: &ScanReport, fail_on: Severity, exit_zero: bool) -> Exit {
+fn verdict(report: &ScanReport, counts: impl Fn(&Finding) -> bool, exit_zero: bool) -> Exit {
     let failed = report
         .regions
         .iter()
@@ -193,7 +351,7 @@ fn verdict(report: &ScanReport, fail_on: Severity, exit_zero: bool) -> Exit {
     let fails = report
         .findings
         .iter()
-        .any(|f| f.status == FindingStatus::Fail && f.severity >= fail_on);
+        .any(|f| f.status == FindingStatus::Fail && counts(f));
     if fails && !exit_zero {
         exit = exit.max(Exit::Findings);
     }

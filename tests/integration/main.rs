@@ -13,5 +13,6 @@ mod data;
 mod fake;
 mod fence;
 mod harness;
+mod judgement;
 mod resume;
 mod whole_loop;

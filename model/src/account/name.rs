@@ -43,6 +43,30 @@ impl From<Vec<u8>> for Name {
     }
 }
 
+/// A name between quotes, with the quotes in it doubled: where it ends is never in doubt.
+pub(crate) struct Quoted<'a> {
+    name: &'a Name,
+    quote: char,
+}
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quote = self.quote;
+        let doubled = self
+            .name
+            .to_string()
+            .replace(quote, &format!("{quote}{quote}"));
+        write!(f, "{quote}{doubled}{quote}")
+    }
+}
+
+impl Name {
+    /// The name as people read it, between quotes.
+    pub(crate) fn within(&self, quote: char) -> Quoted<'_> {
+        Quoted { name: self, quote }
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
@@ -171,6 +195,22 @@ impl AccountKey {
 
 impl fmt::Display for AccountKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}'@'{}'", self.user, self.host)
+        write!(f, "{}@{}", self.user.within('\''), self.host.within('\''))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Level;
+
+    #[test]
+    fn a_quote_in_a_name_does_not_end_it() {
+        let key = AccountKey::new("u'@'%' WITH GRANT OPTION#", "%");
+        assert_eq!(key.to_string(), "'u''@''%'' WITH GRANT OPTION#'@'%'");
+        let level = Level::Database {
+            database: Name::from("a`.* TO x"),
+        };
+        assert_eq!(level.to_string(), "`a``.* TO x`.*");
     }
 }

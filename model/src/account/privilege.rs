@@ -314,15 +314,18 @@ pub enum Level {
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn id(name: &Name) -> impl fmt::Display {
+            name.within('`')
+        }
         match self {
             Self::Global => f.write_str("*.*"),
-            Self::Database { database } => write!(f, "`{database}`.*"),
-            Self::Table { database, table } => write!(f, "`{database}`.`{table}`"),
+            Self::Database { database } => write!(f, "{}.*", id(database)),
+            Self::Table { database, table } => write!(f, "{}.{}", id(database), id(table)),
             Self::Column {
                 database,
                 table,
                 column,
-            } => write!(f, "`{database}`.`{table}` (`{column}`)"),
+            } => write!(f, "{}.{} ({})", id(database), id(table), id(column)),
             Self::Routine {
                 kind,
                 database,
@@ -330,13 +333,15 @@ impl fmt::Display for Level {
             } => {
                 write!(
                     f,
-                    "{} `{database}`.`{routine}`",
-                    kind.sql().to_ascii_lowercase()
+                    "{} {}.{}",
+                    kind.sql().to_ascii_lowercase(),
+                    id(database),
+                    id(routine)
                 )
             }
             Self::Proxy { proxied } => write!(f, "proxy {proxied}"),
             Self::Role { role } => write!(f, "role {role}"),
-            Self::Restriction { database } => write!(f, "revoked on `{database}`.*"),
+            Self::Restriction { database } => write!(f, "revoked on {}.*", id(database)),
         }
     }
 }
