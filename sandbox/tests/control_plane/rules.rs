@@ -192,7 +192,7 @@ async fn a_call_that_asks_for_nothing_is_refused() {
 #[tokio::test]
 async fn combinations_that_rds_refuses_on_modify() {
     let bench = Bench::with(NO_LAG).await;
-    let cases: [&[(&str, &str)]; 9] = [
+    let cases: [&[(&str, &str)]; 10] = [
         &[
             ("DBInstanceIdentifier", "ordinary"),
             ("MonitoringInterval", "60"),
@@ -225,6 +225,11 @@ async fn combinations_that_rds_refuses_on_modify() {
         ],
         &[("DBInstanceIdentifier", "ordinary"), ("Iops", "3000")],
         &[("DBInstanceIdentifier", "ordinary"), ("PromotionTier", "1")],
+        &[
+            ("DBInstanceIdentifier", "plain"),
+            ("BackupRetentionPeriod", "0"),
+            ("ApplyImmediately", "true"),
+        ],
     ];
     for params in cases {
         let answer = bench.call("ModifyDBInstance", params).await;
@@ -279,6 +284,28 @@ async fn a_group_with_static_differences_waits_for_a_reboot_and_one_with_dynamic
         )
         .await;
     assert_eq!(bench.status("ordinary").await, "available");
+}
+
+#[tokio::test]
+async fn windows_of_a_modify_have_their_form_and_do_not_overlap_with_what_is_there() {
+    let bench = Bench::with(NO_LAG).await;
+    let modify = async |window: &str, value: &str| {
+        let params = [("DBInstanceIdentifier", "plain"), (window, value)];
+        bench.call("ModifyDBInstance", &params).await.code()
+    };
+    assert_eq!(
+        modify("PreferredBackupWindow", "1:00-2:00").await,
+        "InvalidParameterValue"
+    );
+    assert_eq!(modify("PreferredBackupWindow", "03:00-03:30").await, "");
+    assert_eq!(
+        modify("PreferredMaintenanceWindow", "sun:02:45-sun:03:15").await,
+        "InvalidParameterValue"
+    );
+    assert_eq!(
+        modify("PreferredMaintenanceWindow", "sun:03:30-sun:04:00").await,
+        ""
+    );
 }
 
 #[tokio::test]

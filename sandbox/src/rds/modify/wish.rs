@@ -2,11 +2,12 @@
 
 use super::super::catalog::{self, Storage};
 use super::super::error::ApiError;
+use super::super::links::replicas_everywhere;
 use super::super::names::instance_id;
 use super::super::params::Params;
 use super::super::placement::check_ca;
 use super::super::state::{Changes, DbInstance, Password, Scope};
-use super::super::{Call, instances};
+use super::super::{Call, instances, windows};
 use crate::clock::plus;
 use crate::kms;
 use crate::world::World;
@@ -209,6 +210,19 @@ pub(super) fn read(call: &mut Call<'_>, before: &DbInstance) -> Result<Wish, Api
     let logs = params
         .structure("CloudwatchLogsExportConfiguration")
         .unwrap_or_default();
+    if at_once.backup_window.is_some() || at_once.maintenance_window.is_some() {
+        // Against what the instance has where only one of the two changes.
+        let backup = at_once
+            .backup_window
+            .as_ref()
+            .unwrap_or(&before.backup_window);
+        let maintenance = at_once
+            .maintenance_window
+            .as_ref()
+            .unwrap_or(&before.maintenance_window);
+        let there = |window: &String| (!window.is_empty()).then(|| window.clone());
+        windows::check(there(backup).as_deref(), there(maintenance).as_deref())?;
+    }
     let mut deferrable = Changes {
         class: params.text("DBInstanceClass"),
         allocated_storage: params.integer("AllocatedStorage")?,
@@ -351,6 +365,15 @@ pub(super) fn check_combination(
     {
         return Err(ApiError::combination(
             "The backup retention period of a member of a cluster is changed with ModifyDBCluster.",
+        ));
+    }
+    if deferrable.backup_retention == Some(0)
+        && replicas_everywhere(call.world, &call.scope.account, &before.resource_id)
+            .next()
+            .is_some()
+    {
+        return Err(ApiError::combination(
+            "The backup retention period of a DB instance that has read replicas cannot be 0.",
         ));
     }
     if at_once.promotion_tier.is_some() && !before.is_cluster_member() {
