@@ -211,7 +211,7 @@ impl CustomPolicies {
         };
         let shared = Shared {
             account: value_of(&account.into()),
-            now: timestamp(now),
+            now: timestamp(&self.env, now),
             fleet: value_of(&fleet_values),
         };
         let mut findings: Vec<Finding> = self
@@ -226,22 +226,17 @@ impl CustomPolicies {
     }
 }
 
-fn timestamp(now: jiff::Timestamp) -> Box<dyn Val> {
+/// The moment as a timestamp of CEL, made by CEL itself.
+fn timestamp(env: &Arc<Env>, now: jiff::Timestamp) -> Box<dyn Val> {
     let text = now.to_string();
-    let parsed = Expression::parse(&expression::environment(), &format!("timestamp('{text}')"));
-    let nothing = Nothing;
-    parsed
+    Expression::parse(env, &format!("timestamp('{text}')"))
         .ok()
-        .and_then(|expression| {
-            expression
-                .evaluate(&expression::environment(), &nothing, 0)
-                .value
-                .ok()
-        })
+        .and_then(|expression| expression.evaluate(env, &Nothing, LIMIT).value.ok())
         .and_then(|value| value.try_into().ok())
         .unwrap_or_else(|| value_of(&text.into()))
 }
 
+/// No variables.
 struct Nothing;
 
 impl VariableResolver for Nothing {
