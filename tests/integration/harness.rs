@@ -129,10 +129,12 @@ impl Sandbox {
         finish(self.command(args), Duration::from_secs(240))
     }
 
-    /// The request log so far.
+    /// The request log so far. The sandbox may be writing: a last line without its newline, which can end within a
+    /// character, is not yet there.
     pub(crate) fn requests(&self) -> Vec<Request> {
-        let text =
-            std::fs::read_to_string(self.dir.path().join("requests.jsonl")).unwrap_or_default();
+        let bytes = std::fs::read(self.dir.path().join("requests.jsonl")).unwrap_or_default();
+        let whole = bytes.iter().rposition(|b| *b == b'\n').unwrap_or(0);
+        let text = std::str::from_utf8(&bytes[..whole]).unwrap();
         text.lines()
             .map(|line| {
                 let value: Value = serde_json::from_str(line).unwrap();
