@@ -114,6 +114,12 @@ pub(crate) fn paragraph(first: &str, text: &str, indent: usize, width: Option<u1
     textwrap::fill(text, options)
 }
 
+/// Whether there is nothing to read. Security Hub refuses text that does not match `.*\S.*`. A byte order mark is white space to that pattern, as it is in
+/// ECMAScript, and is none to Unicode.
+pub(crate) fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || c == '\u{feff}')
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -20,7 +20,7 @@ use super::rows::failed;
 use super::verdicts::{ControlIds, Judged, NOT_READ, Status, hole_id, verdicts};
 use crate::json::List;
 use crate::rule::Rule;
-use crate::text::printable;
+use crate::text::{is_blank, printable};
 
 /// Most related requirements of a finding.
 const MOST_REQUIREMENTS: usize = 32;
@@ -403,11 +403,6 @@ fn id_of(policy: &str, account: &str, region: &str, id: &str) -> String {
 /// The product every account may import findings under.
 fn product_arn(partition: &str, account: &str, region: &str) -> String {
     format!("arn:{partition}:securityhub:{region}:{account}:product/{account}/default")
-}
-
-/// The service refuses blank text.
-fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
 }
 
 /// What stands where an account, a region or a resource is not known.

@@ -9,6 +9,7 @@ use atrest_model::scan::{RegionScan, Resource, ResourceKind, ScanReport};
 use serde::{Serialize, Serializer};
 
 use crate::rule::Rule;
+use crate::text::is_blank;
 
 /// What became of a policy on a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,10 +214,7 @@ pub(crate) struct ControlIds<'a>(pub(crate) &'a [Control]);
 impl Serialize for ControlIds<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // One that names nothing says nothing, and Security Hub refuses it.
-        let named = self
-            .0
-            .iter()
-            .filter(|control| !control.id.trim().is_empty());
+        let named = self.0.iter().filter(|control| !is_blank(&control.id));
         serializer.collect_seq(named.map(ControlId))
     }
 }

@@ -244,6 +244,16 @@ fn an_earlier_file_that_cannot_be_read_is_an_error_and_not_an_empty_one() {
 }
 
 #[test]
+fn a_byte_order_mark_is_blank_to_the_service() {
+    let mut report = samples::scan_report();
+    report.resources[0].engine_version = "\u{feff}".to_owned();
+    report.resources[0].replica_of = Some(" \u{feff}".to_owned());
+    let value = parse(&report, ScanFormat::Asff);
+    assert_valid(&published("asff.json"), &value, "byte order mark");
+    assert!(!value.to_string().contains('\u{feff}'));
+}
+
+#[test]
 fn texts_are_cut_to_what_the_service_takes() {
     let mut report = samples::scan_report();
     report.findings[0].reason = "ü".repeat(4096);
