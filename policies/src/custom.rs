@@ -9,12 +9,13 @@ mod expression;
 mod file;
 mod template;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use atrest_model::finding::{Control, Finding, FindingStatus, Severity};
+use atrest_model::finding::{ControlList, Finding, FindingStatus, Severity};
 use atrest_model::scan::ResourceKind;
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
@@ -30,12 +31,6 @@ use crate::fleet::Fleet;
 
 /// What an expression sees.
 const VARIABLES: [&str; 5] = ["account", "fleet", "now", "region", "resource"];
-
-/// Names of the kinds of resources.
-const KINDS: [(&str, ResourceKind); 2] = [
-    ("db-instance", ResourceKind::DbInstance),
-    ("db-cluster", ResourceKind::DbCluster),
-];
 
 /// The policies of a folder.
 pub struct CustomPolicies {
@@ -55,7 +50,7 @@ struct CustomPolicy {
     applies: Option<Expression>,
     check: Expression,
     message: Template,
-    controls: Vec<Control>,
+    controls: ControlList,
     remedy: Option<String>,
 }
 
@@ -104,7 +99,7 @@ impl VariableResolver for Variables<'_> {
 
 /// One resource to judge.
 struct Subject<'a> {
-    arn: &'a str,
+    arn: Cow<'a, str>,
     region: &'a str,
     document: &'a serde_json::Value,
 }
@@ -255,24 +250,14 @@ impl CustomPolicy {
     }
 
     fn subjects<'a>(&self, fleet: &Fleet<'a>) -> Vec<Subject<'a>> {
-        match self.kind {
-            ResourceKind::DbInstance => fleet
-                .instances()
-                .map(|instance| Subject {
-                    arn: instance.arn(),
-                    region: &instance.region,
-                    document: &instance.document,
-                })
-                .collect(),
-            ResourceKind::DbCluster => fleet
-                .clusters()
-                .map(|cluster| Subject {
-                    arn: cluster.arn(),
-                    region: &cluster.region,
-                    document: &cluster.document,
-                })
-                .collect(),
-        }
+        fleet
+            .resources(self.kind)
+            .map(|resource| Subject {
+                arn: resource.arn(),
+                region: resource.region,
+                document: resource.document,
+            })
+            .collect()
     }
 
     fn evaluate(
@@ -301,7 +286,7 @@ impl CustomPolicy {
             .filter_map(|(verdict, subject)| {
                 verdict.unwrap_or_else(|failure| {
                     Some(self.finding(
-                        subject.arn,
+                        &subject.arn,
                         FindingStatus::NotEvaluated,
                         failure.to_string(),
                     ))
@@ -349,7 +334,7 @@ impl CustomPolicy {
         }
         let message = self.message.render(env, &variables);
         Ok(Some(self.finding(
-            subject.arn,
+            &subject.arn,
             FindingStatus::Fail,
             message,
         )))

@@ -27,19 +27,24 @@ pub fn evaluate<'a>(
     instances: impl IntoIterator<Item = &'a DbInstance>,
     clusters: impl IntoIterator<Item = &'a DbCluster>,
 ) -> Vec<Finding> {
-    let fleet = Fleet::new(instances, clusters);
+    evaluate_fleet(&Fleet::new(instances, clusters))
+}
+
+/// Evaluates every policy on every resource of a fleet, as [`evaluate`] does.
+#[must_use]
+pub fn evaluate_fleet(fleet: &Fleet<'_>) -> Vec<Finding> {
     let instances: Vec<&DbInstance> = fleet.instances().collect();
     let clusters: Vec<&DbCluster> = fleet.clusters().collect();
     let of_instance = |instance: &&DbInstance| -> Vec<Finding> {
         registry()
             .iter()
-            .flat_map(|policy| policy.instance(instance, &fleet))
+            .flat_map(|policy| policy.instance(instance, fleet))
             .collect()
     };
     let of_cluster = |cluster: &&DbCluster| -> Vec<Finding> {
         registry()
             .iter()
-            .flat_map(|policy| policy.cluster(cluster, &fleet))
+            .flat_map(|policy| policy.cluster(cluster, fleet))
             .collect()
     };
     // Resources are judged side by side: an organization has a hundred thousand of them.

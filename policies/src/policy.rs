@@ -1,6 +1,9 @@
 //! What a policy is.
 
-use atrest_model::finding::{Control, Finding, FindingStatus, Severity};
+use std::collections::HashMap;
+use std::sync::{LazyLock, PoisonError, RwLock};
+
+use atrest_model::finding::{Control, ControlList, Finding, FindingStatus, Severity};
 use atrest_model::instance::{DbCluster, DbInstance};
 
 use crate::fleet::Fleet;
@@ -46,7 +49,7 @@ impl Fix {
 }
 
 /// Kind of resource as publishers of controls tell them apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// A DB instance.
     DbInstance,
@@ -125,18 +128,38 @@ impl PolicyMeta {
             status,
             reason,
             resource: arn.to_owned(),
-            controls: self
-                .controls
-                .iter()
-                .filter(|controls| controls.subject == subject)
-                .flat_map(|controls| controls.ids)
-                .map(|(publisher, id)| Control {
-                    publisher: (*publisher).to_owned(),
-                    id: (*id).to_owned(),
-                })
-                .collect(),
+            controls: self.controls_of(subject),
             waiver: None,
             change: None,
         }
+    }
+
+    /// The controls on one kind of resource: made once, then shared by all findings.
+    fn controls_of(&self, subject: Subject) -> ControlList {
+        static MADE: LazyLock<RwLock<HashMap<(&'static str, Subject), ControlList>>> =
+            LazyLock::new(RwLock::default);
+        let key = (self.id, subject);
+        if let Some(made) = MADE
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+        {
+            return made.clone();
+        }
+        let controls: ControlList = self
+            .controls
+            .iter()
+            .filter(|controls| controls.subject == subject)
+            .flat_map(|controls| controls.ids)
+            .map(|(publisher, id)| Control {
+                publisher: (*publisher).to_owned(),
+                id: (*id).to_owned(),
+            })
+            .collect();
+        MADE.write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(key)
+            .or_insert(controls)
+            .clone()
     }
 }

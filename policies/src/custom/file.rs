@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use atrest_model::finding::{Control, Severity};
+use atrest_model::scan::ResourceKind;
 use cel::Env;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::expression::{Expression, Invalid};
 use super::template::Template;
-use super::{CustomPolicy, KINDS, VARIABLES};
+use super::{CustomPolicy, VARIABLES};
 
 /// A policy file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -147,12 +148,11 @@ fn policy(env: &Env, source: &Source<'_>, entry: Entry) -> Result<CustomPolicy, 
             "an id is kebab-case, such as backup-retention-short",
         ));
     }
-    let kind = KINDS
-        .iter()
-        .find(|(name, _)| name == entry.resource.get_ref())
-        .map(|(_, kind)| *kind)
+    let kind = ResourceKind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == entry.resource.get_ref())
         .ok_or_else(|| {
-            let names: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
+            let names = ResourceKind::ALL.map(ResourceKind::as_str);
             source.error(
                 entry.resource.span().start,
                 &format!("resource is one of {}", names.join(", ")),
@@ -179,7 +179,7 @@ fn policy(env: &Env, source: &Source<'_>, entry: Entry) -> Result<CustomPolicy, 
         applies,
         check,
         message,
-        controls: entry.controls,
+        controls: entry.controls.into(),
         remedy: entry.remedy,
     })
 }
