@@ -17,6 +17,8 @@ pub struct Fleet<'a> {
     others: HashMap<ResourceKind, Vec<&'a Described>>,
     instances_by_name: HashMap<Name<'a>, &'a DbInstance>,
     clusters_by_name: HashMap<Name<'a>, &'a DbCluster>,
+    /// Cluster → its instances.
+    members: HashMap<Name<'a>, Vec<&'a DbInstance>>,
     /// `DbiResourceId` or `DbClusterResourceId` → the living instance or cluster.
     by_resource_id: HashMap<&'a str, DescribedRef<'a>>,
     keys: Option<&'a Keys>,
@@ -40,7 +42,15 @@ impl<'a> Fleet<'a> {
             .chain(clusters.iter().map(|cluster| DescribedRef::from(*cluster)))
             .filter_map(|resource| Some((resource.source_resource_id()?, resource)))
             .collect();
+        let mut members: HashMap<Name<'a>, Vec<&DbInstance>> = HashMap::new();
+        for instance in &instances {
+            if let Some(cluster) = instance.cluster() {
+                let name = (instance.region.as_str(), cluster);
+                members.entry(name).or_default().push(instance);
+            }
+        }
         Self {
+            members,
             instances_by_name: instances
                 .iter()
                 .map(|instance| ((instance.region.as_str(), instance.identifier()), *instance))
@@ -116,6 +126,15 @@ impl<'a> Fleet<'a> {
     #[must_use]
     pub fn cluster(&self, region: &str, identifier: &str) -> Option<&'a DbCluster> {
         self.clusters_by_name.get(&(region, identifier)).copied()
+    }
+
+    /// The instances of a cluster that were read.
+    #[must_use]
+    pub fn members<'s>(&'s self, region: &'s str, cluster: &'s str) -> &'s [&'a DbInstance] {
+        self.members
+            .get(&(region, cluster))
+            .map(Vec::as_slice)
+            .unwrap_or_default()
     }
 
     /// The living instance or cluster that a snapshot or automated backup was made of, by resource id: whoever bears
