@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::{Change, Finding, FindingStatus};
-use crate::scan::{BaselineComparison, SCHEMA_VERSION, ScanReport};
+use crate::resource::kind_of_arn;
+use crate::scan::{BaselineComparison, Resource, ResourceKind, SCHEMA_VERSION, ScanReport};
 
 /// An earlier report that cannot serve as baseline.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,12 +66,32 @@ pub fn compare(earlier: &ScanReport, report: &mut ScanReport) -> Result<(), Unfi
         .filter(|region| region.error.is_none())
         .map(|region| (region.account.as_str(), region.region.as_str()))
         .collect();
+    let unread: BTreeSet<(&str, &str, ResourceKind)> = report
+        .unread
+        .iter()
+        .map(|unread| (unread.account.as_str(), unread.region.as_str(), unread.kind))
+        .collect();
+    // A snapshot that another account shared, and a global cluster, are not where their ARN says.
+    let listed: BTreeMap<&str, &Resource> = earlier
+        .resources
+        .iter()
+        .map(|resource| (resource.arn.as_str(), resource))
+        .collect();
     let (fixed, unknown) = earlier
         .findings
         .iter()
         .filter(|finding| !now.contains(finding.id.as_str()))
         .cloned()
-        .partition(|finding| place(&finding.resource).is_some_and(|place| read.contains(&place)));
+        .partition(|finding| {
+            let place = match listed.get(finding.resource.as_str()) {
+                Some(resource) => Some(place_of(resource)),
+                None => place(&finding.resource),
+            };
+            place.is_some_and(|(account, region, kind)| {
+                read.contains(&(account, region))
+                    && !kind.is_some_and(|kind| unread.contains(&(account, region, kind)))
+            })
+        });
     report.baseline = Some(BaselineComparison {
         started: earlier.started,
         fixed,
@@ -98,18 +119,24 @@ fn accounts(report: &ScanReport) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Account and region of an ARN: `arn:PARTITION:rds:REGION:ACCOUNT:…`.
-fn place(arn: &str) -> Option<(&str, &str)> {
+/// Account, region and kind of an ARN: `arn:PARTITION:rds:REGION:ACCOUNT:…`.
+fn place(arn: &str) -> Option<(&str, &str, Option<ResourceKind>)> {
     let mut parts = arn.splitn(6, ':').skip(3);
     let (region, account) = (parts.next()?, parts.next()?);
-    parts.next().map(|_resource| (account, region))
+    parts
+        .next()
+        .map(|_resource| (account, region, kind_of_arn(arn)))
+}
+
+fn place_of(resource: &Resource) -> (&str, &str, Option<ResourceKind>) {
+    (&resource.account, &resource.region, Some(resource.kind))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Tool;
-    use crate::finding::Severity;
+    use crate::finding::{ControlList, Severity};
     use crate::scan::RegionScan;
 
     fn finding(name: &str, status: FindingStatus, severity: Severity) -> Finding {
@@ -121,7 +148,7 @@ mod tests {
             status,
             reason: String::new(),
             resource,
-            controls: Vec::new(),
+            controls: ControlList::default(),
             waiver: None,
             change: None,
         }
@@ -143,6 +170,7 @@ mod tests {
             findings,
             baseline: None,
             waiver_notes: Vec::new(),
+            unread: Vec::new(),
         }
     }
 

@@ -1,7 +1,10 @@
 //! Findings: what a policy said about a resource.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How bad a finding is. Ordered: `Low < Critical`.
 #[derive(
@@ -77,7 +80,7 @@ pub struct Finding {
     /// ARN of the resource.
     pub resource: String,
     /// Control ids, each with its publisher.
-    pub controls: Vec<Control>,
+    pub controls: ControlList,
     /// Who accepted it, until when; present exactly when the status is `waived`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiver: Option<AppliedWaiver>,
@@ -148,4 +151,57 @@ pub struct Control {
     pub publisher: String,
     /// The id as that publisher writes it.
     pub id: String,
+}
+
+/// The controls of a finding. Every finding of a policy on one kind of resource shares them: a hundred thousand findings
+/// with thirty controls each would fill the memory with copies.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema)]
+#[schemars(transparent)]
+pub struct ControlList(#[schemars(with = "Vec<Control>")] Arc<[Control]>);
+
+impl Default for ControlList {
+    fn default() -> Self {
+        Self(Arc::from([]))
+    }
+}
+
+impl Deref for ControlList {
+    type Target = [Control];
+
+    fn deref(&self) -> &[Control] {
+        &self.0
+    }
+}
+
+impl From<Vec<Control>> for ControlList {
+    fn from(controls: Vec<Control>) -> Self {
+        Self(controls.into())
+    }
+}
+
+impl FromIterator<Control> for ControlList {
+    fn from_iter<I: IntoIterator<Item = Control>>(controls: I) -> Self {
+        Self(controls.into_iter().collect())
+    }
+}
+
+impl<'a> IntoIterator for &'a ControlList {
+    type Item = &'a Control;
+    type IntoIter = std::slice::Iter<'a, Control>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl Serialize for ControlList {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ControlList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self::from)
+    }
 }

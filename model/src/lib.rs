@@ -13,7 +13,9 @@ pub mod finding;
 pub mod id;
 pub mod instance;
 pub mod journal;
+pub mod key;
 pub mod plan;
+pub mod resource;
 pub mod run;
 pub mod scan;
 

@@ -25,6 +25,9 @@ pub struct ScanReport {
     pub complete: bool,
     /// Account × region, each with what became of it.
     pub regions: Vec<RegionScan>,
+    /// Kinds that could not be read where others could; they are not evaluated, which is never a pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<UnreadKind>,
     /// Every resource that was read, sorted by ARN.
     pub resources: Vec<Resource>,
     /// Everything that is not a pass, sorted by resource and policy.
@@ -93,6 +96,19 @@ pub struct RegionScan {
     pub resources: usize,
 }
 
+/// One kind of resource in one region that could not be read, or not to its end.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct UnreadKind {
+    /// Account id.
+    pub account: String,
+    /// Region name.
+    pub region: String,
+    /// The kind.
+    pub kind: ResourceKind,
+    /// Why.
+    pub reason: String,
+}
+
 /// What kind of resource.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -103,15 +119,45 @@ pub enum ResourceKind {
     DbInstance,
     /// A cluster: Aurora or Multi-AZ; its members are not listed on their own.
     DbCluster,
+    /// A global cluster: one writer and its readers in other regions.
+    GlobalCluster,
+    /// A snapshot of a DB instance: manual, automated, of AWS Backup, or shared by another account.
+    DbSnapshot,
+    /// A snapshot of a cluster.
+    DbClusterSnapshot,
+    /// The automated backups of a DB instance: also those retained after its deletion, and copies from other regions.
+    DbInstanceAutomatedBackup,
+    /// The automated backups of a cluster.
+    DbClusterAutomatedBackup,
+    /// An export of a snapshot or cluster to S3.
+    ExportTask,
 }
 
 impl ResourceKind {
+    /// Every kind, in the order of reports.
+    pub const ALL: [Self; 8] = [
+        Self::DbInstance,
+        Self::DbCluster,
+        Self::GlobalCluster,
+        Self::DbSnapshot,
+        Self::DbClusterSnapshot,
+        Self::DbInstanceAutomatedBackup,
+        Self::DbClusterAutomatedBackup,
+        Self::ExportTask,
+    ];
+
     /// The word used in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DbInstance => "db-instance",
             Self::DbCluster => "db-cluster",
+            Self::GlobalCluster => "global-cluster",
+            Self::DbSnapshot => "db-snapshot",
+            Self::DbClusterSnapshot => "db-cluster-snapshot",
+            Self::DbInstanceAutomatedBackup => "db-instance-automated-backup",
+            Self::DbClusterAutomatedBackup => "db-cluster-automated-backup",
+            Self::ExportTask => "export-task",
         }
     }
 }
@@ -125,7 +171,7 @@ pub struct Resource {
     pub account: String,
     /// Region name.
     pub region: String,
-    /// Instance or cluster.
+    /// What it is.
     #[serde(rename = "type")]
     pub kind: ResourceKind,
     /// Name of the resource.
@@ -144,6 +190,9 @@ pub struct Resource {
     pub kms_key_id: Option<String>,
     /// Source of a read replica, as AWS names it.
     pub replica_of: Option<String>,
+    /// What a snapshot, backup or export is of, as AWS names it; absent for instances and clusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Identifiers of the members of a cluster.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub members: Vec<String>,

@@ -1,20 +1,23 @@
 //! Policies of users: CEL expressions over describe answers.
 //!
-//! A file holds `[[policies]]`; an expression sees `resource` (the describe answer under AWS's own member names),
-//! `account`, `region`, `now` and `fleet` (`instances` and `clusters`, as answered). `check` is true for a pass.
-//! Where it has no value the resource is *not evaluated*: a member that AWS did not send is no pass. One policy that
-//! fails leaves the others alone.
+//! A file holds `[[policies]]`; an expression sees `resource` (the describe answer under AWS's own member names), `key`
+//! (what is known of its KMS key), `account`, `region`, `now` and `fleet` (lists of every kind, as answered). `check` is
+//! true for a pass. Where it has no value the resource is *not evaluated*: a member that AWS did not send is no pass. One
+//! policy that fails leaves the others alone.
 
 mod expression;
 mod file;
 mod template;
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use atrest_model::finding::{Control, Finding, FindingStatus, Severity};
+use atrest_model::finding::{ControlList, Finding, FindingStatus, Severity};
+use atrest_model::key::{KeyState, Rotation};
+use atrest_model::resource::DescribedRef;
 use atrest_model::scan::ResourceKind;
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
@@ -26,21 +29,34 @@ pub use file::InvalidPolicy;
 
 use self::expression::{Expression, Failure, LIMIT, value_of};
 use self::template::Template;
+use crate::evaluate::broke;
 use crate::fleet::Fleet;
+use crate::settings::Settings;
 
 /// What an expression sees.
-const VARIABLES: [&str; 5] = ["account", "fleet", "now", "region", "resource"];
+const VARIABLES: [&str; 6] = ["account", "fleet", "key", "now", "region", "resource"];
 
-/// Names of the kinds of resources.
-const KINDS: [(&str, ResourceKind); 2] = [
-    ("db-instance", ResourceKind::DbInstance),
-    ("db-cluster", ResourceKind::DbCluster),
+/// The lists of `fleet`.
+const LISTS: [(&str, ResourceKind); 8] = [
+    ("instances", ResourceKind::DbInstance),
+    ("clusters", ResourceKind::DbCluster),
+    ("global_clusters", ResourceKind::GlobalCluster),
+    ("snapshots", ResourceKind::DbSnapshot),
+    ("cluster_snapshots", ResourceKind::DbClusterSnapshot),
+    ("automated_backups", ResourceKind::DbInstanceAutomatedBackup),
+    (
+        "cluster_automated_backups",
+        ResourceKind::DbClusterAutomatedBackup,
+    ),
+    ("export_tasks", ResourceKind::ExportTask),
 ];
 
 /// The policies of a folder.
 pub struct CustomPolicies {
     env: Arc<Env>,
     list: Vec<CustomPolicy>,
+    /// Ids that no further policy may have: those of the list and of built-in policies.
+    taken: BTreeSet<String>,
     /// Most elements one policy may walk over.
     limit: u64,
 }
@@ -55,7 +71,7 @@ struct CustomPolicy {
     applies: Option<Expression>,
     check: Expression,
     message: Template,
-    controls: Vec<Control>,
+    controls: ControlList,
     remedy: Option<String>,
 }
 
@@ -77,13 +93,14 @@ pub struct CustomMeta<'a> {
 /// Values of the variables for one resource.
 struct Variables<'a> {
     resource: Box<dyn Val>,
+    key: Box<dyn Val>,
+    account: Box<dyn Val>,
     region: Box<dyn Val>,
     shared: &'a Shared,
 }
 
 /// Values that are the same for every resource.
 struct Shared {
-    account: Box<dyn Val>,
     now: Box<dyn Val>,
     fleet: Box<dyn Val>,
 }
@@ -92,8 +109,9 @@ impl VariableResolver for Variables<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         let value = match variable {
             "resource" => &self.resource,
+            "key" => &self.key,
+            "account" => &self.account,
             "region" => &self.region,
-            "account" => &self.shared.account,
             "now" => &self.shared.now,
             "fleet" => &self.shared.fleet,
             _ => return None,
@@ -102,11 +120,13 @@ impl VariableResolver for Variables<'_> {
     }
 }
 
-/// One resource to judge.
-struct Subject<'a> {
-    arn: &'a str,
-    region: &'a str,
-    document: &'a serde_json::Value,
+/// A policy in one scan.
+struct Asked<'a> {
+    policy: &'a CustomPolicy,
+    severity: Severity,
+    /// Elements it has walked over so far, on all resources.
+    spent: AtomicU64,
+    limit: u64,
 }
 
 impl std::fmt::Debug for CustomPolicies {
@@ -120,6 +140,10 @@ impl CustomPolicies {
         Self {
             env: expression::environment(),
             list: Vec::new(),
+            taken: crate::registry()
+                .iter()
+                .map(|policy| policy.meta().id.to_owned())
+                .collect(),
             limit: LIMIT,
         }
     }
@@ -166,19 +190,8 @@ impl CustomPolicies {
     }
 
     fn add(&mut self, file: &Path, text: &str) -> Result<(), InvalidPolicy> {
-        let mut taken: BTreeSet<String> = crate::registry()
-            .iter()
-            .map(|policy| policy.meta().id.to_owned())
-            .collect();
-        taken.extend(self.list.iter().map(|policy| policy.id.clone()));
-        for policy in file::parse(&self.env, file, text)? {
-            if !taken.insert(policy.id.clone()) {
-                return Err(InvalidPolicy::Value {
-                    text: format!("{}: the id {:?} is taken", file.display(), policy.id),
-                });
-            }
-            self.list.push(policy);
-        }
+        let policies = file::parse(&self.env, file, text, &mut self.taken)?;
+        self.list.extend(policies);
         Ok(())
     }
 
@@ -193,37 +206,152 @@ impl CustomPolicies {
         })
     }
 
-    /// Judges one account's fleet at `now` (UTC); findings sorted by resource, then policy.
+    /// Judges one account's fleet at `now` (UTC); findings sorted by resource, then policy. `settings` may switch policies
+    /// off and change their severity.
     #[must_use]
-    pub fn evaluate(&self, account: &str, fleet: &Fleet<'_>, now: jiff::Timestamp) -> Vec<Finding> {
-        let wants_fleet = self.list.iter().any(|policy| {
+    pub fn evaluate(
+        &self,
+        account: &str,
+        fleet: &Fleet<'_>,
+        now: jiff::Timestamp,
+        settings: &Settings,
+    ) -> Vec<Finding> {
+        let asked: Vec<Asked<'_>> = self
+            .list
+            .iter()
+            .filter(|policy| settings.asks(&policy.id))
+            .map(|policy| Asked {
+                policy,
+                severity: settings.severity(&policy.id, policy.severity),
+                spent: AtomicU64::new(0),
+                limit: self.limit,
+            })
+            .collect();
+        let shared = Shared {
+            now: timestamp(&self.env, now),
+            fleet: value_of(&self.fleet_values(fleet)),
+        };
+        let mut findings: Vec<(usize, Finding)> = Vec::new();
+        for kind in ResourceKind::ALL {
+            let of_kind: Vec<(usize, &Asked<'_>)> = asked
+                .iter()
+                .enumerate()
+                .filter(|(_, asked)| asked.policy.kind == kind)
+                .collect();
+            if of_kind.is_empty() {
+                continue;
+            }
+            // The values of a resource are made once, however many policies look at it.
+            let judge = |resource: &DescribedRef<'_>| -> Vec<(usize, Finding)> {
+                let variables = Variables::new(*resource, account, fleet, &shared);
+                let arn = resource.arn();
+                of_kind
+                    .iter()
+                    .filter_map(|(at, asked)| {
+                        Some((*at, asked.finding(&self.env, &arn, &variables)?))
+                    })
+                    .collect()
+            };
+            let resources: Vec<DescribedRef<'_>> = fleet.resources(kind).collect();
+            findings.par_extend(resources.par_iter().flat_map_iter(judge));
+        }
+        // The sum decides, so the verdict does not hang on which thread came first.
+        let is_stopped = |at: usize| asked.get(at).is_some_and(Asked::is_stopped);
+        let mut findings: Vec<Finding> = findings
+            .into_iter()
+            .filter(|(at, _)| !is_stopped(*at))
+            .map(|(_, finding)| finding)
+            .collect();
+        findings.extend(
+            asked
+                .iter()
+                .filter(|asked| asked.is_stopped())
+                .map(|asked| {
+                    let limit = asked.limit;
+                    asked.found(
+                        &format!("policy:{}", asked.policy.id),
+                        FindingStatus::NotEvaluated,
+                        format!("the policy was stopped: {}", Failure::Cost { limit }),
+                    )
+                }),
+        );
+        findings.par_sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
+        findings
+    }
+
+    /// `fleet` for expressions. Making values of a large fleet takes its time, and most policies look at one resource only.
+    fn fleet_values(&self, fleet: &Fleet<'_>) -> serde_json::Value {
+        let is_wanted = self.list.iter().any(|policy| {
             policy
                 .expressions()
                 .any(|expression| expression.variables().iter().any(|name| name == "fleet"))
         });
-        let instances = fleet.instances().map(|i| &i.document);
-        let clusters = fleet.clusters().map(|c| &c.document);
-        // Making values of a large fleet takes its time; most policies look at one resource only.
-        let fleet_values = if wants_fleet {
-            json!({"instances": instances.collect::<Vec<_>>(), "clusters": clusters.collect::<Vec<_>>()})
-        } else {
-            serde_json::Value::Null
-        };
-        let shared = Shared {
-            account: value_of(&account.into()),
-            now: timestamp(&self.env, now),
-            fleet: value_of(&fleet_values),
-        };
-        let mut findings: Vec<Finding> = self
-            .list
-            .par_iter()
-            .flat_map_iter(|policy| {
-                policy.evaluate(&self.env, &policy.subjects(fleet), &shared, self.limit)
+        if !is_wanted {
+            return serde_json::Value::Null;
+        }
+        LISTS
+            .iter()
+            .map(|(name, kind)| {
+                let documents = fleet
+                    .resources(*kind)
+                    .map(|resource| resource.document.clone());
+                ((*name).to_owned(), documents.collect::<Vec<_>>().into())
             })
-            .collect();
-        findings.sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
-        findings
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
+}
+
+impl<'a> Variables<'a> {
+    fn new(
+        resource: DescribedRef<'_>,
+        account: &str,
+        fleet: &Fleet<'_>,
+        shared: &'a Shared,
+    ) -> Self {
+        let account = if resource.account.is_empty() {
+            account
+        } else {
+            resource.account
+        };
+        Self {
+            resource: value_of(resource.document),
+            key: value_of(&key_values(resource, fleet)),
+            account: value_of(&account.into()),
+            region: value_of(&resource.region.into()),
+            shared,
+        }
+    }
+}
+
+/// `key` for expressions: null where the resource names no key; of a key that could not be described the ARN only, so
+/// that a question about it has no answer rather than a wrong one.
+fn key_values(resource: DescribedRef<'_>, fleet: &Fleet<'_>) -> serde_json::Value {
+    let Some(arn) = resource.kms_key_id() else {
+        return serde_json::Value::Null;
+    };
+    let facts = match fleet.key(arn) {
+        Some(KeyState::Known(facts)) => facts,
+        Some(KeyState::Unreadable(_)) | None => return json!({"arn": arn}),
+    };
+    let mut values = json!({
+        "arn": facts.arn,
+        "state": facts.state,
+        "manager": facts.manager,
+        "usage": facts.usage,
+        "spec": facts.spec,
+        "origin": facts.origin,
+        "multi_region": facts.multi_region,
+    });
+    if let Some(date) = &facts.deletion_date {
+        values["deletion_date"] = date.as_str().into();
+    }
+    match facts.rotation {
+        Rotation::On => values["rotation"] = true.into(),
+        Rotation::Off => values["rotation"] = false.into(),
+        Rotation::NotApplicable | Rotation::Unknown => {}
+    }
+    values
 }
 
 /// The moment as a timestamp of CEL, made by CEL itself.
@@ -253,82 +381,33 @@ impl CustomPolicy {
                 .map(|(_, expression, _)| expression),
         )
     }
+}
 
-    fn subjects<'a>(&self, fleet: &Fleet<'a>) -> Vec<Subject<'a>> {
-        match self.kind {
-            ResourceKind::DbInstance => fleet
-                .instances()
-                .map(|instance| Subject {
-                    arn: instance.arn(),
-                    region: &instance.region,
-                    document: &instance.document,
-                })
-                .collect(),
-            ResourceKind::DbCluster => fleet
-                .clusters()
-                .map(|cluster| Subject {
-                    arn: cluster.arn(),
-                    region: &cluster.region,
-                    document: &cluster.document,
-                })
-                .collect(),
-        }
+impl Asked<'_> {
+    fn is_stopped(&self) -> bool {
+        self.spent.load(Ordering::Relaxed) > self.limit
     }
 
-    fn evaluate(
-        &self,
-        env: &Arc<Env>,
-        subjects: &[Subject<'_>],
-        shared: &Shared,
-        limit: u64,
-    ) -> Vec<Finding> {
-        let spent = AtomicU64::new(0);
-        let verdicts: Vec<Result<Option<Finding>, Failure>> = subjects
-            .par_iter()
-            .map(|subject| self.judge(env, subject, shared, &spent, limit))
-            .collect();
-        // The sum decides, so the verdict does not hang on which thread came first.
-        if spent.load(Ordering::Relaxed) > limit {
-            return vec![self.finding(
-                &format!("policy:{}", self.id),
-                FindingStatus::NotEvaluated,
-                format!("the policy was stopped: {}", Failure::Cost { limit }),
-            )];
+    fn finding(&self, env: &Arc<Env>, arn: &str, variables: &Variables<'_>) -> Option<Finding> {
+        if self.is_stopped() {
+            return None;
         }
-        verdicts
-            .into_iter()
-            .zip(subjects)
-            .filter_map(|(verdict, subject)| {
-                verdict.unwrap_or_else(|failure| {
-                    Some(self.finding(
-                        subject.arn,
-                        FindingStatus::NotEvaluated,
-                        failure.to_string(),
-                    ))
-                })
-            })
-            .collect()
-    }
-
-    fn judge(
-        &self,
-        env: &Arc<Env>,
-        subject: &Subject<'_>,
-        shared: &Shared,
-        spent: &AtomicU64,
-        limit: u64,
-    ) -> Result<Option<Finding>, Failure> {
-        if spent.load(Ordering::Relaxed) > limit {
-            return Err(Failure::Cost { limit });
-        }
-        let variables = Variables {
-            resource: value_of(subject.document),
-            region: value_of(&subject.region.into()),
-            shared,
+        // An expression holds no state, so nothing is left half done.
+        let judged = catch_unwind(AssertUnwindSafe(|| self.judge(env, variables)));
+        let verdict = judged.unwrap_or_else(|panic| Err(Failure::Other(broke(panic.as_ref()))));
+        let (status, reason) = match verdict {
+            Ok(None) => return None,
+            Ok(Some(message)) => (FindingStatus::Fail, message),
+            Err(failure) => (FindingStatus::NotEvaluated, failure.to_string()),
         };
+        Some(self.found(arn, status, reason))
+    }
+
+    /// The message of a violation; `None` for a pass.
+    fn judge(&self, env: &Arc<Env>, variables: &Variables<'_>) -> Result<Option<String>, Failure> {
         let truth = |expression: &Expression, name: &str| {
-            let evaluated = expression.evaluate(env, &variables, limit);
-            spent.fetch_add(evaluated.spent, Ordering::Relaxed);
+            let evaluated = expression.evaluate(env, variables, self.limit);
+            self.spent.fetch_add(evaluated.spent, Ordering::Relaxed);
             match evaluated.value {
                 Ok(Value::Bool(truth)) => Ok(truth),
                 Ok(other) => Err(Failure::Other(format!(
@@ -339,31 +418,28 @@ impl CustomPolicy {
                 Err(Failure::Other(what)) => Err(Failure::Other(format!("{name}: {what}"))),
             }
         };
-        if let Some(applies) = &self.applies
+        if let Some(applies) = &self.policy.applies
             && !truth(applies, "applies")?
         {
             return Ok(None);
         }
-        if truth(&self.check, "check")? {
+        if truth(&self.policy.check, "check")? {
             return Ok(None);
         }
-        let message = self.message.render(env, &variables);
-        Ok(Some(self.finding(
-            subject.arn,
-            FindingStatus::Fail,
-            message,
-        )))
+        let (message, spent) = self.policy.message.render(env, variables, self.limit);
+        self.spent.fetch_add(spent, Ordering::Relaxed);
+        Ok(Some(message))
     }
 
-    fn finding(&self, resource: &str, status: FindingStatus, reason: String) -> Finding {
+    fn found(&self, resource: &str, status: FindingStatus, reason: String) -> Finding {
         Finding {
-            id: Finding::stable_id(&self.id, resource),
-            policy: self.id.clone(),
+            id: Finding::stable_id(&self.policy.id, resource),
+            policy: self.policy.id.clone(),
             severity: self.severity,
             status,
             reason,
             resource: resource.to_owned(),
-            controls: self.controls.clone(),
+            controls: self.policy.controls.clone(),
             waiver: None,
             change: None,
         }

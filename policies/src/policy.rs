@@ -1,9 +1,11 @@
 //! What a policy is.
 
-use atrest_model::finding::{Control, Finding, FindingStatus, Severity};
-use atrest_model::instance::{DbCluster, DbInstance};
+use atrest_model::finding::{Control, ControlList, Severity};
+use atrest_model::resource::DescribedRef;
+use atrest_model::scan::ResourceKind;
 
 use crate::fleet::Fleet;
+use crate::settings::Settings;
 
 /// What is known of a policy before it looks at anything.
 #[derive(Debug)]
@@ -12,13 +14,13 @@ pub struct PolicyMeta {
     pub id: &'static str,
     /// One line.
     pub title: &'static str,
-    /// Default severity.
+    /// Default severity; see [`Settings::severity`].
     pub severity: Severity,
     /// Version of this tool that had it first.
     pub since: &'static str,
     /// What this tool can do about it.
     pub fix: Fix,
-    /// Control ids, by kind of resource.
+    /// Kinds of resources it judges, each with the control ids it serves there; what is not listed is not judged.
     pub controls: &'static [Controls],
 }
 
@@ -45,27 +47,87 @@ impl Fix {
     }
 }
 
-/// Kind of resource as publishers of controls tell them apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Kind of resource as publishers of controls tell them apart. One that names engines goes before one of the same kind
+/// that names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// A DB instance.
     DbInstance,
+    /// A DB instance of RDS for MySQL.
+    MysqlInstance,
+    /// A DB instance of RDS for MariaDB.
+    MariaDbInstance,
+    /// A DB instance of RDS for PostgreSQL.
+    PostgresInstance,
+    /// A DB instance of RDS for SQL Server.
+    SqlServerInstance,
     /// A cluster of RDS proper: Aurora or Multi-AZ.
     DbCluster,
     /// A Neptune cluster; it answers from the same API.
     NeptuneCluster,
     /// A DocumentDB cluster; it answers from the same API.
     DocDbCluster,
+    /// A global cluster.
+    GlobalCluster,
+    /// A snapshot of a DB instance.
+    DbSnapshot,
+    /// A snapshot of a cluster.
+    DbClusterSnapshot,
+    /// A snapshot of a Neptune cluster.
+    NeptuneClusterSnapshot,
+    /// The automated backups of a DB instance.
+    DbInstanceAutomatedBackup,
+    /// The automated backups of a cluster.
+    DbClusterAutomatedBackup,
+    /// An export to S3.
+    ExportTask,
 }
 
 impl Subject {
-    /// What a cluster is, by its `Engine`.
+    /// Its kind.
     #[must_use]
-    pub fn of_cluster(cluster: &DbCluster) -> Self {
-        match cluster.engine() {
-            "neptune" => Self::NeptuneCluster,
-            "docdb" => Self::DocDbCluster,
-            _ => Self::DbCluster,
+    pub fn kind(self) -> ResourceKind {
+        match self {
+            Self::DbInstance
+            | Self::MysqlInstance
+            | Self::MariaDbInstance
+            | Self::PostgresInstance
+            | Self::SqlServerInstance => ResourceKind::DbInstance,
+            Self::DbCluster | Self::NeptuneCluster | Self::DocDbCluster => ResourceKind::DbCluster,
+            Self::GlobalCluster => ResourceKind::GlobalCluster,
+            Self::DbSnapshot => ResourceKind::DbSnapshot,
+            Self::DbClusterSnapshot | Self::NeptuneClusterSnapshot => {
+                ResourceKind::DbClusterSnapshot
+            }
+            Self::DbInstanceAutomatedBackup => ResourceKind::DbInstanceAutomatedBackup,
+            Self::DbClusterAutomatedBackup => ResourceKind::DbClusterAutomatedBackup,
+            Self::ExportTask => ResourceKind::ExportTask,
+        }
+    }
+
+    /// Values of `Engine` it is about; none: every one that has no subject of its own.
+    #[must_use]
+    pub fn engines(self) -> &'static [&'static str] {
+        match self {
+            Self::MysqlInstance => &["mysql"],
+            Self::MariaDbInstance => &["mariadb"],
+            Self::PostgresInstance => &["postgres"],
+            Self::SqlServerInstance => &[
+                "sqlserver-ee",
+                "sqlserver-ex",
+                "sqlserver-se",
+                "sqlserver-web",
+            ],
+            Self::NeptuneCluster | Self::NeptuneClusterSnapshot => &["neptune"],
+            Self::DocDbCluster => &["docdb"],
+            Self::DbInstance
+            | Self::DbCluster
+            | Self::GlobalCluster
+            | Self::DbSnapshot
+            | Self::DbClusterSnapshot
+            | Self::DbInstanceAutomatedBackup
+            | Self::DbClusterAutomatedBackup
+            | Self::ExportTask => &[],
         }
     }
 
@@ -74,9 +136,20 @@ impl Subject {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DbInstance => "DB instance",
+            Self::MysqlInstance => "MySQL instance",
+            Self::MariaDbInstance => "MariaDB instance",
+            Self::PostgresInstance => "PostgreSQL instance",
+            Self::SqlServerInstance => "SQL Server instance",
             Self::DbCluster => "DB cluster",
             Self::NeptuneCluster => "Neptune cluster",
             Self::DocDbCluster => "DocumentDB cluster",
+            Self::GlobalCluster => "global cluster",
+            Self::DbSnapshot => "DB snapshot",
+            Self::DbClusterSnapshot => "DB cluster snapshot",
+            Self::NeptuneClusterSnapshot => "Neptune cluster snapshot",
+            Self::DbInstanceAutomatedBackup => "DB instance automated backup",
+            Self::DbClusterAutomatedBackup => "DB cluster automated backup",
+            Self::ExportTask => "export task",
         }
     }
 }
@@ -87,56 +160,72 @@ pub struct Controls {
     /// The kind of resource.
     pub subject: Subject,
     /// Publisher and id. Publishers disagree, so a framework mapped by somebody else is written
-    /// `publisher/framework`: `prowler/pci-dss-4.0`.
+    /// `publisher/framework`: `prowler/pci-dss-4.0`. Empty where no publisher has a control for it.
     pub ids: &'static [(&'static str, &'static str)],
 }
 
-/// A rule. It judges what it is given and answers with findings; no finding is a pass.
+impl Controls {
+    /// For a kind that no publisher has a control for.
+    pub(crate) const fn none(subject: Subject) -> Self {
+        Self { subject, ids: &[] }
+    }
+
+    pub(crate) fn list(&self) -> ControlList {
+        self.ids
+            .iter()
+            .map(|(publisher, id)| Control {
+                publisher: (*publisher).to_owned(),
+                id: (*id).to_owned(),
+            })
+            .collect()
+    }
+}
+
+/// What a policy says of a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is wrong, or the question does not arise.
+    Pass,
+    /// What was seen, in one sentence without its full stop.
+    Fail(String),
+    /// Why it cannot be said. Never a pass.
+    NotEvaluated(String),
+}
+
+/// What a policy may look at beside the resource.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Everything else that was read.
+    pub fleet: &'a Fleet<'a>,
+    /// What the operator set.
+    pub settings: &'a Settings,
+}
+
+/// A rule. It judges one resource and reads nothing itself.
 pub trait Policy: Sync {
     /// What is known of it.
     fn meta(&self) -> &'static PolicyMeta;
 
-    /// Judges a DB instance. Members of clusters are asked about too.
-    fn instance(&self, instance: &DbInstance, fleet: &Fleet<'_>) -> Vec<Finding> {
-        let _ = (instance, fleet);
-        Vec::new()
-    }
-
-    /// Judges a cluster.
-    fn cluster(&self, cluster: &DbCluster, fleet: &Fleet<'_>) -> Vec<Finding> {
-        let _ = (cluster, fleet);
-        Vec::new()
-    }
+    /// Judges a resource of a kind that [`PolicyMeta::controls`] lists; of instances, members of clusters too.
+    fn judge(&self, resource: DescribedRef<'_>, context: &Context<'_>) -> Verdict;
 }
 
 impl PolicyMeta {
-    /// A finding of this policy, with the controls of its kind of resource.
-    pub(crate) fn finding(
-        &self,
-        subject: Subject,
-        arn: &str,
-        status: FindingStatus,
-        reason: String,
-    ) -> Finding {
-        Finding {
-            id: Finding::stable_id(self.id, arn),
-            policy: self.id.to_owned(),
-            severity: self.severity,
-            status,
-            reason,
-            resource: arn.to_owned(),
-            controls: self
-                .controls
-                .iter()
-                .filter(|controls| controls.subject == subject)
-                .flat_map(|controls| controls.ids)
-                .map(|(publisher, id)| Control {
-                    publisher: (*publisher).to_owned(),
-                    id: (*id).to_owned(),
-                })
-                .collect(),
-            waiver: None,
-            change: None,
-        }
+    /// Place in [`Self::controls`] of what serves this resource; `None` when the policy does not judge it.
+    pub(crate) fn subject_of(&self, resource: DescribedRef<'_>) -> Option<usize> {
+        let of_kind = |at: &usize| {
+            self.controls
+                .get(*at)
+                .is_some_and(|controls| controls.subject.kind() == resource.kind)
+        };
+        let engines = |at: &usize| {
+            self.controls
+                .get(*at)
+                .map_or(&[][..], |controls| controls.subject.engines())
+        };
+        let all = || (0..self.controls.len()).filter(of_kind);
+        all()
+            .find(|at| engines(at).contains(&resource.engine()))
+            .or_else(|| all().find(|at| engines(at).is_empty()))
     }
 }

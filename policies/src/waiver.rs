@@ -330,7 +330,7 @@ impl Waiver {
 
 #[cfg(test)]
 mod tests {
-    use atrest_model::finding::Severity;
+    use atrest_model::finding::{ControlList, Severity};
     use jiff::civil::date;
 
     use super::*;
@@ -358,7 +358,7 @@ mod tests {
             status,
             reason: String::new(),
             resource,
-            controls: Vec::new(),
+            controls: ControlList::default(),
             waiver: None,
             change: None,
         }

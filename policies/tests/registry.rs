@@ -6,36 +6,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use atrest_model::finding::FindingStatus;
-use atrest_model::instance::{DbCluster, DbInstance};
-use atrest_policies::{PolicyMeta, evaluate, evaluate_instance, registry};
-use serde::Deserialize;
-use serde_json::{Value, json};
-
-/// A file of `tests/data/<policy id>/`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    /// What it shows.
-    shows: String,
-    /// Describe answers.
-    #[serde(default)]
-    db_instances: Vec<Value>,
-    #[serde(default)]
-    db_clusters: Vec<Value>,
-    /// All findings of the policy, in order.
-    findings: Vec<Expected>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Expected {
-    resource: String,
-    status: FindingStatus,
-    reason: String,
-    /// Some of the controls, as `publisher id`.
-    controls: Vec<String>,
-}
+use atrest_model::instance::DbInstance;
+use atrest_policies::{Case, Fleet, PolicyMeta, evaluate_fleet, evaluate_instance, registry};
+use serde_json::json;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -56,8 +29,7 @@ fn cases(policy: &str) -> Vec<(PathBuf, Case)> {
         .into_iter()
         .map(|path| {
             let text = std::fs::read_to_string(&path).unwrap();
-            let case = serde_json::from_str(&text)
-                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let case = Case::parse(&path, &text).unwrap_or_else(|error| panic!("{error}"));
             (path, case)
         })
         .collect()
@@ -94,6 +66,9 @@ fn no_control_is_listed_twice() {
 fn table(meta: &PolicyMeta) -> String {
     let mut text = String::from("| resource | publisher | control |\n|---|---|---|\n");
     for controls in meta.controls {
+        if controls.ids.is_empty() {
+            writeln!(text, "| {} | | none |", controls.subject.as_str()).unwrap();
+        }
         let mut publishers: Vec<(&str, Vec<&str>)> = Vec::new();
         for (publisher, id) in controls.ids {
             match publishers.last_mut() {
@@ -155,66 +130,67 @@ fn no_page_and_no_case_is_left_of_a_policy_that_is_gone() {
 }
 
 #[test]
-fn every_case_has_the_findings_it_names() {
+fn every_case_gets_the_verdicts_it_names() {
     for meta in metas() {
-        let mut kinds = BTreeSet::new();
+        let mut verdicts = BTreeSet::new();
         for (path, case) in cases(meta.id) {
-            let region = "eu-central-1".to_owned();
-            let instances: Vec<DbInstance> = case
-                .db_instances
-                .into_iter()
-                .map(|document| DbInstance {
-                    region: region.clone(),
-                    document,
-                })
-                .collect();
-            let clusters: Vec<DbCluster> = case
-                .db_clusters
-                .into_iter()
-                .map(|document| DbCluster {
-                    region: region.clone(),
-                    document,
-                })
-                .collect();
-            let found: Vec<_> = evaluate(&instances, &clusters)
-                .into_iter()
-                .filter(|finding| finding.policy == meta.id)
-                .collect();
-            let name = format!("{} ({})", path.display(), case.shows);
-            let seen: Vec<_> = found
-                .iter()
-                .map(|f| (f.resource.as_str(), f.status, f.reason.as_str()))
-                .collect();
-            let wanted: Vec<_> = case
-                .findings
-                .iter()
-                .map(|f| (f.resource.as_str(), f.status, f.reason.as_str()))
-                .collect();
-            assert_eq!(seen, wanted, "{name}");
-            for (finding, expected) in found.iter().zip(&case.findings) {
-                assert_eq!(finding.severity, meta.severity, "{name}");
-                let controls: BTreeSet<String> = finding
-                    .controls
-                    .iter()
-                    .map(|control| format!("{} {}", control.publisher, control.id))
-                    .collect();
-                for control in &expected.controls {
-                    assert!(controls.contains(control), "{name}: {control}");
-                }
-            }
-            kinds.extend(found.iter().map(|finding| Some(finding.status)));
-            if found.is_empty() {
-                kinds.insert(None);
-            }
+            let result = case.run(&path, meta.id, None).unwrap();
+            assert_eq!(
+                result.mismatches,
+                Vec::<String>::new(),
+                "{} ({})",
+                path.display(),
+                case.shows
+            );
+            verdicts.extend(result.verdicts);
         }
-        for kind in [
-            None,
-            Some(FindingStatus::Fail),
-            Some(FindingStatus::NotEvaluated),
-        ] {
-            assert!(kinds.contains(&kind), "{} has no case of {kind:?}", meta.id);
-        }
+        let all = BTreeSet::from(["fail", "not-evaluated", "pass"]);
+        assert_eq!(verdicts, all, "{}", meta.id);
     }
+}
+
+#[test]
+fn a_case_that_is_wrong_says_what() {
+    let run = |expect: &str| {
+        let text = format!(
+            "{{\"shows\": \"x\", \"DBInstances\": [{{\"DBInstanceArn\": \"arn:aws:rds:eu-central-1:111122223333:db:a\", \
+             \"DBInstanceIdentifier\": \"a\", \"StorageEncrypted\": false}}], \"expect\": [{expect}]}}"
+        );
+        let path = Path::new("case.json");
+        let case = Case::parse(path, &text).unwrap();
+        case.run(path, "storage-unencrypted", None)
+            .unwrap()
+            .mismatches
+    };
+    let fails = "{\"resource\": \"a\", \"verdict\": \"fail\"";
+    assert_eq!(run(&format!("{fails}}}")), Vec::<String>::new());
+    let wrong = run("{\"resource\": \"a\", \"verdict\": \"pass\"}");
+    assert!(
+        wrong[0].starts_with("a: expected pass, got fail: StorageEncrypted is false"),
+        "{wrong:?}"
+    );
+    let unexpected = run("");
+    assert!(
+        unexpected[0].contains("db:a: nothing was expected, and it is fail"),
+        "{unexpected:?}"
+    );
+    let absent = run("{\"resource\": \"b\", \"verdict\": \"pass\"}");
+    assert_eq!(absent[0], "b: the case describes no such resource");
+    let details = run(&format!(
+        "{fails}, \"reason\": \"r\", \"severity\": \"low\", \"controls\": [\"security-hub RDS.99\"]}}"
+    ));
+    assert_eq!(details.len(), 3, "{details:?}");
+
+    let typo = Case::parse(
+        Path::new("case.json"),
+        "{\n  \"shows\": \"x\",\n  \"DBinstances\": []\n}",
+    )
+    .unwrap_err();
+    assert!(typo.starts_with("case.json:3:"), "{typo}");
+    assert!(
+        typo.contains("unknown field `DBinstances`") && typo.ends_with('^'),
+        "{typo}"
+    );
 }
 
 #[test]
@@ -224,9 +200,13 @@ fn findings_are_sorted_and_their_ids_do_not_depend_on_the_order_of_reading() {
         document: json!({"DBInstanceArn": format!("arn:aws:rds:eu-central-1:1:db:{name}"), "StorageEncrypted": false}),
     };
     let (a, b) = (instance("a"), instance("b"));
-    let forth = evaluate([&a, &b], []);
-    assert_eq!(forth, evaluate([&b, &a], []));
+    let forth = evaluate_fleet(&Fleet::new([&a, &b], []));
+    assert_eq!(forth, evaluate_fleet(&Fleet::new([&b, &a], [])));
     assert_eq!(forth.len(), 2);
-    assert_eq!(forth[0], evaluate_instance(&a)[0]);
+    assert_eq!(
+        Some(&forth[0]),
+        evaluate_instance("storage-unencrypted", &a).as_ref()
+    );
     assert_ne!(forth[0].id, forth[1].id);
+    assert_eq!(evaluate_instance("no-such-policy", &a), None);
 }

@@ -150,7 +150,7 @@ fn report(amount: usize) -> Result<ScanReport, Box<dyn std::error::Error>> {
             reason: "StorageEncrypted is false: storage and backups are not encrypted at rest"
                 .to_owned(),
             resource: arn.clone(),
-            controls: controls(),
+            controls: controls().into(),
             waiver: None,
             change: None,
         });
@@ -169,6 +169,7 @@ fn report(amount: usize) -> Result<ScanReport, Box<dyn std::error::Error>> {
             encryption: Encryption::None,
             kms_key_id: None,
             replica_of: (index % 5 == 1).then(|| format!("prod-{:06}-orders", index - 1)),
+            source: None,
             members: Vec::new(),
         });
     }
@@ -193,5 +194,6 @@ fn report(amount: usize) -> Result<ScanReport, Box<dyn std::error::Error>> {
         findings,
         baseline: None,
         waiver_notes: Vec::new(),
+        unread: Vec::new(),
     })
 }

@@ -11,9 +11,10 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_rds::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_async::time::SystemTimeSource;
 
-use crate::error::{AwsError, AwsErrorKind};
+use crate::error::AwsError;
 use crate::rds::Rds;
 
+pub use atrest_model::key::{KeyFacts, Rotation};
 pub use secret::{DatabaseSecret, SecretError};
 pub use token::TokenError;
 
@@ -34,7 +35,7 @@ pub struct AwsOptions {
 /// Loaded configuration. Cheap to clone.
 #[derive(Clone)]
 pub struct Aws {
-    config: SdkConfig,
+    pub(crate) config: SdkConfig,
 }
 
 impl std::fmt::Debug for Aws {
@@ -52,45 +53,6 @@ pub struct Identity {
     pub account: String,
     /// ARN of the caller.
     pub arn: String,
-}
-
-/// Facts about a KMS key from `DescribeKey`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyFacts {
-    /// Key ARN: the form RDS answers with, whatever form was asked for.
-    pub arn: String,
-    /// `KeyState`.
-    pub state: String,
-    /// `KeyUsage`.
-    pub usage: String,
-    /// `KeySpec`.
-    pub spec: String,
-    /// `KeyManager`: `AWS` or `CUSTOMER`.
-    pub manager: String,
-}
-
-impl KeyFacts {
-    /// Why RDS would refuse to encrypt under this key; `None` if it would not. RDS takes enabled symmetric
-    /// encryption keys only.
-    #[must_use]
-    pub fn why_unusable(&self) -> Option<String> {
-        if self.state != "Enabled" {
-            return Some(format!("key {} is {}, not Enabled", self.arn, self.state));
-        }
-        if self.usage != "ENCRYPT_DECRYPT" {
-            return Some(format!(
-                "key {} is for {}, not ENCRYPT_DECRYPT",
-                self.arn, self.usage
-            ));
-        }
-        if self.spec != "SYMMETRIC_DEFAULT" {
-            return Some(format!(
-                "key {} is {}, not SYMMETRIC_DEFAULT",
-                self.arn, self.spec
-            ));
-        }
-        None
-    }
 }
 
 /// Reads are repeated by the SDK; mutations are not, see the fixer.
@@ -219,35 +181,5 @@ impl Aws {
             ));
         }
         Ok(regions)
-    }
-
-    /// `kms:DescribeKey` of an id, ARN, alias name or alias ARN.
-    pub async fn describe_key(&self, region: &str, key: &str) -> Result<KeyFacts, AwsError> {
-        let config = aws_sdk_kms::config::Builder::from(&self.config)
-            .region(Region::new(region.to_owned()))
-            .build();
-        let answer = aws_sdk_kms::Client::from_conf(config)
-            .describe_key()
-            .key_id(key)
-            .send()
-            .await
-            .map_err(|e| {
-                let mut error = AwsError::from_sdk("DescribeKey", region, &e);
-                if error.kind == AwsErrorKind::NotFound {
-                    error.message = format!("no KMS key {key:?} in {region}");
-                }
-                error
-            })?;
-        let metadata = answer
-            .key_metadata()
-            .ok_or_else(|| AwsError::bad_answer("DescribeKey", region, "no key in it"))?;
-        let text = |value: Option<&str>| value.unwrap_or("unknown").to_owned();
-        Ok(KeyFacts {
-            arn: text(metadata.arn()),
-            state: text(metadata.key_state().map(|s| s.as_str())),
-            usage: text(metadata.key_usage().map(|s| s.as_str())),
-            spec: text(metadata.key_spec().map(|s| s.as_str())),
-            manager: text(metadata.key_manager().map(|s| s.as_str())),
-        })
     }
 }

@@ -135,6 +135,7 @@ impl Inventory {
             encryption: instance.encryption(),
             kms_key_id: instance.kms_key_id().map(str::to_owned),
             replica_of: instance.replica_source().map(str::to_owned),
+            source: None,
             members: Vec::new(),
         }
     }
@@ -156,6 +157,7 @@ impl Inventory {
             encryption: cluster.encryption(),
             kms_key_id: str_of(document, "KmsKeyId").map(str::to_owned),
             replica_of: str_of(document, "ReplicationSourceIdentifier").map(str::to_owned),
+            source: None,
             members: cluster.members().map(str::to_owned).collect(),
         }
     }

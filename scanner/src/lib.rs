@@ -5,6 +5,7 @@ pub mod aws;
 pub mod compare;
 pub mod error;
 pub mod inventory;
+mod keys;
 pub mod mysql;
 pub mod pair;
 pub mod rds;

@@ -320,6 +320,7 @@ pub(crate) async fn scan(aws: &Aws, account: &str, regions: &[String]) -> (ScanR
         findings,
         baseline: None,
         waiver_notes: Vec::new(),
+        unread: Vec::new(),
     };
     (report, inventory)
 }

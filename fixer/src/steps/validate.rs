@@ -116,7 +116,7 @@ pub(super) fn rescan(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
                 instance.status()
             )));
         }
-        if let Some(finding) = atrest_policies::evaluate([instance], []).into_iter().next() {
+        if let Some(finding) = atrest_policies::evaluate_instance("storage-unencrypted", instance) {
             return Ok(Seen::stuck(
                 format!("{name}: {}", finding.reason),
                 "compare the instance with the plan",

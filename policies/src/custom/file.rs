@@ -1,16 +1,18 @@
 //! The form of a policy file, and what can be wrong with one.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use atrest_model::finding::{Control, Severity};
+use atrest_model::scan::ResourceKind;
 use cel::Env;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::expression::{Expression, Invalid};
 use super::template::Template;
-use super::{CustomPolicy, KINDS, VARIABLES};
+use super::{CustomPolicy, VARIABLES};
+use crate::source::{Source, is_kebab};
 
 /// A policy file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -61,37 +63,15 @@ struct Entry {
     remedy: Option<String>,
 }
 
-/// Where something stands in a file.
-struct Source<'a> {
-    file: &'a Path,
-    text: &'a str,
-}
+/// A text with policies.
+struct Text<'a>(Source<'a>);
 
-impl Source<'_> {
+impl Text<'_> {
     /// An error at a byte of the file.
     fn error(&self, at: usize, what: &str) -> InvalidPolicy {
-        let before = self.text.get(..at).unwrap_or(self.text);
-        let line = 1 + before.matches('\n').count();
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let column = before.get(start..).unwrap_or_default().chars().count() + 1;
-        let shown = self
-            .text
-            .get(start..)
-            .unwrap_or_default()
-            .lines()
-            .next()
-            .unwrap_or_default();
-        let mut text = format!("{}:{line}:{column}: {what}\n", self.file.display());
-        let gutter = line.to_string();
-        // Writing to a string does not fail.
-        let _ = write!(
-            text,
-            "{gutter} | {shown}\n{:width$} | {:>column$}",
-            "",
-            "^",
-            width = gutter.len()
-        );
-        InvalidPolicy::Value { text }
+        InvalidPolicy::Value {
+            text: self.0.error(at, what),
+        }
     }
 
     /// The error of an expression: inside its quotes where the text of the file is the text of the expression.
@@ -106,7 +86,7 @@ impl Source<'_> {
             .sum();
         let at = offset + line_start + bad.column - 1;
         let span = value.span();
-        let raw = self.text.get(span.clone()).unwrap_or_default();
+        let raw = self.0.text.get(span.clone()).unwrap_or_default();
         let place = raw
             .find(within.as_str())
             .filter(|_| !within.is_empty())
@@ -117,42 +97,43 @@ impl Source<'_> {
     }
 }
 
+/// Reads one text. `taken` are the ids that are in use; those of the text join them.
 pub(super) fn parse(
     env: &Env,
     file: &Path,
     text: &str,
+    taken: &mut BTreeSet<String>,
 ) -> Result<Vec<CustomPolicy>, InvalidPolicy> {
     let read: File = toml::from_str(text).map_err(|error| InvalidPolicy::Form {
         file: file.to_owned(),
         error: Box::new(error),
     })?;
-    let source = Source { file, text };
+    let source = Text(Source { file, text });
     read.policies
         .into_iter()
-        .map(|entry| policy(env, &source, entry))
+        .map(|entry| {
+            let at = entry.id.span().start;
+            let policy = policy(env, &source, entry)?;
+            if !taken.insert(policy.id.clone()) {
+                return Err(source.error(at, &format!("the id {:?} is taken", policy.id)));
+            }
+            Ok(policy)
+        })
         .collect()
 }
 
-fn policy(env: &Env, source: &Source<'_>, entry: Entry) -> Result<CustomPolicy, InvalidPolicy> {
-    let id = entry.id.get_ref();
-    let kebab = id.split('-').all(|word| {
-        !word.is_empty()
-            && word
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    });
-    if !kebab {
+fn policy(env: &Env, source: &Text<'_>, entry: Entry) -> Result<CustomPolicy, InvalidPolicy> {
+    if !is_kebab(entry.id.get_ref()) {
         return Err(source.error(
             entry.id.span().start,
             "an id is kebab-case, such as backup-retention-short",
         ));
     }
-    let kind = KINDS
-        .iter()
-        .find(|(name, _)| name == entry.resource.get_ref())
-        .map(|(_, kind)| *kind)
+    let kind = ResourceKind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == entry.resource.get_ref())
         .ok_or_else(|| {
-            let names: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
+            let names = ResourceKind::ALL.map(ResourceKind::as_str);
             source.error(
                 entry.resource.span().start,
                 &format!("resource is one of {}", names.join(", ")),
@@ -179,7 +160,7 @@ fn policy(env: &Env, source: &Source<'_>, entry: Entry) -> Result<CustomPolicy, 
         applies,
         check,
         message,
-        controls: entry.controls,
+        controls: entry.controls.into(),
         remedy: entry.remedy,
     })
 }

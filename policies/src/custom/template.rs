@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cel::context::VariableResolver;
 use cel::{Env, Value};
 
-use super::expression::{Expression, Invalid, LIMIT};
+use super::expression::{Expression, Invalid};
 
 /// A message. `{{` and `}}` are braces.
 #[derive(Debug)]
@@ -82,25 +82,36 @@ impl Template {
         })
     }
 
-    /// The message. An expression without a value is shown as it is written: the verdict stands without it.
-    pub(super) fn render(&self, env: &Arc<Env>, variables: &impl VariableResolver) -> String {
+    /// The message, and the elements its expressions walked over. An expression without a value is shown as it is
+    /// written: the verdict stands without it.
+    pub(super) fn render(
+        &self,
+        env: &Arc<Env>,
+        variables: &impl VariableResolver,
+        limit: u64,
+    ) -> (String, u64) {
         let mut text = String::new();
+        let mut spent = 0;
         for part in &self.parts {
             match part {
                 Part::Text(plain) => text.push_str(plain),
                 Part::Value {
                     source, expression, ..
-                } => match expression.evaluate(env, variables, LIMIT).value {
-                    Ok(value) => text.push_str(&words(&value)),
-                    Err(_no_value) => {
-                        text.push('{');
-                        text.push_str(source);
-                        text.push('}');
+                } => {
+                    let evaluated = expression.evaluate(env, variables, limit);
+                    spent += evaluated.spent;
+                    match evaluated.value {
+                        Ok(value) => text.push_str(&words(&value)),
+                        Err(_no_value) => {
+                            text.push('{');
+                            text.push_str(source);
+                            text.push('}');
+                        }
                     }
-                },
+                }
             }
         }
-        text
+        (text, spent)
     }
 }
 

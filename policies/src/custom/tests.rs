@@ -37,7 +37,7 @@ fn judge(text: &str, instances: &[DbInstance]) -> Vec<(String, FindingStatus, St
     let mut policies = policies(text).unwrap();
     policies.limit = 5_000;
     policies
-        .evaluate("111122223333", &fleet, now)
+        .evaluate("111122223333", &fleet, now, &Settings::default())
         .into_iter()
         .map(|f| {
             let name = f.resource.rsplit(':').next().unwrap_or_default().to_owned();
@@ -155,18 +155,23 @@ fn a_bad_file_is_shown_with_its_line_and_a_caret() {
     let typo = error(&policy("resourse.Engine == \"mysql\"", ""));
     assert_eq!(
         typo,
-        "own.toml:6:10: there is no resourse; an expression sees account, fleet, now, region, resource\n\
+        "own.toml:6:10: there is no resourse; an expression sees account, fleet, key, now, region, resource\n\
          6 | check = 'resourse.Engine == \"mysql\"'\n  |          ^"
     );
     let kind = error(&policy("true", "").replace("db-instance", "db-table"));
     assert!(
-        kind.starts_with("own.toml:5:12: resource is one of db-instance, db-cluster\n"),
+        kind.starts_with(
+            "own.toml:5:12: resource is one of db-instance, db-cluster, global-cluster, "
+        ),
         "{kind}"
     );
     let key = error(&policy("true", "sevrity = \"low\""));
     assert!(key.contains("sevrity"), "{key}");
     let twice = error(&format!("{0}{0}", policy("true", "")));
-    assert_eq!(twice, "own.toml: the id \"own-rule\" is taken");
+    assert!(
+        twice.starts_with("own.toml:10:6: the id \"own-rule\" is taken\n10 | id ="),
+        "{twice}"
+    );
     let builtin = error(&policy("true", "").replace("own-rule", "storage-unencrypted"));
     assert!(builtin.contains("is taken"));
     let brace = error(&policy("true", "").replace("days\"", "days}\""));

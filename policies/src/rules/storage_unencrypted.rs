@@ -1,14 +1,13 @@
 //! `storage-unencrypted`: storage that is not encrypted at rest.
 
-use atrest_model::document::{bool_of, str_of};
-use atrest_model::finding::{Finding, FindingStatus, Severity};
-use atrest_model::instance::{DbCluster, DbInstance, Encryption};
-use serde_json::Value;
+use atrest_model::finding::Severity;
+use atrest_model::resource::DescribedRef;
+use atrest_model::scan::ResourceKind;
 
-use crate::fleet::Fleet;
-use crate::policy::{Controls, Fix, Policy, PolicyMeta, Subject};
+use super::unencrypted;
+use crate::policy::{Context, Controls, Fix, Policy, PolicyMeta, Subject, Verdict};
 
-/// Flags DB instances and clusters whose storage is not encrypted at rest.
+/// Flags DB instances, clusters and global clusters whose storage is not encrypted at rest.
 #[derive(Debug)]
 pub(crate) struct StorageUnencrypted;
 
@@ -92,6 +91,7 @@ static META: PolicyMeta = PolicyMeta {
                 ("prowler", "documentdb_cluster_storage_encrypted"),
             ],
         },
+        Controls::none(Subject::GlobalCluster),
     ],
 };
 
@@ -100,62 +100,25 @@ impl Policy for StorageUnencrypted {
         &META
     }
 
-    fn instance(&self, instance: &DbInstance, fleet: &Fleet<'_>) -> Vec<Finding> {
-        let verdict = match instance.cluster() {
-            // The storage of a member is its cluster's, which is judged on its own.
-            Some(cluster) if fleet.cluster(&instance.region, cluster).is_some() => None,
-            Some(cluster) => Some((
-                FindingStatus::NotEvaluated,
-                format!("its storage is that of cluster {cluster}, which was not read"),
-            )),
-            None => judge(instance.encryption(), &instance.document),
-        };
-        verdict
-            .map(|(status, reason)| {
-                META.finding(Subject::DbInstance, instance.arn(), status, reason)
-            })
-            .into_iter()
-            .collect()
-    }
-
-    fn cluster(&self, cluster: &DbCluster, _fleet: &Fleet<'_>) -> Vec<Finding> {
-        judge(cluster.encryption(), &cluster.document)
-            .map(|(status, reason)| {
-                META.finding(Subject::of_cluster(cluster), cluster.arn(), status, reason)
-            })
-            .into_iter()
-            .collect()
-    }
-}
-
-/// `None` is a pass. The reason names the member that told.
-fn judge(encryption: Encryption, document: &Value) -> Option<(FindingStatus, String)> {
-    let told = str_of(document, "StorageEncryptionType");
-    match encryption {
-        Encryption::SseRds | Encryption::SseKms => None,
-        Encryption::None => {
-            let seen = match told {
-                Some(value) => format!("StorageEncryptionType is {value}"),
-                None => "StorageEncrypted is false".to_owned(),
+    fn judge(&self, resource: DescribedRef<'_>, context: &Context<'_>) -> Verdict {
+        if resource.is_cluster_member() {
+            let cluster = resource.text("DBClusterIdentifier").unwrap_or_default();
+            return match context.fleet.cluster(resource.region, cluster) {
+                // The storage of a member is its cluster's, which is judged on its own.
+                Some(_) => Verdict::Pass,
+                None => Verdict::NotEvaluated(format!(
+                    "its storage is that of cluster {cluster}, which was not read"
+                )),
             };
-            Some((
-                FindingStatus::Fail,
-                format!("{seen}: storage and backups are not encrypted at rest"),
-            ))
         }
-        Encryption::Unknown => {
-            let reason = match (told, bool_of(document, "StorageEncrypted")) {
-                (Some(value), Some(flag)) => format!(
-                    "StorageEncryptionType is {value:?}, which this version does not know (StorageEncrypted is {flag})"
-                ),
-                (Some(value), None) => {
-                    format!("StorageEncryptionType is {value:?}, which this version does not know")
-                }
-                (None, _) => {
-                    "the answer holds neither StorageEncryptionType nor StorageEncrypted".to_owned()
-                }
-            };
-            Some((FindingStatus::NotEvaluated, reason))
+        let meaning = match resource.kind {
+            ResourceKind::GlobalCluster => "its clusters are not encrypted at rest in any region",
+            _ => "storage and backups are not encrypted at rest",
+        };
+        match unencrypted(resource) {
+            None => Verdict::Pass,
+            Some(Ok(seen)) => Verdict::Fail(format!("{seen}: {meaning}")),
+            Some(Err(why)) => Verdict::NotEvaluated(why),
         }
     }
 }

@@ -475,6 +475,18 @@ fn subject(kind: ResourceKind, engine: &str) -> String {
         (ResourceKind::DbCluster, "docdb") => "DocumentDB cluster".to_owned(),
         (ResourceKind::DbCluster, _) => "DB cluster".to_owned(),
         (ResourceKind::DbInstance, _) => "DB instance".to_owned(),
+        (ResourceKind::GlobalCluster, _) => "global cluster".to_owned(),
+        (ResourceKind::DbSnapshot, _) => "DB snapshot".to_owned(),
+        (ResourceKind::DbClusterSnapshot, "neptune") => "Neptune cluster snapshot".to_owned(),
+        (ResourceKind::DbClusterSnapshot, "docdb") => "DocumentDB cluster snapshot".to_owned(),
+        (ResourceKind::DbClusterSnapshot, _) => "DB cluster snapshot".to_owned(),
+        (ResourceKind::DbInstanceAutomatedBackup, _) => {
+            "automated backup of a DB instance".to_owned()
+        }
+        (ResourceKind::DbClusterAutomatedBackup, _) => {
+            "automated backup of a DB cluster".to_owned()
+        }
+        (ResourceKind::ExportTask, _) => "export task".to_owned(),
     }
 }
 

@@ -89,6 +89,45 @@ struct AwsResource<'a> {
 enum Details<'a> {
     AwsRdsDbInstance(InstanceDetails<'a>),
     AwsRdsDbCluster(ClusterDetails<'a>),
+    AwsRdsDbSnapshot(SnapshotDetails<'a>),
+    AwsRdsDbClusterSnapshot(ClusterSnapshotDetails<'a>),
+    Other(BTreeMap<&'static str, String>),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SnapshotDetails<'a> {
+    db_snapshot_identifier: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    db_instance_identifier: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_blank")]
+    engine: &'a str,
+    #[serde(skip_serializing_if = "is_blank")]
+    engine_version: &'a str,
+    #[serde(skip_serializing_if = "is_blank")]
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encrypted: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kms_key_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ClusterSnapshotDetails<'a> {
+    db_cluster_snapshot_identifier: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    db_cluster_identifier: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_blank")]
+    engine: &'a str,
+    #[serde(skip_serializing_if = "is_blank")]
+    engine_version: &'a str,
+    #[serde(skip_serializing_if = "is_blank")]
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storage_encrypted: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kms_key_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -241,6 +280,13 @@ impl<'a> Made<'a> {
             kind: match judged.kind() {
                 ResourceKind::DbInstance => "AwsRdsDbInstance",
                 ResourceKind::DbCluster => "AwsRdsDbCluster",
+                ResourceKind::DbSnapshot => "AwsRdsDbSnapshot",
+                ResourceKind::DbClusterSnapshot => "AwsRdsDbClusterSnapshot",
+                // The format has no type of its own for them.
+                ResourceKind::GlobalCluster
+                | ResourceKind::DbInstanceAutomatedBackup
+                | ResourceKind::DbClusterAutomatedBackup
+                | ResourceKind::ExportTask => "Other",
             },
             id: Cow::Borrowed(known(judged.arn)),
             partition: judged.partition(),
@@ -356,6 +402,46 @@ fn details(resource: &Resource) -> Details<'_> {
             storage_encrypted,
             kms_key_id,
         }),
+        ResourceKind::DbSnapshot => Details::AwsRdsDbSnapshot(SnapshotDetails {
+            db_snapshot_identifier: &resource.identifier,
+            db_instance_identifier: resource.source.as_deref().filter(|of| !is_blank(of)),
+            engine: &resource.engine,
+            engine_version: &resource.engine_version,
+            status: &resource.status,
+            encrypted: storage_encrypted,
+            kms_key_id,
+        }),
+        ResourceKind::DbClusterSnapshot => {
+            Details::AwsRdsDbClusterSnapshot(ClusterSnapshotDetails {
+                db_cluster_snapshot_identifier: &resource.identifier,
+                db_cluster_identifier: resource.source.as_deref().filter(|of| !is_blank(of)),
+                engine: &resource.engine,
+                engine_version: &resource.engine_version,
+                status: &resource.status,
+                storage_encrypted,
+                kms_key_id,
+            })
+        }
+        kind @ (ResourceKind::GlobalCluster
+        | ResourceKind::DbInstanceAutomatedBackup
+        | ResourceKind::DbClusterAutomatedBackup
+        | ResourceKind::ExportTask) => {
+            let told = [
+                ("type", Some(kind.as_str())),
+                ("identifier", Some(resource.identifier.as_str())),
+                ("source", resource.source.as_deref()),
+                ("engine", Some(resource.engine.as_str())),
+                ("status", Some(resource.status.as_str())),
+                ("encryption", Some(resource.encryption.as_str())),
+                ("kms_key_id", kms_key_id),
+            ];
+            Details::Other(
+                told.into_iter()
+                    .filter_map(|(name, value)| Some((name, value.filter(|v| !is_blank(v))?)))
+                    .map(|(name, value)| (name, cut(printable(value).into_owned(), 1024)))
+                    .collect(),
+            )
+        }
     }
 }
 

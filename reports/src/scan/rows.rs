@@ -97,6 +97,13 @@ impl<'a> Row<'a> {
                 members => format!("cluster of {members}"),
             }),
             (None, ResourceKind::DbInstance) => None,
+            (None, kind) => {
+                let what = kind.as_str().replace('-', " ");
+                Some(match &resource.source {
+                    Some(source) => format!("{what} of {}", short(source)),
+                    None => what,
+                })
+            }
         }
     }
 
@@ -134,6 +141,14 @@ impl<'a> Row<'a> {
             ),
             None => state.as_str().to_owned(),
         }
+    }
+}
+
+/// The name in an ARN; a name as it is.
+fn short(source: &str) -> &str {
+    match source.starts_with("arn:") {
+        true => source.rsplit(':').next().unwrap_or(source),
+        false => source,
     }
 }
 

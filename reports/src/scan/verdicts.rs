@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use atrest_model::finding::{AppliedWaiver, Control, Finding, FindingStatus, Severity};
+use atrest_model::resource::kind_of_arn;
 use atrest_model::scan::{RegionScan, Resource, ResourceKind, ScanReport};
 use serde::{Serialize, Serializer};
 
@@ -117,10 +118,9 @@ impl<'a> Judged<'a> {
     }
 
     pub(crate) fn kind(&self) -> ResourceKind {
-        match (self.resource, part(self.arn, 5)) {
-            (Some(resource), _) => resource.kind,
-            (None, "cluster") => ResourceKind::DbCluster,
-            (None, _) => ResourceKind::DbInstance,
+        match self.resource {
+            Some(resource) => resource.kind,
+            None => kind_of_arn(self.arn).unwrap_or(ResourceKind::DbInstance),
         }
     }
 }

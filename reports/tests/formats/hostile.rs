@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use atrest_model::finding::{AppliedWaiver, FindingStatus};
+use atrest_model::finding::{AppliedWaiver, Control, FindingStatus};
 use atrest_model::instance::Encryption;
 use atrest_model::scan::{RegionScan, ScanReport};
 use atrest_reports::ScanFormat;
@@ -110,8 +110,8 @@ fn scan(texts: &[String]) -> ScanReport {
     {
         let mut finding = samples::finding(&found, status, &text());
         finding.policy = format!("{}{index}", text());
-        finding.controls[0].publisher = text();
-        finding.controls[0].id = text();
+        let (publisher, id) = (text(), text());
+        finding.controls = [Control { publisher, id }].into_iter().collect();
         if status == FindingStatus::Waived {
             finding.waiver = Some(AppliedWaiver {
                 owner: text(),

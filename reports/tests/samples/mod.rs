@@ -5,7 +5,9 @@ use atrest_model::diff::{
     Area, Compared, DiffClass, DiffReport, Difference, NotCompared, PairDiff, Side,
 };
 use atrest_model::event::RunEvent;
-use atrest_model::finding::{AppliedWaiver, Control, Finding, FindingStatus, Severity};
+use atrest_model::finding::{
+    AppliedWaiver, Control, ControlList, Finding, FindingStatus, Severity,
+};
 use atrest_model::id::{DbInstanceIdentifier, RunId};
 use atrest_model::instance::Encryption;
 use atrest_model::journal::StepStatus;
@@ -48,6 +50,7 @@ pub(crate) fn resource(region: &str, name: &str, engine: &str, encryption: Encry
             format!("arn:aws:kms:{region}:{ACCOUNT}:key/7d1b0f0e-5d0c-4a55-8f57-0b6f0d6f9a10")
         }),
         replica_of: None,
+        source: None,
         members: Vec::new(),
     }
 }
@@ -70,10 +73,10 @@ pub(crate) fn finding(resource: &Resource, status: FindingStatus, reason: &str) 
         status,
         reason: reason.to_owned(),
         resource: resource.arn.clone(),
-        controls: vec![Control {
+        controls: ControlList::from(vec![Control {
             publisher: "security-hub".to_owned(),
             id: "RDS.3".to_owned(),
-        }],
+        }]),
         waiver: (status == FindingStatus::Waived).then(|| AppliedWaiver {
             owner: "dba@example.com".to_owned(),
             reason: "goes away with the old shop".to_owned(),
@@ -175,6 +178,7 @@ pub(crate) fn scan_report() -> ScanReport {
         findings,
         baseline: None,
         waiver_notes: Vec::new(),
+        unread: Vec::new(),
     }
 }
 
