@@ -160,7 +160,7 @@ fn a_bad_file_is_shown_with_its_line_and_a_caret() {
     );
     let kind = error(&policy("true", "").replace("db-instance", "db-table"));
     assert!(
-        kind.starts_with("own.toml:5:12: resource is one of db-instance, db-cluster\n"),
+        kind.starts_with("own.toml:5:12: resource is one of db-instance, db-cluster, global-cluster, db-snapshot,"),
         "{kind}"
     );
     let key = error(&policy("true", "sevrity = \"low\""));
