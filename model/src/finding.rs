@@ -80,6 +80,7 @@ pub struct Finding {
     /// ARN of the resource.
     pub resource: String,
     /// Control ids, each with its publisher.
+    #[schemars(with = "Vec<Control>")]
     pub controls: ControlList,
     /// Who accepted it, until when; present exactly when the status is `waived`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,9 +156,8 @@ pub struct Control {
 
 /// The controls of a finding. Every finding of a policy on one kind of resource shares them: a hundred thousand findings
 /// with thirty controls each would fill the memory with copies.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema)]
-#[schemars(transparent)]
-pub struct ControlList(#[schemars(with = "Vec<Control>")] Arc<[Control]>);
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ControlList(Arc<[Control]>);
 
 impl Default for ControlList {
     fn default() -> Self {
