@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// MySQL and MariaDB accounts of a server or of a pair: show, compare, bring over
     Accounts(AccountsArgs),
+    /// Show saved scans, diffs and runs again, in any format; several become one page
+    Report(ReportArgs),
     /// The whole loop on a sandbox inside this process
     Demo(DemoArgs),
     /// An RDS of your own on loopback
@@ -275,6 +277,22 @@ pub(crate) struct DiffArgs {
     /// Output: text, table, json, html; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReportArgs {
+    /// Files of `scan --save` and `diff --format json=FILE`, and names of runs
+    #[arg(value_name = "SAVED.json|RUN", required = true)]
+    pub(crate) saved: Vec<String>,
+    /// Folder with the saved scans of earlier nights, *.json: shows the trend
+    #[arg(long, value_name = "DIR")]
+    pub(crate) history: Option<PathBuf>,
+    /// Output: table, text, markdown, html, json; of one scan also jsonl, csv, sarif, junit, ocsf, asff; FORMAT=FILE
+    /// writes a file; may be repeated
+    #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
+    pub(crate) format: Vec<String>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
 }
 
 #[derive(Debug, Clone, Args)]

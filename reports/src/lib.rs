@@ -30,7 +30,7 @@ pub use files::{
     PrivateFileError, check_private, is_broken_pipe, write_atomically, write_atomically_with,
     write_private,
 };
-pub use format::{DiffFormat, Output, ScanFormat, UnknownFormat};
+pub use format::{DiffFormat, Output, ReportFormat, ScanFormat, UnknownFormat};
 pub use html::{RunContext, StepTime, run_page};
 pub use plan::plan;
 pub use rule::{Rule, RuleControls};
