@@ -282,8 +282,20 @@ pub(crate) struct DiffArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ReportArgs {
     /// Files of `scan --save` and `diff --format json=FILE`, and names of runs
-    #[arg(value_name = "SAVED.json|RUN", required = true)]
+    #[arg(value_name = "SAVED.json|RUN", required_unless_present = "verify")]
     pub(crate) saved: Vec<String>,
+    /// Pack everything that shows what a run did into one file that tells when it was changed (docs/evidence.md)
+    #[arg(long, value_name = "OUT.zip", conflicts_with = "verify")]
+    pub(crate) evidence: Option<PathBuf>,
+    /// Sign the pack with this Ed25519 key, PKCS#8 in PEM form, which nobody else may read
+    #[arg(long, value_name = "KEY.pem", requires = "evidence")]
+    pub(crate) sign: Option<PathBuf>,
+    /// Check a pack: name every changed, missing and extra file
+    #[arg(long, value_name = "PACK.zip", conflicts_with = "saved")]
+    pub(crate) verify: Option<PathBuf>,
+    /// The pack must be signed by the owner of this public key, in PEM form
+    #[arg(long, value_name = "PUBLIC.pem", requires = "verify")]
+    pub(crate) public_key: Option<PathBuf>,
     /// Folder with the saved scans of earlier nights, *.json: shows the trend
     #[arg(long, value_name = "DIR")]
     pub(crate) history: Option<PathBuf>,

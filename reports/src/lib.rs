@@ -6,6 +6,7 @@
 mod accounts;
 mod diff;
 mod event;
+mod evidence;
 mod files;
 mod format;
 mod html;
@@ -26,6 +27,11 @@ pub use accounts::{
 };
 pub use diff::diff;
 pub use event::{EventLines, event_line};
+pub use evidence::{
+    EVIDENCE_SCHEMA_VERSION, Evidence, EvidenceError, EvidenceFile, EvidenceHole, EvidenceKeyError,
+    EvidenceManifest, EvidenceMember, EvidencePublicKey, EvidenceSignature, EvidenceSigningKey,
+    MOST_EVIDENCE_BYTES, Problem, ProblemKind, VerifiedEvidence, verify_evidence, write_evidence,
+};
 pub use files::{
     PrivateFileError, check_private, is_broken_pipe, write_atomically, write_atomically_with,
     write_private,

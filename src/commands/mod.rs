@@ -10,6 +10,7 @@ mod fix;
 mod login;
 mod plan;
 mod report;
+mod run_scans;
 mod sandbox;
 mod scan;
 mod status;

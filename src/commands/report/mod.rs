@@ -1,5 +1,6 @@
 //! `atrest report`: saved scans, diffs and runs, shown again.
 
+mod evidence;
 mod run;
 mod saved;
 
@@ -17,6 +18,12 @@ pub(crate) use run::SavedRun;
 pub(crate) use saved::Saved;
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
+    if let Some(pack) = &args.verify {
+        return evidence::verify(args, pack);
+    }
+    if let Some(out) = &args.evidence {
+        return evidence::pack(args, out);
+    }
     let outputs = common::outputs::<ReportFormat>(&args.format, "report")?;
     let saved = Saved::read(&args.saved, &args.state.state_dir)?;
     for output in &outputs {
