@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// MySQL and MariaDB accounts of a server or of a pair: show, compare, bring over
     Accounts(AccountsArgs),
+    /// Show saved scans, diffs and runs again, in any format; several become one page
+    Report(ReportArgs),
     /// The whole loop on a sandbox inside this process
     Demo(DemoArgs),
     /// An RDS of your own on loopback
@@ -275,6 +277,34 @@ pub(crate) struct DiffArgs {
     /// Output: text, table, json, html; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReportArgs {
+    /// Files of `scan --save` and `diff --format json=FILE`, and names of runs
+    #[arg(value_name = "SAVED.json|RUN", required_unless_present = "verify")]
+    pub(crate) saved: Vec<String>,
+    /// Pack everything that shows what a run did into one file that tells when it was changed (docs/evidence.md)
+    #[arg(long, value_name = "OUT.zip", conflicts_with = "verify")]
+    pub(crate) evidence: Option<PathBuf>,
+    /// Sign the pack with this Ed25519 key, PKCS#8 in PEM form, which nobody else may read
+    #[arg(long, value_name = "KEY.pem", requires = "evidence")]
+    pub(crate) sign: Option<PathBuf>,
+    /// Check a pack: name every changed, missing and extra file
+    #[arg(long, value_name = "PACK.zip", conflicts_with = "saved")]
+    pub(crate) verify: Option<PathBuf>,
+    /// The pack must be signed by the owner of this public key, in PEM form
+    #[arg(long, value_name = "PUBLIC.pem", requires = "verify")]
+    pub(crate) public_key: Option<PathBuf>,
+    /// Folder with the saved scans of earlier nights, *.json: shows the trend
+    #[arg(long, value_name = "DIR")]
+    pub(crate) history: Option<PathBuf>,
+    /// Output: table, text, markdown, html, json; of one scan also jsonl, csv, sarif, junit, ocsf, asff; FORMAT=FILE
+    /// writes a file; may be repeated
+    #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
+    pub(crate) format: Vec<String>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Tool;
+use crate::finding::Control;
 
 /// Version of the JSON form of [`DiffReport`].
 pub const SCHEMA_VERSION: u32 = 1;
@@ -185,7 +186,11 @@ pub struct Difference {
     /// Why it is in its class.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub reason: String,
-    /// What mends it: a command or a statement a person can paste.
+    /// What mends it: a command for a shell or an SQL statement, ready to be pasted. Never a hint: what cannot be
+    /// mended has none, and `reason` says why.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub remedy: Option<String>,
+    /// Controls that the old side passes and the new side fails because of this difference.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub controls: Vec<Control>,
 }

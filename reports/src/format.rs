@@ -113,6 +113,55 @@ impl FromStr for DiffFormat {
     }
 }
 
+/// Formats of saved documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// For people, one document after the other.
+    Table,
+    /// As the table; diffs like a unified diff, with classes.
+    Text,
+    /// For a pull request or a ticket.
+    Markdown,
+    /// One page of all of them.
+    Html,
+    /// One document as it was saved.
+    Json,
+    /// One scan in a format of scans.
+    Scan(ScanFormat),
+}
+
+impl ReportFormat {
+    /// Every format with its name.
+    pub const ALL: &[(&str, Self)] = &[
+        ("table", Self::Table),
+        ("text", Self::Text),
+        ("markdown", Self::Markdown),
+        ("html", Self::Html),
+        ("json", Self::Json),
+        ("jsonl", Self::Scan(ScanFormat::Jsonl)),
+        ("csv", Self::Scan(ScanFormat::Csv)),
+        ("sarif", Self::Scan(ScanFormat::Sarif)),
+        ("junit", Self::Scan(ScanFormat::Junit)),
+        ("ocsf", Self::Scan(ScanFormat::Ocsf)),
+        ("asff", Self::Scan(ScanFormat::Asff)),
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        let named = Self::ALL.iter().find(|(_, format)| *format == self);
+        named.map_or("table", |(name, _)| name)
+    }
+}
+
+impl FromStr for ReportFormat {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        named(text, Self::ALL)
+    }
+}
+
 /// A format and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output<F> {

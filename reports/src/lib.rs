@@ -6,6 +6,7 @@
 mod accounts;
 mod diff;
 mod event;
+mod evidence;
 mod files;
 mod format;
 mod html;
@@ -26,11 +27,16 @@ pub use accounts::{
 };
 pub use diff::diff;
 pub use event::{EventLines, event_line};
+pub use evidence::{
+    EVIDENCE_SCHEMA_VERSION, Evidence, EvidenceError, EvidenceFile, EvidenceHole, EvidenceKeyError,
+    EvidenceManifest, EvidenceMember, EvidencePublicKey, EvidenceSignature, EvidenceSigningKey,
+    MOST_EVIDENCE_BYTES, Problem, ProblemKind, VerifiedEvidence, verify_evidence, write_evidence,
+};
 pub use files::{
     PrivateFileError, check_private, is_broken_pipe, write_atomically, write_atomically_with,
     write_private,
 };
-pub use format::{DiffFormat, Output, ScanFormat, UnknownFormat};
+pub use format::{DiffFormat, Output, ReportFormat, ScanFormat, UnknownFormat};
 pub use html::{RunContext, StepTime, run_page};
 pub use plan::plan;
 pub use rule::{Rule, RuleControls};

@@ -6,6 +6,7 @@ use atrest_model::run::RunReport;
 use atrest_model::scan::ScanReport;
 use schemars::{Schema, schema_for};
 
+use crate::evidence::EvidenceManifest;
 use crate::scan::ScanLine;
 
 /// A schema and the name of its document; `docs/schemas/<name>.json` holds it.
@@ -27,5 +28,6 @@ pub fn schemas() -> Vec<DocumentSchema> {
         of("plan", schema_for!(Plan)),
         of("diff", schema_for!(DiffReport)),
         of("run", schema_for!(RunReport)),
+        of("evidence", schema_for!(EvidenceManifest)),
     ]
 }

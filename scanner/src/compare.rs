@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::access::{self, AccessError, MysqlAuth};
 use crate::error::AwsError;
 use crate::mysql::{self, Connection, DataProgress, TableProgress};
-use crate::pair::{NameMap, SideView, attributes, settings};
+use crate::pair::{NameMap, SideView, attributes, quote, settings};
 use crate::rds::Rds;
 
 /// A pair to compare.
@@ -143,7 +143,14 @@ async fn groups(rds: &Rds, pair: &Pair<'_>, diff: &mut PairDiff) {
         && old != new
     {
         match futures::try_join!(user_parameters(rds, &old), user_parameters(rds, &new)) {
-            Ok((old, new)) => extend(diff, Area::Parameter, &old, &new),
+            Ok((had, has)) => extend(diff, Area::Parameter, &had, &has, |name, value| {
+                // The groups AWS makes cannot be changed: the old one has to come over.
+                if new.starts_with("default.") {
+                    attach(pair, "db-parameter-group-name", &old)
+                } else {
+                    parameter(pair, &new, name, value)
+                }
+            }),
             Err(error) => failed(diff, Area::Parameter, error.to_string()),
         }
     }
@@ -151,7 +158,9 @@ async fn groups(rds: &Rds, pair: &Pair<'_>, diff: &mut PairDiff) {
         && old != new
     {
         match futures::try_join!(options(rds, &old), options(rds, &new)) {
-            Ok((old, new)) => extend(diff, Area::Option, &old, &new),
+            Ok((had, has)) => extend(diff, Area::Option, &had, &has, |_, _| {
+                attach(pair, "option-group-name", &old)
+            }),
             Err(error) => failed(diff, Area::Option, error.to_string()),
         }
     }
@@ -162,9 +171,72 @@ fn extend(
     area: Area,
     old: &BTreeMap<String, Value>,
     new: &BTreeMap<String, Value>,
+    remedy: impl Fn(&str, Option<&Value>) -> String,
 ) {
     diff.compared.settings += old.len().max(new.len()) as u64;
-    diff.differences.extend(settings(area, old, new));
+    let found = settings(area, old, new).into_iter();
+    diff.differences.extend(found.map(|difference| {
+        let remedy = remedy(&difference.path, difference.old.as_ref());
+        Difference {
+            remedy: Some(remedy),
+            ..difference
+        }
+    }));
+}
+
+/// Gives the new side a group of the old side.
+fn attach(pair: &Pair<'_>, option: &str, group: &str) -> String {
+    format!(
+        "aws rds modify-db-instance --db-instance-identifier {} --{option} {} --apply-immediately --region {}",
+        quote(pair.new.identifier()),
+        quote(group),
+        quote(&pair.new.region)
+    )
+}
+
+/// Sets a parameter in a group, or sets it back to its default.
+fn parameter(pair: &Pair<'_>, group: &str, name: &str, value: Option<&Value>) -> String {
+    // Right for static and for dynamic parameters.
+    let mut wish = json!({"ParameterName": name, "ApplyMethod": "pending-reboot"});
+    let verb = match value.and_then(Value::as_str) {
+        Some(value) => {
+            wish["ParameterValue"] = json!(value);
+            "modify"
+        }
+        None => "reset",
+    };
+    format!(
+        "aws rds {verb}-db-parameter-group --db-parameter-group-name {} --parameters {} --region {}",
+        quote(group),
+        quote(&json!([wish]).to_string()),
+        quote(&pair.new.region)
+    )
+}
+
+/// The statement that sets an entry of `mysql.rds_show_configuration`.
+fn set_configuration(name: &str, value: Option<&Value>) -> String {
+    let literal = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+    let value = match value.and_then(Value::as_str) {
+        None => "NULL".to_owned(),
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            digits.to_owned()
+        }
+        Some(text) => literal(text),
+    };
+    format!(
+        "CALL mysql.rds_set_configuration({}, {value});",
+        literal(name)
+    )
+}
+
+/// The command that brings accounts over. It only shows what it would do.
+fn clone_accounts(pair: &Pair<'_>) -> String {
+    format!(
+        "atrest accounts clone {} {} --region {}",
+        quote(pair.old.identifier()),
+        quote(pair.new.identifier()),
+        quote(&pair.new.region)
+    )
 }
 
 async fn user_parameters(rds: &Rds, group: &str) -> Result<BTreeMap<String, Value>, AwsError> {
@@ -297,14 +369,10 @@ async fn accounts(
             new,
             reason: String::new(),
             remedy: remedy.map(str::to_owned),
+            controls: Vec::new(),
         };
-    // Only shows what it would do; the old side's ways prevail with --sync alone.
-    let clone = format!(
-        "atrest accounts clone {} {} --region {}",
-        pair.old.identifier(),
-        pair.new.identifier(),
-        pair.new.region
-    );
+    // The old side's ways prevail with --sync alone.
+    let clone = clone_accounts(pair);
     let sync = format!("{clone} --sync");
     for setting in &found.settings {
         let value = |text: &Option<String>| text.clone().map(Value::from);
@@ -370,7 +438,8 @@ async fn configuration(old: &mut Connection, new: &mut Connection, diff: &mut Pa
                     .map(|(name, value)| (name, value.map_or(Value::Null, Value::from)))
                     .collect()
             };
-            extend(diff, Area::Configuration, &value(old), &value(new));
+            let (old, new) = (value(old), value(new));
+            extend(diff, Area::Configuration, &old, &new, set_configuration);
         }
         Ok((None, None)) => not_compared(
             diff,
@@ -425,6 +494,7 @@ async fn variables(old: &mut Connection, new: &mut Connection, diff: &mut PairDi
             }
             .to_owned(),
             remedy: None,
+            controls: Vec::new(),
         })
         .collect();
     diff.differences.extend(differences);

@@ -1,24 +1,28 @@
 //! The pair diff of describe answers: pure, linear in the leaves.
 
+mod remedy;
+
 use std::collections::BTreeMap;
 
-use atrest_model::attribute::{AttributeClass, Remedy, attribute};
+use atrest_model::attribute::{Attribute, AttributeClass, attribute, regression};
 use atrest_model::diff::{Area, DiffClass, Difference};
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::TAG_PREFIX;
 use serde_json::Value;
 
+use self::remedy::Mend;
+pub(crate) use self::remedy::quote;
+
 /// Names of one side, each with the name clients know: `old-x` → `x`.
 pub type NameMap = BTreeMap<String, String>;
+
+const BACKUP_REPLICATIONS: &str = "DBInstanceAutomatedBackupsReplications";
 
 /// Lists compared as sets: the member that names an item. Lists of strings need no entry.
 const KEYED_LISTS: &[(&str, &[&str])] = &[
     ("AdditionalStorageVolumes", &["VolumeName"]),
     ("AssociatedRoles", &["FeatureName", "RoleArn"]),
-    (
-        "DBInstanceAutomatedBackupsReplications",
-        &["DBInstanceAutomatedBackupsArn"],
-    ),
+    (BACKUP_REPLICATIONS, &["DBInstanceAutomatedBackupsArn"]),
     ("DBParameterGroups", &["DBParameterGroupName"]),
     ("DBSecurityGroups", &["DBSecurityGroupName"]),
     ("DomainMemberships", &["Domain"]),
@@ -47,113 +51,241 @@ pub struct SideView<'a> {
 }
 
 /// Compares two describe answers. Returns the differences, sorted by path, and the number of leaves compared.
+///
+/// Both answers are walked side by side, once; a path is written out only for what differs.
 #[must_use]
 pub fn attributes(old: SideView<'_>, new: SideView<'_>) -> (Vec<Difference>, u64) {
-    let old_leaves = leaves(old);
-    let new_leaves = leaves(new);
-    let mut differences = Vec::new();
-    let mut compared = 0;
-    let mut old_iter = old_leaves.iter().peekable();
-    let mut new_iter = new_leaves.iter().peekable();
-    loop {
-        let (path, a, b) = match (old_iter.peek(), new_iter.peek()) {
-            (None, None) => break,
-            (Some((path, _)), None) => (*path, old_iter.next(), None),
-            (None, Some((path, _))) => (*path, None, new_iter.next()),
-            (Some((left, _)), Some((right, _))) => match left.cmp(right) {
-                std::cmp::Ordering::Less => (*left, old_iter.next(), None),
-                std::cmp::Ordering::Greater => (*right, None, new_iter.next()),
-                std::cmp::Ordering::Equal => (*left, old_iter.next(), new_iter.next()),
-            },
-        };
-        compared += 1;
-        let a = a.map(|(_, leaf)| leaf);
-        let b = b.map(|(_, leaf)| leaf);
-        if let Some(difference) = judge(path, a, b, new.instance.identifier()) {
-            differences.push(difference);
+    let mut walk = Walk {
+        old,
+        new,
+        top: None,
+        path: String::with_capacity(128),
+        compared: 0,
+        differences: Vec::new(),
+    };
+    if let (Some(a), Some(b)) = (
+        old.instance.document.as_object(),
+        new.instance.document.as_object(),
+    ) {
+        for (name, value) in a {
+            walk.member(name, Some(value), b.get(name));
+        }
+        for (name, value) in b {
+            if !a.contains_key(name) {
+                walk.member(name, None, Some(value));
+            }
         }
     }
-    (differences, compared)
+    let mut differences = walk.differences;
+    differences.sort_by(|a, b| a.path.cmp(&b.path));
+    (differences, walk.compared)
 }
 
-/// A leaf: its value as sent, and as it compares.
-struct Leaf<'a> {
-    raw: &'a Value,
-    mapped: Option<String>,
-}
-
-impl Leaf<'_> {
-    fn equals(&self, other: &Self) -> bool {
-        match (&self.mapped, &other.mapped) {
-            (Some(a), Some(b)) => a == b,
-            _ => self.raw == other.raw,
-        }
-    }
-}
-
-fn leaves<'a>(side: SideView<'a>) -> BTreeMap<String, Leaf<'a>> {
-    let mut leaves = BTreeMap::new();
-    if let Some(members) = side.instance.document.as_object() {
-        for (name, value) in members {
-            flatten(name.clone(), name, value, side.names, &mut leaves);
-        }
-    }
-    leaves
-}
-
-fn flatten<'a>(
+/// The state of one comparison.
+struct Walk<'a> {
+    old: SideView<'a>,
+    new: SideView<'a>,
+    /// The row of the top-level member at hand.
+    top: Option<&'static Attribute>,
     path: String,
-    member: &str,
-    value: &'a Value,
-    names: &NameMap,
-    out: &mut BTreeMap<String, Leaf<'a>>,
-) {
-    match value {
-        Value::Object(members) => {
-            for (name, value) in members {
-                flatten(format!("{path}.{name}"), name, value, names, out);
-            }
-        }
-        Value::Array(items) => {
-            let keys = KEYED_LISTS
-                .iter()
-                .find(|(name, _)| *name == member)
-                .map(|(_, keys)| *keys);
-            for (index, item) in items.iter().enumerate() {
-                let key = match (item, keys) {
-                    (Value::String(text), _) => {
-                        map_name(member, text, names).unwrap_or_else(|| text.clone())
-                    }
-                    (item, Some(keys)) => keys
-                        .iter()
-                        .map(|key| item.get(key).and_then(Value::as_str).unwrap_or_default())
-                        .collect::<Vec<_>>()
-                        .join(" "),
-                    _ => index.to_string(),
-                };
-                let mut item_path = format!("{path}[{key}]");
-                // A key that is not unique must not hide an item.
-                while is_taken(out, &item_path) {
-                    item_path.push('\'');
+    compared: u64,
+    differences: Vec<Difference>,
+}
+
+impl<'a> Walk<'a> {
+    /// A top-level member.
+    fn member(&mut self, name: &str, old: Option<&'a Value>, new: Option<&'a Value>) {
+        self.top = attribute(name);
+        self.path.clear();
+        self.path.push_str(name);
+        self.values(name, old, new);
+    }
+
+    /// The values at the present path.
+    fn values(&mut self, member: &str, old: Option<&'a Value>, new: Option<&'a Value>) {
+        match (old, new) {
+            (None, None) => {}
+            (Some(Value::Object(a)), Some(Value::Object(b))) => {
+                for (name, value) in a {
+                    self.below('.', name, "", |walk| {
+                        walk.values(name, Some(value), b.get(name))
+                    });
                 }
-                flatten(item_path, member, item, names, out);
+                for (name, value) in b {
+                    if !a.contains_key(name) {
+                        self.below('.', name, "", |walk| walk.values(name, None, Some(value)));
+                    }
+                }
+            }
+            (Some(Value::Array(a)), Some(Value::Array(b))) => self.lists(member, a, b),
+            (Some(Value::Object(a)), None) => {
+                for (name, value) in a {
+                    self.below('.', name, "", |walk| walk.values(name, Some(value), None));
+                }
+            }
+            (None, Some(Value::Object(b))) => {
+                for (name, value) in b {
+                    self.below('.', name, "", |walk| walk.values(name, None, Some(value)));
+                }
+            }
+            (Some(Value::Array(a)), None) => self.lists(member, a, &[]),
+            (None, Some(Value::Array(b))) => self.lists(member, &[], b),
+            // A structure on one side only: nothing in it has a counterpart.
+            (Some(a), Some(b)) if is_structure(a) != is_structure(b) => {
+                self.values(member, Some(a), None);
+                self.values(member, None, Some(b));
+            }
+            // A list and an object are both structures, of no common part.
+            (Some(a), Some(b)) if is_structure(a) => {
+                self.values(member, Some(a), None);
+                self.values(member, None, Some(b));
+            }
+            (a, b) => self.leaf(member, a, b),
+        }
+    }
+
+    /// Two lists as sets: items are paired by their keys.
+    fn lists(&mut self, member: &str, old: &'a [Value], new: &'a [Value]) {
+        let old = keyed(member, old, self.old.names);
+        let mut new = keyed(member, new, self.new.names);
+        // Nearly always both hold the same in the same order.
+        let same = old.len() == new.len() && old.iter().zip(&new).all(|(a, b)| a.0 == b.0);
+        if same {
+            for ((key, a), (_, b)) in old.into_iter().zip(new) {
+                self.below('[', &key, "]", |walk| walk.values(member, Some(a), Some(b)));
+            }
+            return;
+        }
+        let mut others: BTreeMap<&str, &Value> =
+            new.iter().map(|(key, value)| (&**key, *value)).collect();
+        for (key, a) in &old {
+            let b = others.remove(&**key);
+            self.below('[', key, "]", |walk| walk.values(member, Some(a), b));
+        }
+        let left: Vec<String> = others.into_keys().map(str::to_owned).collect();
+        new.retain(|(key, _)| {
+            left.binary_search_by(|known| known.as_str().cmp(key))
+                .is_ok()
+        });
+        for (key, b) in &new {
+            self.below('[', key, "]", |walk| walk.values(member, None, Some(b)));
+        }
+    }
+
+    /// One step down, and back.
+    fn below(&mut self, open: char, name: &str, close: &str, then: impl FnOnce(&mut Self)) {
+        let length = self.path.len();
+        self.path.push(open);
+        self.path.push_str(name);
+        self.path.push_str(close);
+        then(self);
+        self.path.truncate(length);
+    }
+
+    /// Two leaves, of which one may be missing.
+    fn leaf(&mut self, member: &str, old: Option<&'a Value>, new: Option<&'a Value>) {
+        self.compared += 1;
+        let pending = self
+            .top
+            .is_some_and(|row| row.class == AttributeClass::Pending);
+        if old == new && !pending {
+            return;
+        }
+        let mapped = |value: Option<&Value>, names| map_name(member, value?.as_str()?, names);
+        let equal = match (mapped(old, self.old.names), mapped(new, self.new.names)) {
+            (Some(a), Some(b)) => a == b,
+            _ => false,
+        };
+        let (class, reason) = if pending {
+            (DiffClass::Drift, self.top.map_or("", |row| row.reason))
+        } else if equal {
+            (
+                DiffClass::Identity,
+                "the names of the migration; equal once they are mapped",
+            )
+        } else {
+            classify(&self.path, self.top, old.is_some() && new.is_some())
+        };
+        let difference = Difference {
+            area: Area::Attribute,
+            path: self.path.clone(),
+            class,
+            old: old.cloned(),
+            new: new.cloned(),
+            reason: reason.to_owned(),
+            remedy: None,
+            controls: Vec::new(),
+        };
+        self.differences.push(self.mended(difference));
+    }
+
+    /// A drift with what mends it and the controls it breaks.
+    fn mended(&self, mut difference: Difference) -> Difference {
+        if difference.class != DiffClass::Drift {
+            return difference;
+        }
+        let (old, new) = (self.old.instance, self.new.instance);
+        if let Some(row) = self.top {
+            match remedy::remedy(&difference.path, row, old, new) {
+                Mend::Command(command) => difference.remedy = Some(command),
+                Mend::Never(why) if difference.reason.is_empty() => {
+                    difference.reason = why.to_owned();
+                }
+                Mend::Never(_) | Mend::Silent => {}
             }
         }
-        leaf => {
-            let mapped = leaf.as_str().and_then(|text| map_name(member, text, names));
-            out.insert(path, Leaf { raw: leaf, mapped });
-        }
+        difference.controls = regression::broken(&difference.path, &old.document, &new.document);
+        difference
     }
 }
 
-/// Whether a leaf at or below `path` is there.
-fn is_taken(leaves: &BTreeMap<String, Leaf<'_>>, path: &str) -> bool {
-    let below = format!("{path}.");
-    leaves.contains_key(path)
-        || leaves
-            .range(below.clone()..)
-            .next()
-            .is_some_and(|(known, _)| known.starts_with(&below))
+fn is_structure(value: &Value) -> bool {
+    value.is_object() || value.is_array()
+}
+
+/// The items of a list, each with its key; a key that is there before gets a prime, so that no item hides another.
+fn keyed<'a>(member: &str, items: &'a [Value], names: &NameMap) -> Vec<(String, &'a Value)> {
+    let mut keyed: Vec<(String, &Value)> = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let key = match item {
+            Value::String(text) => map_name(member, text, names).unwrap_or_else(|| text.clone()),
+            Value::Object(_) if key_members(member).is_some() => item_key(member, item),
+            _ => index.to_string(),
+        };
+        keyed.push((key, item));
+    }
+    if keyed.len() > 1 {
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        for (key, _) in &mut keyed {
+            let before = seen.entry(key.clone()).or_default();
+            *before += 1;
+            key.extend(std::iter::repeat_n('\'', *before - 1));
+        }
+    }
+    keyed
+}
+
+fn key_members(list: &str) -> Option<&'static [&'static str]> {
+    let found = KEYED_LISTS.iter().find(|(name, _)| *name == list);
+    found.map(|(_, keys)| *keys)
+}
+
+/// What names an item of a keyed list.
+fn item_key(list: &str, item: &Value) -> String {
+    let text = |member: &str| item.get(member).and_then(Value::as_str).unwrap_or_default();
+    // Its ARN is new for every instance; what counts is the region that the backups are copied to.
+    if list == BACKUP_REPLICATIONS {
+        let arn = text("DBInstanceAutomatedBackupsArn");
+        return arn.split(':').nth(3).unwrap_or(arn).to_owned();
+    }
+    match key_members(list).unwrap_or_default() {
+        [member] => text(member).to_owned(),
+        members => members
+            .iter()
+            .map(|member| text(member))
+            .collect::<Vec<_>>()
+            .join(" "),
+    }
 }
 
 /// The real name behind the value of a naming member; ARNs are mapped by their last part.
@@ -169,71 +301,16 @@ fn map_name(member: &str, text: &str, names: &NameMap) -> Option<String> {
     Some(prefix.map_or_else(|| real.to_owned(), |prefix| format!("{prefix}:{real}")))
 }
 
-/// The difference between two leaves, if there is one, with its class.
-fn judge(
-    path: &str,
-    old: Option<&Leaf<'_>>,
-    new: Option<&Leaf<'_>>,
-    new_name: &str,
-) -> Option<Difference> {
-    let equal = match (old, new) {
-        (Some(a), Some(b)) => a.equals(b),
-        _ => false,
-    };
-    let raw_equal = matches!((old, new), (Some(a), Some(b)) if a.raw == b.raw);
-    let top = path.split(['.', '[']).next().unwrap_or(path);
-    let row = attribute(top);
-    let pending = row.is_some_and(|row| row.class == AttributeClass::Pending);
-    if raw_equal && !pending {
-        return None;
-    }
-    let (class, reason) = if pending {
-        (DiffClass::Drift, row.map_or("", |row| row.reason))
-    } else if equal {
-        (
-            DiffClass::Identity,
-            "the names of the migration; equal once they are mapped",
-        )
-    } else {
-        classify(
-            path,
-            top,
-            row.map(|row| (row.class, row.reason)),
-            old.is_some() && new.is_some(),
-        )
-    };
-    let remedy = (class == DiffClass::Drift)
-        .then(|| {
-            remedy(
-                path,
-                top,
-                row.map(|row| row.remedy),
-                old.map(|leaf| leaf.raw),
-                new_name,
-            )
-        })
-        .flatten();
-    Some(Difference {
-        area: Area::Attribute,
-        path: path.to_owned(),
-        class,
-        old: old.map(|leaf| leaf.raw.clone()),
-        new: new.map(|leaf| leaf.raw.clone()),
-        reason: reason.to_owned(),
-        remedy,
-    })
-}
-
 /// Class of a difference between two unequal leaves.
-fn classify(
-    path: &str,
-    top: &str,
-    row: Option<(AttributeClass, &'static str)>,
-    both: bool,
-) -> (DiffClass, &'static str) {
+fn classify(path: &str, row: Option<&'static Attribute>, both: bool) -> (DiffClass, &'static str) {
+    let top = row.map_or("", |row| row.name);
     let last = path.rsplit('.').next().unwrap_or(path);
     match top {
-        "TagList" if path.starts_with(&format!("TagList[{TAG_PREFIX}")) => {
+        "TagList"
+            if path
+                .strip_prefix("TagList[")
+                .is_some_and(|key| key.starts_with(TAG_PREFIX)) =>
+        {
             return (
                 DiffClass::Intended,
                 "tags of this tool: the run, the source and the step",
@@ -256,13 +333,19 @@ fn classify(
             return (DiffClass::Volatile, "status of the managed secret");
         }
         "MasterUserSecret" if last == "KmsKeyId" || !both => return (DiffClass::Drift, ""),
+        BACKUP_REPLICATIONS if both => {
+            return (
+                DiffClass::Identity,
+                "the copied backups of an instance have an ARN of their own",
+            );
+        }
         // Mapped and still different: a replica is missing or hangs elsewhere.
         top if NAME_MEMBERS.contains(&top) => {
             return (DiffClass::Drift, "different even after names are mapped");
         }
         _ => {}
     }
-    match row {
+    match row.map(|row| (row.class, row.reason)) {
         Some((AttributeClass::Identity, reason)) => (DiffClass::Identity, reason),
         Some((AttributeClass::Intended, reason)) => (DiffClass::Intended, reason),
         Some((AttributeClass::Volatile, reason)) => (DiffClass::Volatile, reason),
@@ -273,79 +356,6 @@ fn classify(
             DiffClass::Drift,
             "a member this version does not know; AWS added it and nobody has judged it",
         ),
-    }
-}
-
-/// A command that mends the drift, where one can.
-fn remedy(
-    path: &str,
-    top: &str,
-    remedy: Option<Remedy>,
-    old: Option<&Value>,
-    new_name: &str,
-) -> Option<String> {
-    if path.ends_with(".ParameterApplyStatus") {
-        return Some(format!(
-            "aws rds reboot-db-instance --db-instance-identifier {new_name}"
-        ));
-    }
-    match remedy? {
-        Remedy::None => None,
-        Remedy::Fixed => Some("cannot be changed on an existing instance".to_owned()),
-        Remedy::OtherApi(call) => Some(call.to_owned()),
-        Remedy::Modify => {
-            let flag = modify_flag(top);
-            let value = match old {
-                Some(Value::Bool(true)) if !path.contains('[') => flag.clone(),
-                Some(Value::Bool(false)) if !path.contains('[') => flag.replacen("--", "--no-", 1),
-                Some(Value::Number(number)) if !path.contains('[') => format!("{flag} {number}"),
-                Some(Value::String(text)) if !path.contains(['[', '.']) => {
-                    format!("{flag} {}", shell_quote(text))
-                }
-                _ => format!("{flag} …"),
-            };
-            Some(format!(
-                "aws rds modify-db-instance --db-instance-identifier {new_name} {value} --apply-immediately"
-            ))
-        }
-    }
-}
-
-/// The option of `aws rds modify-db-instance` that sets a member.
-fn modify_flag(member: &str) -> String {
-    match member {
-        "IAMDatabaseAuthenticationEnabled" => "--enable-iam-database-authentication".to_owned(),
-        "PerformanceInsightsEnabled" => "--enable-performance-insights".to_owned(),
-        "CustomerOwnedIpEnabled" => "--enable-customer-owned-ip".to_owned(),
-        "EnabledCloudwatchLogsExports" => "--cloudwatch-logs-export-configuration".to_owned(),
-        "VpcSecurityGroups" => "--vpc-security-group-ids".to_owned(),
-        "DBParameterGroups" => "--db-parameter-group-name".to_owned(),
-        "OptionGroupMemberships" => "--option-group-name".to_owned(),
-        "DBSubnetGroup" => "--db-subnet-group-name".to_owned(),
-        "DomainMemberships" => "--domain".to_owned(),
-        "MultiAZ" => "--multi-az".to_owned(),
-        "PerformanceInsightsKMSKeyId" => "--performance-insights-kms-key-id".to_owned(),
-        "CACertificateIdentifier" => "--ca-certificate-identifier".to_owned(),
-        "DBInstanceClass" => "--db-instance-class".to_owned(),
-        other => {
-            let mut flag = String::from("--");
-            for (index, character) in other.chars().enumerate() {
-                if character.is_ascii_uppercase() && index > 0 {
-                    flag.push('-');
-                }
-                flag.push(character.to_ascii_lowercase());
-            }
-            flag
-        }
-    }
-}
-
-fn shell_quote(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@%+=,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 
@@ -368,12 +378,14 @@ pub fn settings(
             new: new.get(name).cloned(),
             reason: String::new(),
             remedy: None,
+            controls: Vec::new(),
         })
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -521,8 +533,106 @@ mod tests {
         assert_eq!(
             found[0].remedy.as_deref(),
             Some(
-                "aws rds modify-db-instance --db-instance-identifier  --deletion-protection --apply-immediately"
+                "aws rds modify-db-instance --db-instance-identifier '' --deletion-protection --apply-immediately --region eu-central-1"
             )
         );
+    }
+
+    /// `DbInstance` of the SDK, printed, names each of its members.
+    #[test]
+    fn every_member_the_sdk_knows_is_classified() {
+        let printed = format!("{:#?}", aws_sdk_rds::types::DbInstance::builder().build());
+        let known: Vec<String> = printed
+            .lines()
+            .filter_map(|line| line.strip_prefix("    ")?.split_once(':'))
+            .map(|(name, _)| name.replace('_', ""))
+            .collect();
+        assert!(known.len() > 90, "{printed}");
+        let classified: Vec<String> = atrest_model::attribute::ATTRIBUTES
+            .iter()
+            .map(|row| row.name.to_lowercase())
+            .collect();
+        let unknown: Vec<&String> = known.iter().filter(|n| !classified.contains(n)).collect();
+        assert!(
+            unknown.is_empty(),
+            "nobody has classified {unknown:?}: add them to model/src/attribute.rs"
+        );
+        let gone: Vec<&String> = classified.iter().filter(|n| !known.contains(n)).collect();
+        assert!(gone.is_empty(), "the SDK does not know {gone:?}");
+    }
+
+    /// The oracle: flatten both sides and compare the maps.
+    fn leaves(path: &str, value: &Value, out: &mut BTreeMap<String, Value>) {
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    let path = if path.is_empty() {
+                        name.clone()
+                    } else {
+                        format!("{path}.{name}")
+                    };
+                    leaves(&path, value, out);
+                }
+            }
+            Value::Array(items) => {
+                for item in items {
+                    let key = item["Key"].as_str().or(item.as_str()).unwrap();
+                    leaves(&format!("{path}[{key}]"), item, out);
+                }
+            }
+            leaf => {
+                out.insert(path.to_owned(), leaf.clone());
+            }
+        }
+    }
+
+    fn document() -> impl Strategy<Value = Value> {
+        let leaf = || {
+            prop_oneof![
+                any::<bool>().prop_map(Value::from),
+                "[ab]{0,2}".prop_map(Value::from)
+            ]
+        };
+        let tags = proptest::collection::btree_map("[a-d]", "[xy]", 0..4);
+        let logs = proptest::collection::btree_set("[a-d]", 0..4);
+        let group = proptest::collection::btree_map("[A-C]", leaf(), 0..3);
+        (tags, logs, group, proptest::collection::btree_map("[A-D]", leaf(), 0..4), any::<bool>()).prop_map(
+            |(tags, logs, group, scalars, reversed)| {
+                let mut tags: Vec<Value> =
+                    tags.into_iter().map(|(k, v)| json!({"Key": k, "Value": v})).collect();
+                if reversed {
+                    tags.reverse();
+                }
+                let mut document = json!({"TagList": tags, "EnabledCloudwatchLogsExports": logs, "DBSubnetGroup": group});
+                for (name, value) in scalars {
+                    document[name] = value;
+                }
+                document
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn the_walk_finds_what_a_comparison_of_all_leaves_finds(a in document(), b in document()) {
+            let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
+            leaves("", &a, &mut old);
+            leaves("", &b, &mut new);
+            let paths: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            let wanted: Vec<&String> =
+                paths.iter().copied().filter(|path| old.get(*path) != new.get(*path)).collect();
+            let (a, b) = (instance(a.clone()), instance(b.clone()));
+            let none = NameMap::new();
+            let (found, compared) = attributes(
+                SideView { instance: &a, names: &none },
+                SideView { instance: &b, names: &none },
+            );
+            prop_assert_eq!(compared, paths.len() as u64);
+            prop_assert_eq!(found.iter().map(|d| &d.path).collect::<Vec<_>>(), wanted);
+            for difference in &found {
+                prop_assert_eq!(difference.old.as_ref(), old.get(&difference.path));
+                prop_assert_eq!(difference.new.as_ref(), new.get(&difference.path));
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ use atrest_scanner::access::MysqlAuth;
 use atrest_scanner::aws::Aws;
 use atrest_scanner::inventory;
 
-use super::{common, login};
+use super::{common, login, run_scans};
 use crate::cli::{FixArgs, MysqlArgs, OutputArgs, TextOrJson};
 use crate::exit::{Exit, ExpectedError};
 use crate::progress::Progress;
@@ -46,6 +46,7 @@ async fn begin(path: &Path, args: &FixArgs, output: &OutputArgs) -> anyhow::Resu
     }
     let store =
         RunStore::create(&args.state.state_dir, plan).map_err(|e| ExpectedError::store(&e))?;
+    run_scans::save(&aws, store.plan(), store.dir(), run_scans::BEFORE).await;
     drive(&aws, store, args, auth, output).await
 }
 
@@ -75,6 +76,7 @@ async fn drive(
         mysql,
     };
     let dir = store.dir().to_owned();
+    let plan = store.plan().clone();
     let progress = Progress::new(
         common::stderr_style(),
         output.no_progress || output.quiet,
@@ -87,6 +89,13 @@ async fn drive(
             // The journal could not be written: what was done is in RDS, and resume looks there.
             ExpectedError::of(Exit::Stopped, error.to_string(), error.hint())
         })?;
+    if report
+        .migrations
+        .iter()
+        .any(|m| m.outcome == Outcome::Migrated)
+    {
+        run_scans::save(aws, &plan, &dir, run_scans::AFTER).await;
+    }
     let mut bytes = Vec::new();
     match args.format {
         TextOrJson::Json => bytes = common::json(&report)?,

@@ -9,6 +9,8 @@ mod diff;
 mod fix;
 mod login;
 mod plan;
+mod report;
+mod run_scans;
 mod sandbox;
 mod scan;
 mod status;
@@ -26,6 +28,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Status(args) => status::run(&args),
         Command::Diff(args) => diff::run(args).await,
         Command::Accounts(args) => Box::pin(accounts::run(args)).await,
+        Command::Report(args) => report::run(&args),
         Command::Demo(args) => demo::run(args, &output).await,
         Command::Sandbox(args) => sandbox::run(args).await,
         Command::Completions { shell } => completions::run(shell),

@@ -256,7 +256,7 @@ const PAGES: &[(&str, &str)] = &[(
 )];
 
 /// The policies as reports speak of them.
-fn rules() -> Vec<Rule> {
+pub(crate) fn rules() -> Vec<Rule> {
     let controls = |controls: &Controls| {
         let (kind, engine) = match controls.subject {
             Subject::DbInstance => (ResourceKind::DbInstance, None),

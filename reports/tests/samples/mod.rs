@@ -254,6 +254,7 @@ fn difference(
         new,
         reason: reason.to_owned(),
         remedy: remedy.map(str::to_owned),
+        controls: Vec::new(),
     }
 }
 

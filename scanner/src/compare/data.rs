@@ -7,7 +7,7 @@ use atrest_model::plan::DataCheck;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{DataRequest, Pair, PairKeeper, failed, not_compared, settings};
+use super::{DataRequest, Pair, PairKeeper, clone_accounts, failed, not_compared, settings};
 use crate::access::{AccessError, MysqlAuth, Server};
 use crate::mysql::{
     DataComparison, DataOptions, DataProgress, DifferingRange, Login, TableComparison, Target,
@@ -65,11 +65,11 @@ pub(super) async fn rows(
     };
     match Box::pin(compare_data(&old, &new, &options, progress, &keeper)).await {
         Err(reason) => failed(diff, Area::Data, reason),
-        Ok(found) => enter(&found, checksums, diff),
+        Ok(found) => enter(&found, checksums, &clone_accounts(pair), diff),
     }
 }
 
-fn enter(found: &DataComparison, checksums: bool, diff: &mut PairDiff) {
+fn enter(found: &DataComparison, checksums: bool, clone: &str, diff: &mut PairDiff) {
     diff.compared.checksums = checksums;
     for (name, table) in &found.tables {
         match &table.not_compared {
@@ -93,7 +93,7 @@ fn enter(found: &DataComparison, checksums: bool, diff: &mut PairDiff) {
         &values(&found.old_objects),
         &values(&found.new_objects),
     ));
-    definers(found, diff);
+    definers(found, clone, diff);
     for reason in &found.unread {
         failed(diff, Area::Data, reason.clone());
     }
@@ -108,6 +108,7 @@ fn drift(path: String, old: Option<Value>, new: Option<Value>, reason: String) -
         new,
         reason,
         remedy: None,
+        controls: Vec::new(),
     }
 }
 
@@ -161,7 +162,7 @@ fn of_range(name: &str, range: &DifferingRange) -> Difference {
 }
 
 /// A definer without an account makes its views, routines, triggers and events fail with 1449.
-fn definers(found: &DataComparison, diff: &mut PairDiff) {
+fn definers(found: &DataComparison, clone: &str, diff: &mut PairDiff) {
     for (definer, objects) in &found.new_definers {
         let named = objects
             .iter()
@@ -191,7 +192,7 @@ fn definers(found: &DataComparison, diff: &mut PairDiff) {
             Some(json!("has no account")),
             format!("{named} cannot run (1449)"),
         );
-        difference.remedy = Some("atrest accounts clone OLD NEW".to_owned());
+        difference.remedy = Some(clone.to_owned());
         diff.differences.push(difference);
     }
 }

@@ -1,0 +1,177 @@
+//! A run as its folder has it.
+
+use atrest_fixer::store::{RunStore, StepRecord, StoreError};
+use atrest_model::Tool;
+use atrest_model::diff::DiffReport;
+use atrest_model::journal::StepStatus;
+use atrest_model::plan::{Migration, Plan};
+use atrest_model::run::{MigrationReport, Outcome, RunReport, SCHEMA_VERSION};
+use atrest_reports::StepTime;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// A run with what its page can show beside its end.
+#[derive(Debug)]
+pub(crate) struct SavedRun {
+    pub(crate) report: RunReport,
+    /// Absent for the end of a run that was saved by itself.
+    pub(crate) plan: Option<Plan>,
+    pub(crate) steps: Vec<StepTime>,
+    /// What validation found.
+    pub(crate) diff: Option<DiffReport>,
+}
+
+impl SavedRun {
+    /// The end of a run, of which nothing else is known.
+    pub(super) fn of_report(report: RunReport) -> Self {
+        Self {
+            report,
+            plan: None,
+            steps: Vec::new(),
+            diff: None,
+        }
+    }
+
+    /// What the journal says now; the end that was written last is taken only where nothing happened after it.
+    pub(crate) fn of_store(store: &RunStore) -> Result<Self, StoreError> {
+        let entries = store.entries()?;
+        let plan = store.plan();
+        let written: Option<RunReport> = json(store, "run.json");
+        let last = entries.iter().map(|entry| entry.at).max();
+        let written = written.filter(|report| last.is_none_or(|last| last <= report.ended));
+        let mut migrations = Vec::new();
+        for migration in &plan.migrations {
+            let records = store.steps(&migration.id)?;
+            let ended = written.iter().flat_map(|report| &report.migrations);
+            let ended = ended
+                .filter(|ended| ended.migration == migration.id)
+                .map(|ended| ended.outcome.clone())
+                .next();
+            migrations.push(of_journal(migration, &records, ended));
+        }
+        let report = RunReport {
+            schema_version: SCHEMA_VERSION,
+            tool: written
+                .as_ref()
+                .map_or_else(Tool::current, |report| report.tool.clone()),
+            run: plan.run.clone(),
+            ended: written
+                .map(|report| report.ended)
+                .or(last)
+                .unwrap_or(plan.created),
+            migrations,
+        };
+        let steps = StepTime::of_journal(entries.iter().map(|entry| {
+            (
+                entry.migration.as_str(),
+                entry.step.as_str(),
+                entry.status,
+                entry.at,
+            )
+        }));
+        Ok(Self {
+            diff: validation(store, plan),
+            report,
+            plan: Some(plan.clone()),
+            steps,
+        })
+    }
+}
+
+/// How far a migration is.
+fn of_journal(
+    migration: &Migration,
+    records: &BTreeMap<String, StepRecord>,
+    ended: Option<Outcome>,
+) -> MigrationReport {
+    let is_done = |step: &str| {
+        records
+            .get(step)
+            .is_some_and(|record| record.status == StepStatus::Done)
+    };
+    let open = migration.steps.iter().find(|step| !is_done(&step.id));
+    let outcome = match (ended, open) {
+        (_, None) => Outcome::Migrated,
+        (Some(ended), Some(_)) => ended,
+        (None, Some(open)) => {
+            let reason = records
+                .get(&open.id)
+                .filter(|record| record.status == StepStatus::Stopped)
+                .and_then(|record| record.result.get("reason")?.as_str());
+            Outcome::Stopped {
+                step: open.id.clone(),
+                reason: reason.map_or_else(
+                    || "the journal goes no further: the run is under way, or was ended".to_owned(),
+                    str::to_owned,
+                ),
+            }
+        }
+    };
+    MigrationReport {
+        migration: migration.id.clone(),
+        outcome,
+        steps_done: migration
+            .steps
+            .iter()
+            .filter(|step| is_done(&step.id))
+            .count(),
+        steps: migration.steps.len(),
+        downtime_seconds: downtime(migration, records),
+    }
+}
+
+/// From the moment the source's rename was intended to the moment the last cutover rename was seen.
+fn downtime(migration: &Migration, records: &BTreeMap<String, StepRecord>) -> Option<f64> {
+    use atrest_model::plan::Action;
+    let renames = |wanted: bool| {
+        migration.steps.iter().filter(
+            move |step| matches!(step.action, Action::Rename { cutover, .. } if cutover == wanted),
+        )
+    };
+    let began: Timestamp = renames(false)
+        .filter_map(|step| records.get(&step.id)?.intended_at)
+        .min()?;
+    let back: Option<Vec<Timestamp>> = renames(true)
+        .map(|step| {
+            let record = records.get(&step.id)?;
+            (record.status == StepStatus::Done).then_some(record.changed_at)
+        })
+        .collect();
+    let back = back?.into_iter().max()?;
+    Some(back.duration_since(began).as_secs_f64())
+}
+
+/// What the validations of all migrations found, as one diff.
+fn validation(store: &RunStore, plan: &Plan) -> Option<DiffReport> {
+    let mut all: Option<DiffReport> = None;
+    for migration in &plan.migrations {
+        let name = format!("validation-{}.json", migration.id.replace('/', "-"));
+        let Some(found) = json::<DiffReport>(store, &name) else {
+            continue;
+        };
+        match &mut all {
+            None => all = Some(found),
+            Some(all) => {
+                all.created = all.created.max(found.created);
+                all.pairs.extend(found.pairs);
+            }
+        }
+    }
+    all
+}
+
+/// A report of the run folder. One that cannot be read is named, and the rest is shown.
+fn json<T: serde::de::DeserializeOwned>(store: &RunStore, name: &str) -> Option<T> {
+    let path = store.dir().join(name);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            tracing::warn!("{} cannot be read: {error}", path.display());
+            return None;
+        }
+    };
+    serde_json::from_slice(&bytes)
+        .map_err(|error| tracing::warn!("{} is left out: {error}", path.display()))
+        .ok()
+}
