@@ -131,6 +131,8 @@ pub struct Ready {
     pub servers: usize,
     /// Server programs found, such as `mariadb 10.11.19`.
     pub engines: Vec<String>,
+    /// PEM file with the authority of the servers' certificates; absent without servers.
+    pub ca_file: Option<PathBuf>,
     /// Why instances have no server behind them, where they could have one.
     pub missing: Option<String>,
 }
@@ -432,6 +434,7 @@ fn ready(
             .sum(),
         servers,
         engines: engines.map(Engines::found).unwrap_or_default(),
+        ca_file: engines.map(Engines::ca_file),
         missing,
     }
 }

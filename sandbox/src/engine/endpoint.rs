@@ -78,6 +78,18 @@ impl Addresses {
     }
 }
 
+impl Addresses {
+    /// The blocks claimed so far, `127.A.B.0/24` as `(A, B)`, in the order of their claim.
+    pub(super) fn blocks(&self) -> Vec<(u8, u8)> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state
+            .blocks
+            .iter()
+            .map(|block| (block.first, block.second))
+            .collect()
+    }
+}
+
 impl Block {
     fn claim() -> Result<Self, EngineError> {
         let mut refused = io::Error::from(io::ErrorKind::AddrInUse);

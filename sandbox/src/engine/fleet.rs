@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
+use super::authority::{self, Authority};
 use super::endpoint::{Addresses, Endpoint};
 use super::install::{self, Install};
 use super::origin::DataCopy;
@@ -100,6 +101,9 @@ impl Fleet {
         ] {
             private_folder(folder)?;
         }
+        let addresses = Addresses::claim()?;
+        let authority = Authority::create(&work_dir).await?;
+        authority.cover(&addresses.blocks())?;
         let random = uuid::Uuid::new_v4().as_u128().to_be_bytes();
         Ok(Some(Self {
             installs,
@@ -114,10 +118,11 @@ impl Fleet {
                 ),
                 copies: Semaphore::new(2),
                 ports: Ports::default(),
+                authority,
             },
             // MySQL takes 32 characters.
             replication_password: random_password().split_at(32).0.to_owned(),
-            addresses: Addresses::claim()?,
+            addresses,
             servers: Mutex::default(),
             copies: Mutex::default(),
             next: AtomicU32::new(1),
@@ -413,6 +418,7 @@ impl Fleet {
     ) -> Result<IpAddr, EngineError> {
         let server = self.server(id)?;
         let address = self.addresses.of(name)?;
+        self.certify(&server).await?;
         let mut endpoint = server.endpoint.lock().await;
         if let Some(old) = endpoint.take() {
             old.close().await;
@@ -420,6 +426,32 @@ impl Fleet {
         *endpoint =
             Some(Endpoint::open(SocketAddr::new(address, port), Arc::clone(&server.port)).await?);
         Ok(address)
+    }
+
+    /// Sees to it that the server's certificate is for every address given out so far.
+    async fn certify(&self, server: &Server) -> Result<(), EngineError> {
+        let authority = &self.host.authority;
+        authority.cover(&self.addresses.blocks())?;
+        let blocks = authority.blocks();
+        if server.covered.load(Ordering::Acquire) >= blocks {
+            return Ok(());
+        }
+        let mut state = server.state.lock().await;
+        // Read at the next start, or at one that has just been.
+        if state.running(&server.id).is_err() || server.covered.load(Ordering::Acquire) >= blocks {
+            return Ok(());
+        }
+        let Some(reload) = server::reload_certificate(server.flavor()) else {
+            server.halt(&self.host, &mut state).await?;
+            self.start_again(server, &mut state).await?;
+            drop(state);
+            return self.tell_replicas(server).await;
+        };
+        let mut session = server.session(&self.host).await?;
+        session.run(reload).await?;
+        session.close().await;
+        server.covered.store(blocks, Ordering::Release);
+        Ok(())
     }
 
     pub(super) async fn close_endpoint(&self, id: &ServerId) -> Result<(), EngineError> {
@@ -559,7 +591,13 @@ async fn clean(work_dir: &Path) -> Result<(), EngineError> {
         remove_folder(Path::new(&sockets)).await?;
         remove_file(&elsewhere)?;
     }
-    for folder in ["servers", "copies", "sockets", "templates"] {
+    for folder in [
+        "servers",
+        "copies",
+        "sockets",
+        "templates",
+        authority::FOLDER,
+    ] {
         remove_folder(&work_dir.join(folder)).await?;
     }
     Ok(())

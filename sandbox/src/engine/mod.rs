@@ -18,8 +18,10 @@
 //! | `fleet` | all servers and copies of a sandbox, and what is done between them |
 //! | `origin` | how servers and copies come to be |
 //! | `endpoint` | loopback addresses and forwarding |
+//! | `authority` | the certificate that all servers show |
 //! | `privileges`, `procedures`, `replication`, `sql` | what is said to a server, by version |
 
+mod authority;
 mod copy;
 mod endpoint;
 mod fleet;
@@ -272,6 +274,13 @@ impl Engines {
         self.fleet.found()
     }
 
+    /// The certificate to trust: every server shows one of this authority, for all addresses of the sandbox. A PEM file,
+    /// there for as long as the sandbox.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.fleet.host.authority.ca_file()
+    }
+
     /// Whether an installed server can stand for this engine and version: one of the same family. The nearest
     /// version serves.
     #[must_use]
@@ -435,17 +444,19 @@ impl Engines {
     }
 
     /// Listens on the address that belongs to `name` and forwards to the server, also after it restarted.
-    /// Replaces the server's earlier endpoint and cuts the connections made through that.
+    /// Replaces the server's earlier endpoint and cuts the connections made through that. The server's certificate is
+    /// for the new address as well; that costs a restart only where the address is of a block that was claimed after the
+    /// server's start, and the server cannot read a certificate again while it runs (MySQL 5).
     ///
     /// # Errors
-    /// [`EngineError::Io`] when the address is in use: another server still has that name.
+    /// [`EngineError::DidNotStart`] after such a restart, [`EngineError::Io`] when the address is in use: another server still has that name.
     pub async fn open_endpoint(
         &self,
         server: &ServerId,
         name: &str,
         port: u16,
     ) -> Result<IpAddr, EngineError> {
-        self.fleet.open_endpoint(server, name, port).await
+        Box::pin(self.fleet.open_endpoint(server, name, port)).await
     }
 
     /// Closes the server's endpoint and cuts its connections; nothing happens when it has none.

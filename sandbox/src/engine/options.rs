@@ -78,7 +78,6 @@ const OUR_PREFIXES: &[&str] = &[
     "tls_",
     "admin_",
     "auto_generate_certs",
-    "require_secure_transport",
 ];
 
 /// Parameters of a spec that reach the server, in the server's spelling.

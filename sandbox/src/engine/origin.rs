@@ -1,7 +1,7 @@
 //! How servers and copies come to be: created empty, restored from a copy, made a replica of another.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -240,6 +240,7 @@ impl Fleet {
             folder,
             number: self.first_server_number + number,
             port: Arc::new(AtomicU16::new(self.host.ports.take()?)),
+            covered: AtomicUsize::default(),
             state: tokio::sync::Mutex::new(State {
                 log_bin: spec.log_bin,
                 spec,

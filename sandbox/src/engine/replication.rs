@@ -65,7 +65,8 @@ pub(super) fn show_position(flavor: Flavor) -> &'static str {
     }
 }
 
-/// `CHANGE MASTER TO …`, or what it is called there. A lost source is looked for each second: a source that
+/// `CHANGE MASTER TO …`, or what it is called there. With TLS, since the source may have `require_secure_transport`
+/// (which 5.6 does not know); the certificate is for the endpoints, not for the address used here. A lost source is looked for each second: a source that
 /// restarts here is back within one.
 pub(super) fn change_source(flavor: Flavor, source: Source<'_>) -> String {
     let new = new_words(flavor);
@@ -84,13 +85,14 @@ pub(super) fn change_source(flavor: Flavor, source: Source<'_>) -> String {
         offset = source.position.offset,
     );
     if flavor.is_mariadb() {
-        text.push_str(", MASTER_USE_GTID=no, MASTER_SSL=0");
+        text.push_str(", MASTER_USE_GTID=no, MASTER_SSL=1");
         if flavor.mariadb_since(11, 3) {
             text.push_str(", MASTER_SSL_VERIFY_SERVER_CERT=0");
         }
-    } else if new {
-        // caching_sha2_password without TLS.
-        text.push_str(", GET_SOURCE_PUBLIC_KEY=1");
+    } else if flavor.mysql_since(5, 7, 0) {
+        text.push_str(", ");
+        text.push_str(word);
+        text.push_str("_SSL=1");
     }
     text
 }

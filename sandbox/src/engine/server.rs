@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
+use super::authority::Authority;
 use super::endpoint::Endpoint;
 use super::install::{Flavor, Install};
 use super::options::{self, Start};
@@ -24,6 +25,8 @@ pub(super) struct Server {
     pub(super) number: u32,
     /// Where it listens on 127.0.0.1; kept for life unless somebody takes it while the server is down.
     pub(super) port: Arc<AtomicU16>,
+    /// For how many of the sandbox's blocks of addresses the certificate is that the process has read.
+    pub(super) covered: AtomicUsize,
     /// Held for the whole of an operation, so that operations on one server follow each other.
     pub(super) state: tokio::sync::Mutex<State>,
     pub(super) endpoint: tokio::sync::Mutex<Option<Endpoint>>,
@@ -64,6 +67,7 @@ pub(super) struct Host {
     /// Copies of data folders that no server waits for at the same time: the disk is one.
     pub(super) copies: Semaphore,
     pub(super) ports: Ports,
+    pub(super) authority: Authority,
 }
 
 /// How a start is to go.
@@ -115,12 +119,14 @@ impl Server {
                 log_bin: launch.log_bin,
                 hold_replication: launch.hold_replication,
             };
+            // Before the process reads the file: what is issued meanwhile does not count as read.
+            self.covered
+                .store(host.authority.blocks(), Ordering::Release);
             let mut command = self.install.command();
-            command.args(self.folder.options()).args(options::for_start(
-                self.flavor(),
-                &state.spec,
-                start,
-            ));
+            command
+                .args(self.folder.options())
+                .args(host.authority.options())
+                .args(options::for_start(self.flavor(), &state.spec, start));
             match Process::start(&self.id.0, &self.folder, command, login).await {
                 Ok((process, session)) => {
                     state.process = Some(process);
@@ -199,6 +205,17 @@ impl Server {
             &host.admin_password,
         )
         .await
+    }
+}
+
+/// The statement after which new connections get the certificate that is on disk; `None` where there is none.
+pub(super) fn reload_certificate(flavor: Flavor) -> Option<&'static str> {
+    if flavor.mariadb_since(10, 4) {
+        Some("FLUSH LOCAL SSL")
+    } else if flavor.mysql_since(8, 0, 16) {
+        Some("ALTER INSTANCE RELOAD TLS")
+    } else {
+        None
     }
 }
 

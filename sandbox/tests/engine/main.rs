@@ -20,6 +20,7 @@ mod crash;
 mod data;
 mod procedures;
 mod replicas;
+mod tls;
 mod whole;
 
 use std::io::{BufRead as _, BufReader};
@@ -56,6 +57,9 @@ for_kinds! {
     replicas::the_limited_downtime_path_works: MARIADB1011 MYSQL57 MYSQL97 MYSQL56 MARIADB118;
     procedures::every_procedure_works_for_the_master_user: MARIADB1011 MYSQL57 MYSQL97 MYSQL56 MARIADB118;
     crash::a_killed_server_recovers_and_its_replica_goes_on: MARIADB1011 MYSQL57;
+    tls::a_certificate_is_for_every_address_of_its_server: MARIADB1011 MYSQL57 MYSQL97 MARIADB118;
+    tls::an_account_and_a_server_can_require_tls: MARIADB1011 MYSQL57 MYSQL97 MARIADB118;
+    tls::old_tls_is_not_spoken: MYSQL56;
     data::many_servers_start_and_stop_together: MARIADB1011 MYSQL57;
 }
 
