@@ -209,7 +209,7 @@ pub(crate) struct StateArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FixArgs {
     /// The plan
-    #[arg(value_name = "PLAN.json", required_unless_present = "resume")]
+    #[arg(value_name = "PLAN.json", required_unless_present_any = ["resume", "adopt"])]
     pub(crate) plan: Option<PathBuf>,
     /// Carry the plan out; without it the plan is only shown and checked
     #[arg(long)]
@@ -217,6 +217,9 @@ pub(crate) struct FixArgs {
     /// Take up a run again
     #[arg(long, value_name = "RUN", conflicts_with_all = ["plan", "execute"])]
     pub(crate) resume: Option<String>,
+    /// Take up the run of this plan whose run folder was lost: what was done is found in RDS, by its tags
+    #[arg(long, value_name = "PLAN.json", conflicts_with_all = ["plan", "execute", "resume"])]
+    pub(crate) adopt: Option<PathBuf>,
     /// Stop each migration before this step; `cutover` is the first rename to a real name
     #[arg(long, value_name = "STEP")]
     pub(crate) stop_before: Option<String>,
@@ -244,6 +247,12 @@ pub(crate) struct FixArgs {
 pub(crate) struct StatusArgs {
     /// The run; without it all runs are listed
     pub(crate) run: Option<String>,
+    /// Print the journal as JSON Lines, each bound to the one before by its hash: the audit trail
+    #[arg(long, requires = "run", conflicts_with = "format")]
+    pub(crate) journal: bool,
+    /// Check an audit trail and name its first broken line
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "journal", "format"])]
+    pub(crate) verify: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
     /// Output on stdout: text or json

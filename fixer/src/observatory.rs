@@ -26,6 +26,11 @@ pub(crate) struct RegionView {
 }
 
 impl RegionView {
+    /// Every DB instance of the region.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = &DbInstance> {
+        self.instances.values()
+    }
+
     pub(crate) fn by_resource_id(&self, id: &str) -> Option<&DbInstance> {
         self.instances.get(id)
     }

@@ -64,6 +64,44 @@ pub enum StepEvent {
     Reopen,
 }
 
+impl StepEvent {
+    const ALL: [Self; 6] = [
+        Self::Intend,
+        Self::Accept,
+        Self::Refuse,
+        Self::Finish,
+        Self::Stop,
+        Self::Reopen,
+    ];
+
+    /// The word used in the journal.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Intend => "intend",
+            Self::Accept => "accept",
+            Self::Refuse => "refuse",
+            Self::Finish => "finish",
+            Self::Stop => "stop",
+            Self::Reopen => "reopen",
+        }
+    }
+
+    /// Reads the word back.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|event| event.as_str() == word)
+    }
+
+    /// The event that leads from one state to another: there is at most one.
+    #[must_use]
+    pub fn between(before: StepStatus, after: StepStatus) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|event| before.next(*event) == Ok(after))
+    }
+}
+
 /// An event that may not happen in a state: the journal and the code disagree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a step that is {} cannot {event:?}", from.as_str())]

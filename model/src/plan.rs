@@ -18,6 +18,8 @@ pub const TAG_RUN: &str = "atrest:run";
 pub const TAG_SOURCE: &str = "atrest:source-resource-id";
 /// Tag that names the step that made the resource.
 pub const TAG_STEP: &str = "atrest:step";
+/// Tag that names the run folder on what a run claims: two folders with the same plan are two runners.
+pub const TAG_CLAIM: &str = "atrest:claim";
 /// Prefix of all tags of this tool.
 pub const TAG_PREFIX: &str = "atrest:";
 

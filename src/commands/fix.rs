@@ -7,7 +7,7 @@ use atrest_fixer::executor;
 use atrest_fixer::options::FixOptions;
 use atrest_fixer::planner::settled_digest;
 use atrest_fixer::store::{RunStore, read_plan};
-use atrest_model::plan::{MysqlAccess, Plan};
+use atrest_model::plan::{MysqlAccess, Plan, TAG_RUN};
 use atrest_model::run::{Outcome, RunReport};
 use atrest_scanner::access::MysqlAuth;
 use atrest_scanner::aws::Aws;
@@ -19,11 +19,12 @@ use crate::exit::{Exit, ExpectedError};
 use crate::progress::Progress;
 
 pub(crate) async fn run(args: FixArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
-    match (&args.resume, &args.plan) {
-        (Some(run), _) => resume(run, &args, output).await,
-        (None, Some(path)) => begin(path, &args, output).await,
-        (None, None) => Err(ExpectedError::usage(
-            "neither a plan nor --resume is given",
+    match (&args.resume, &args.adopt, &args.plan) {
+        (Some(run), _, _) => resume(run, &args, output).await,
+        (None, Some(path), _) => adopt(path, &args, output).await,
+        (None, None, Some(path)) => begin(path, &args, output).await,
+        (None, None, None) => Err(ExpectedError::usage(
+            "neither a plan nor --resume or --adopt is given",
             "see `atrest fix --help`",
         )),
     }
@@ -56,6 +57,48 @@ async fn resume(run: &str, args: &FixArgs, output: &OutputArgs) -> anyhow::Resul
     let aws = common::aws(&args.aws).await?;
     let auth = check(&aws, &store.plan().clone(), &args.mysql, false).await?;
     drive(&aws, store, args, auth, output).await
+}
+
+/// Takes a run up from its tags. Freshness is not asked for: the run has changed what the plan was made from.
+async fn adopt(path: &Path, args: &FixArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+    let plan = read_plan(path).map_err(|e| ExpectedError::store(&e))?;
+    check_stop_before(args, &plan)?;
+    let aws = common::aws(&args.aws).await?;
+    let auth = check(&aws, &plan, &args.mysql, false).await?;
+    let inventory = inventory::read(&aws, &plan.account, &regions(&plan)).await;
+    if let Some(error) = inventory
+        .regions
+        .iter()
+        .find_map(|region| region.error.as_ref())
+    {
+        return Err(ExpectedError::aws(error));
+    }
+    let is_claimed = plan.migrations.iter().any(|migration| {
+        inventory
+            .regions
+            .iter()
+            .flat_map(|region| &region.instances)
+            .any(|instance| {
+                instance.dbi_resource_id() == migration.source.dbi_resource_id
+                    && instance.tags().get(TAG_RUN) == Some(&plan.run.as_str())
+            })
+    });
+    if !is_claimed {
+        return Err(ExpectedError::usage(
+            format!("nothing in RDS bears the tag of run {}", plan.run),
+            "there is nothing to adopt; begin the run with `atrest fix PLAN --execute`",
+        ));
+    }
+    let store =
+        RunStore::adopt(&args.state.state_dir, plan).map_err(|e| ExpectedError::store(&e))?;
+    drive(&aws, store, args, auth, output).await
+}
+
+fn regions(plan: &Plan) -> Vec<String> {
+    let mut regions: Vec<String> = plan.migrations.iter().map(|m| m.region.clone()).collect();
+    regions.sort();
+    regions.dedup();
+    regions
 }
 
 async fn drive(
@@ -147,10 +190,7 @@ async fn check(
     if !fresh {
         return Ok(auth);
     }
-    let mut regions: Vec<String> = plan.migrations.iter().map(|m| m.region.clone()).collect();
-    regions.sort();
-    regions.dedup();
-    let inventory = inventory::read(aws, &identity.account, &regions).await;
+    let inventory = inventory::read(aws, &identity.account, &regions(plan)).await;
     if let Some(error) = inventory
         .regions
         .iter()
@@ -181,7 +221,7 @@ async fn check(
                     "the plan is stale: {} in {}: {why}",
                     member.identifier, migration.region
                 ),
-                "make a new plan; if a run of this plan was begun, take it up with `atrest fix --resume RUN`",
+                "make a new plan; if a run of this plan was begun, take it up with `atrest fix --resume RUN`, or with --adopt if its folder is lost",
             ));
         }
     }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use atrest_fixer::store::{RunStore, StoreError};
+use atrest_fixer::store::{self, RunStore, StoreError};
 use atrest_model::journal::StepStatus;
 use serde::Serialize;
 
@@ -37,17 +37,51 @@ struct Status {
 }
 
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
+    if let Some(file) = &args.verify {
+        return verify(file);
+    }
     let Some(run) = &args.run else {
         return list(&args.state.state_dir);
     };
     let store =
         RunStore::open_to_read(&args.state.state_dir, run).map_err(|e| ExpectedError::store(&e))?;
+    if args.journal {
+        let mut bytes = Vec::new();
+        store
+            .export(&mut bytes)
+            .map_err(|e| ExpectedError::store(&e))??;
+        common::deliver(None, &bytes)?;
+        return Ok(Exit::Ok);
+    }
     let status = status(&store, run).map_err(|e| ExpectedError::store(&e))?;
     let bytes = match args.format {
         TextOrJson::Json => common::json(&status)?,
         TextOrJson::Text => text(&status)?,
     };
     common::deliver(None, &bytes)?;
+    Ok(Exit::Ok)
+}
+
+/// Checks an audit trail. One that does not hold together needs a person: somebody changed it, or it is not whole.
+fn verify(file: &Path) -> anyhow::Result<Exit> {
+    let trail = std::fs::File::open(file).map_err(|error| {
+        ExpectedError::usage(
+            format!("cannot read {}: {error}", file.display()),
+            "name a file that `atrest status RUN --journal` has written",
+        )
+    })?;
+    let verified = store::verify(std::io::BufReader::new(trail)).map_err(|broken| {
+        ExpectedError::of(
+            Exit::NeedsOperator,
+            format!("{}: {broken}", file.display()),
+            "what stands before that line holds; compare with the journal itself, `atrest status RUN --journal`",
+        )
+    })?;
+    let line = format!(
+        "run {}: {} records hold together; the last hash is {}\n",
+        verified.run, verified.entries, verified.hash
+    );
+    common::deliver(None, line.as_bytes())?;
     Ok(Exit::Ok)
 }
 

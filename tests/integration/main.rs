@@ -14,5 +14,7 @@ mod fake;
 mod fence;
 mod harness;
 mod judgement;
+mod kill_matrix;
+mod kill_walk;
 mod resume;
 mod whole_loop;

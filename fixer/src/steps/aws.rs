@@ -1,8 +1,10 @@
 //! Observations of RDS. All of them read one view of the region; none sends a call.
 
+use std::collections::BTreeMap;
+
 use atrest_model::document::{list_of, str_of};
 use atrest_model::instance::{DbInstance, Encryption, tags_of};
-use atrest_model::plan::{Step, TAG_RUN, Target};
+use atrest_model::plan::{Step, TAG_RUN, TAG_SOURCE, TAG_STEP, Target};
 use serde_json::{Map, Value, json};
 
 use super::{Cx, Seen};
@@ -12,52 +14,6 @@ use crate::requests;
 
 const LOOK: &str =
     "look at the instance in the RDS console; `atrest fix --resume RUN` goes on when it is mended";
-
-/// A source that is gone, renamed or encrypted meanwhile is not ours to touch.
-pub(super) fn claim(
-    cx: &Cx<'_>,
-    view: &RegionView,
-    target: &Target,
-    tags: &[(String, String)],
-) -> Result<Seen, Fault> {
-    let Some(instance) = cx.find(view, target)? else {
-        return Ok(Seen::stuck(
-            format!(
-                "no DB instance has resource id {} in {}",
-                cx.id(target)?,
-                cx.migration.region
-            ),
-            "make a new plan; the instance was deleted or belongs to another account",
-        ));
-    };
-    if instance.encryption() != Encryption::None {
-        return Ok(Seen::stuck(
-            format!(
-                "{} is {} now, not unencrypted",
-                instance.identifier(),
-                instance.encryption().as_str()
-            ),
-            "make a new plan",
-        ));
-    }
-    let shown = instance.tags();
-    match shown.get(TAG_RUN) {
-        Some(run) if *run != cx.plan.run.as_str() => Ok(Seen::stuck(
-            format!("{} is claimed by run {run}", instance.identifier()),
-            format!(
-                "finish run {run} first, or remove its tag {TAG_RUN} if that run is gone for good"
-            ),
-        )),
-        Some(_)
-            if tags
-                .iter()
-                .all(|(key, value)| shown.get(key.as_str()) == Some(&value.as_str())) =>
-        {
-            Ok(Seen::done("claimed"))
-        }
-        _ => Ok(Seen::absent("not claimed")),
-    }
-}
 
 /// A rename is done when the instance, found by its resource id, bears the name and has an endpoint, and is ready.
 ///
@@ -152,7 +108,8 @@ pub(super) fn snapshot(
             ),
         ));
     }
-    if str_of(document, "DbiResourceId").is_some_and(|id| id != source) {
+    let pinned = tags_of(document).get(TAG_SOURCE).copied();
+    if str_of(document, "DbiResourceId").is_some_and(|id| id != source) || pinned != Some(source) {
         return Ok(Seen::stuck(
             format!("snapshot {name} is of another instance"),
             "delete the snapshot and resume",
@@ -192,38 +149,44 @@ pub(super) fn snapshot(
     })
 }
 
-/// An instance that a step has made: restored, or a replica of `source`.
+/// An instance that a step has made: restored, or a replica of `source`. Found by its tags whatever its name: after the
+/// cutover it bears another, and a run that does not know that must not make a second one.
 pub(super) fn made(
     cx: &Cx<'_>,
     view: &RegionView,
     step: &Step,
-    name: &str,
+    new_name: &str,
     source: Option<&Target>,
 ) -> Result<Seen, Fault> {
-    let Some(instance) = view.by_name(name) else {
-        // RDS makes one replica of a source at a time and refuses others meanwhile.
-        let busy = match source {
-            Some(source) => cx.find(view, source)?.filter(|source| !source.is_ready()),
-            None => None,
-        };
-        return Ok(match busy {
-            Some(source) => Seen::pending(format!(
-                "waits for {}, which is {}",
-                source.identifier(),
-                source.status()
-            )),
-            None => Seen::absent("no such instance"),
-        });
+    let ours: Vec<&DbInstance> = view
+        .instances()
+        .filter(|instance| is_made_by(cx, step, &instance.tags()))
+        .collect();
+    let instance = match ours.as_slice() {
+        [one] => *one,
+        [] => return not_made(cx, view, new_name, source),
+        [_, _, ..] => {
+            let names: Vec<&str> = ours.iter().map(|i| i.identifier()).collect();
+            return Ok(Seen::stuck(
+                format!(
+                    "several DB instances bear the tags of this step: {}",
+                    names.join(", ")
+                ),
+                "delete those that are not wanted, then resume",
+            ));
+        }
     };
-    let run = instance.tags().get(TAG_RUN).map(|run| (*run).to_owned());
-    if run.as_deref() != Some(cx.plan.run.as_str()) {
-        // Tags may show a moment after the instance does.
-        let state = format!("{name} does not bear the tag of this run");
-        return Ok(if instance.status() == "creating" && run.is_none() {
-            Seen::pending(state)
-        } else {
-            Seen::stuck(state, format!("rename or delete {name}, then resume"))
-        });
+    let name = instance.identifier();
+    let real_name = cx
+        .migration
+        .members()
+        .find(|member| member.made_by == step.id)
+        .map(|member| member.identifier.as_str());
+    if name != new_name && Some(name) != real_name {
+        return Ok(Seen::stuck(
+            format!("what this step made is called {name}, not {new_name}"),
+            format!("somebody renamed it; call it {new_name} again, then resume"),
+        ));
     }
     if instance.has_failed() {
         return Ok(Seen::stuck(
@@ -259,6 +222,53 @@ pub(super) fn made(
     Ok(Seen::Done {
         detail: format!("{name} is {}", instance.status()),
         result: json!({"dbi_resource_id": instance.dbi_resource_id(), "step": step.id}),
+    })
+}
+
+/// Whether tags say that this step of this run made the resource for this source.
+fn is_made_by(cx: &Cx<'_>, step: &Step, tags: &BTreeMap<&str, &str>) -> bool {
+    let source = cx.migration.source.dbi_resource_id.as_str();
+    [
+        (TAG_RUN, cx.plan.run.as_str()),
+        (TAG_SOURCE, source),
+        (TAG_STEP, step.id.as_str()),
+    ]
+    .into_iter()
+    .all(|(key, value)| tags.get(key) == Some(&value))
+}
+
+/// Nothing bears the tags of the step. The name may be taken by somebody else's.
+fn not_made(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    name: &str,
+    source: Option<&Target>,
+) -> Result<Seen, Fault> {
+    if let Some(instance) = view.by_name(name) {
+        let run = instance.tags().get(TAG_RUN).copied();
+        let state = match run {
+            Some(run) => format!("{name} was made by run {run} for something else"),
+            None => format!("{name} does not bear the tag of this run"),
+        };
+        // Tags may show a moment after the instance does.
+        return Ok(if instance.status() == "creating" && run.is_none() {
+            Seen::pending(state)
+        } else {
+            Seen::stuck(state, format!("rename or delete {name}, then resume"))
+        });
+    }
+    // RDS makes one replica of a source at a time and refuses others meanwhile.
+    let busy = match source {
+        Some(source) => cx.find(view, source)?.filter(|source| !source.is_ready()),
+        None => None,
+    };
+    Ok(match busy {
+        Some(source) => Seen::pending(format!(
+            "waits for {}, which is {}",
+            source.identifier(),
+            source.status()
+        )),
+        None => Seen::absent("no such instance"),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The steps: each is an observation and at most one mutation. Nothing here waits, sleeps or writes the journal.
 
 mod aws;
+pub(crate) mod claim;
 mod sql;
 mod validate;
 
@@ -89,6 +90,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) made: &'a BTreeMap<String, String>,
     /// What [`note`] saw before the last mutation of the step at hand.
     pub(crate) noted: Option<&'a Value>,
+    /// What this run folder claims with.
+    pub(crate) claim: &'a claim::Claim,
     /// Folder for reports.
     pub(crate) store: &'a crate::executor::SharedStore,
 }
@@ -157,7 +160,7 @@ pub(crate) fn operation(action: &Action) -> &'static str {
 /// Looks.
 pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Result<Seen, Fault> {
     match &step.action {
-        Action::Claim { instance, tags } => aws::claim(cx, view, instance, tags),
+        Action::Claim { instance, tags } => claim::observe(cx, view, instance, tags),
         Action::Rename {
             instance, from, to, ..
         } => aws::rename(cx, view, instance, from.as_str(), to.as_str()),
@@ -229,7 +232,7 @@ pub(crate) async fn act(
                 .by_resource_id(id)
                 .map(|i| i.arn().to_owned())
                 .unwrap_or_default();
-            calls::add_tags(cx.rds, &arn, tags).await
+            calls::add_tags(cx.rds, &arn, &claim::tags(cx, tags)).await
         }
         Action::Rename { from, to, .. } => calls::rename(cx.rds, from.as_str(), to.as_str()).await,
         Action::Quiesce { instance } | Action::Settle { instance } => {

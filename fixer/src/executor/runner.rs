@@ -1,155 +1,28 @@
-//! The embedded executor: runs the steps of a plan, owns waiting, the journal and the deadlines.
-//!
-//! The decision what to do with an observation is one pure function, [`decide`]; everything else is plumbing around it.
+//! One migration: looks, acts, waits and records until it ends.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
-use atrest_model::Tool;
 use atrest_model::event::RunEvent;
 use atrest_model::journal::{StepEvent, StepStatus};
 use atrest_model::plan::{Action, Migration, Plan, Step};
-use atrest_model::run::{MigrationReport, Outcome, RunReport, SCHEMA_VERSION};
-use atrest_scanner::aws::Aws;
+use atrest_model::run::{MigrationReport, Outcome};
 use atrest_scanner::error::AwsErrorKind;
 use atrest_scanner::rds::Rds;
-use futures::stream::{self, StreamExt as _};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::clock::{self, Timing};
+use super::decide::{Decision, decide, window};
+use super::{Reporter, SharedStore};
+use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::{Observatory, RegionView};
 use crate::options::FixOptions;
 use crate::permit::{Permit, Validated};
-use crate::steps::{self, Cx, Seen};
-use crate::store::{RunStore, StepRecord, StoreError};
-
-/// Where events go. Called from many tasks.
-pub trait Reporter: Send + Sync {
-    /// Takes one event. Must not block.
-    fn event(&self, event: &RunEvent);
-}
-
-/// A run folder shared by the migrations of a run.
-#[derive(Debug)]
-pub(crate) struct SharedStore(Mutex<RunStore>);
-
-impl SharedStore {
-    pub(crate) fn get(&self) -> MutexGuard<'_, RunStore> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Runs the plan in `store` until every migration has ended or stopped.
-///
-/// `stop` becomes true when the operator wants to stop: calls in flight are finished and recorded first.
-pub async fn run(
-    aws: &Aws,
-    store: RunStore,
-    options: &FixOptions,
-    reporter: &dyn Reporter,
-    stop: watch::Receiver<bool>,
-) -> Result<RunReport, StoreError> {
-    let plan = store.plan().clone();
-    let regions: BTreeSet<&str> = plan.migrations.iter().map(|m| m.region.as_str()).collect();
-    let regions: HashMap<&str, (Rds, Observatory)> = regions
-        .into_iter()
-        .map(|region| {
-            let rds = aws.rds(region);
-            (
-                region,
-                (rds.clone(), Observatory::start(rds, options.timing)),
-            )
-        })
-        .collect();
-    let store = SharedStore(Mutex::new(store));
-    let mut order: Vec<&Migration> = plan.migrations.iter().collect();
-    // The longest first: with a cap on migrations in flight this keeps the end short.
-    order.sort_by_key(|migration| std::cmp::Reverse(migration.allocated_storage));
-    let ended: Vec<Result<MigrationReport, StoreError>> = stream::iter(order)
-        .map(|migration| {
-            let regions = &regions;
-            let store = &store;
-            let stop = stop.clone();
-            let plan = &plan;
-            async move {
-                let Some((rds, observatory)) = regions.get(migration.region.as_str()) else {
-                    // Every region of the plan was opened above.
-                    return Err(StoreError::Damaged {
-                        file: store.get().dir().to_owned(),
-                        why: "a region is missing".to_owned(),
-                    });
-                };
-                let mut runner = Runner::new(
-                    plan,
-                    migration,
-                    rds,
-                    observatory,
-                    store,
-                    options,
-                    reporter,
-                    stop,
-                )?;
-                runner.run().await
-            }
-        })
-        .buffer_unordered(options.concurrency.max(1))
-        .collect()
-        .await;
-    let mut migrations = ended.into_iter().collect::<Result<Vec<_>, _>>()?;
-    migrations.sort_by(|a, b| a.migration.cmp(&b.migration));
-    let report = RunReport {
-        schema_version: SCHEMA_VERSION,
-        tool: Tool::current(),
-        run: plan.run.clone(),
-        ended: clock::now(),
-        migrations,
-    };
-    let text = serde_json::to_string_pretty(&report).map_err(|e| StoreError::Damaged {
-        file: store.get().dir().join("run.json"),
-        why: e.to_string(),
-    })?;
-    store.get().write_report("run.json", &text)?;
-    Ok(report)
-}
-
-/// What to do with an observation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Decision {
-    /// Issue the mutation.
-    Act,
-    /// Look again later.
-    Wait,
-    /// Record the step as done.
-    Finish,
-    /// Stop the migration.
-    Stop,
-}
-
-/// The one rule of execution.
-///
-/// A mutation that was accepted is never issued again. One whose outcome is not known is issued again only when
-/// nothing of it has been seen for the consistency window.
-pub(crate) fn decide(
-    status: StepStatus,
-    seen: &Seen,
-    since_intent: Duration,
-    window: Duration,
-) -> Decision {
-    match (status, seen) {
-        (_, Seen::Stuck { .. } | Seen::Drift { .. }) => Decision::Stop,
-        (StepStatus::Stopped | StepStatus::Done, _) => Decision::Wait,
-        (_, Seen::Done { .. }) => Decision::Finish,
-        (_, Seen::Pending { .. }) => Decision::Wait,
-        (StepStatus::Pending, Seen::Absent { .. }) => Decision::Act,
-        (StepStatus::Intended, Seen::Absent { .. }) if since_intent >= window => Decision::Act,
-        (StepStatus::Intended | StepStatus::Accepted, Seen::Absent { .. }) => Decision::Wait,
-    }
-}
+use crate::steps::{self, Cx, Seen, claim};
+use crate::store::{StepRecord, StoreError};
 
 /// State of a step in this sitting.
 #[derive(Debug)]
@@ -161,7 +34,7 @@ struct Active {
     last_heartbeat: Instant,
 }
 
-struct Runner<'a> {
+pub(super) struct Runner<'a> {
     plan: &'a Plan,
     migration: &'a Migration,
     rds: &'a Rds,
@@ -175,6 +48,13 @@ struct Runner<'a> {
     made: BTreeMap<String, String>,
     /// Nothing seen before this moment counts: the last mutation of this migration was answered then.
     since: Instant,
+    /// When this sitting began. An intent of an earlier one is looked for from here: the wall clock, which the journal's
+    /// times come from, may have been set since.
+    began: Instant,
+    /// Intents of this sitting.
+    intents: HashMap<String, Instant>,
+    claim: claim::Claim,
+    is_resumed: bool,
 }
 
 /// How a look at one step ended.
@@ -196,7 +76,7 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 
 impl<'a> Runner<'a> {
     #[expect(clippy::too_many_arguments, reason = "plain wiring, called once")]
-    fn new(
+    pub(super) fn new(
         plan: &'a Plan,
         migration: &'a Migration,
         rds: &'a Rds,
@@ -206,7 +86,12 @@ impl<'a> Runner<'a> {
         reporter: &'a dyn Reporter,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, StoreError> {
-        let records = store.get().steps(&migration.id)?;
+        let (records, claim, is_resumed) = {
+            let store = store.get();
+            let claim = claim::Claim::of(&store);
+            (store.steps(&migration.id)?, claim, store.is_resumed())
+        };
+        let now = clock::instant();
         let mut runner = Self {
             plan,
             migration,
@@ -219,7 +104,11 @@ impl<'a> Runner<'a> {
             records,
             active: HashMap::new(),
             made: BTreeMap::new(),
-            since: clock::instant(),
+            since: now,
+            began: now,
+            intents: HashMap::new(),
+            claim,
+            is_resumed,
         };
         for step in &migration.steps {
             let stopped = runner.status(&step.id) == StepStatus::Stopped;
@@ -263,19 +152,19 @@ impl<'a> Runner<'a> {
             members.entry(NOTED).or_insert(noted);
         }
         let detail = &detail;
-        let status = self
+        let (status, at) = self
             .store
             .get()
             .record(&self.migration.id, step, event, detail)?;
-        let now = clock::now();
-        let intended_at = match event {
-            StepEvent::Intend => Some(now),
-            _ => self.records.get(step).and_then(|record| record.intended_at),
-        };
+        let mut intended_at = self.records.get(step).and_then(|record| record.intended_at);
+        if event == StepEvent::Intend {
+            intended_at = Some(at);
+            self.intents.insert(step.to_owned(), clock::instant());
+        }
         let record = StepRecord {
             status,
             intended_at,
-            changed_at: now,
+            changed_at: at,
             result: detail.clone(),
         };
         self.records.insert(step.to_owned(), record);
@@ -286,7 +175,8 @@ impl<'a> Runner<'a> {
         self.records.get(step)?.result.get(NOTED)
     }
 
-    async fn run(&mut self) -> Result<MigrationReport, StoreError> {
+    /// Runs to the end of the migration or of what can be done.
+    pub(super) async fn run(&mut self) -> Result<MigrationReport, StoreError> {
         self.reporter.event(&RunEvent::MigrationBegan {
             migration: self.migration.id.clone(),
             steps: self.migration.steps.len(),
@@ -431,7 +321,7 @@ impl<'a> Runner<'a> {
             }
             Err(fault) => return self.end(step, &fault.to_string(), fault.hint()),
         };
-        let timing: Timing = self.options.timing;
+        let timing = self.options.timing;
         // SQL is read-your-writes: what is not there after it was accepted does not come by waiting.
         let sql = matches!(
             step.action,
@@ -447,17 +337,9 @@ impl<'a> Runner<'a> {
                 "compare the accounts of both sides, mend the rest by hand, then resume",
             );
         }
-        let window = if sql {
-            Duration::ZERO
-        } else {
-            timing.consistency
-        };
-        let decision = decide(
-            self.status(&step.id),
-            &seen,
-            self.since_intent(&step.id),
-            window,
-        );
+        let status = self.status(&step.id);
+        let window = window(&step.action, status, self.is_resumed, &timing);
+        let decision = decide(status, &seen, self.looked_for(&step.id), window);
         let confirmed = {
             let active = self.active(step);
             match seen {
@@ -500,20 +382,22 @@ impl<'a> Runner<'a> {
             made: &self.made,
             store: self.store,
             noted: self.noted(&step.id),
+            claim: &self.claim,
         }
     }
 
-    fn since_intent(&self, step: &str) -> Duration {
-        let intended = self.records.get(step).and_then(|record| record.intended_at);
-        intended
-            .map(|at| Timestamp::now().duration_since(at))
-            // A clock that was set back must not shorten the window, nor a missing time lengthen it for ever.
-            .map_or(Duration::ZERO, |elapsed| {
-                Duration::try_from(elapsed).unwrap_or(Duration::ZERO)
-            })
+    /// How long the effect of a step has been looked for in this sitting. By a clock that cannot be set: one that jumped
+    /// forward would end the window at once, one that jumped back would never end it.
+    fn looked_for(&self, step: &str) -> Duration {
+        self.intents.get(step).unwrap_or(&self.began).elapsed()
     }
 
     async fn act(&mut self, step: &Step, view: &Arc<RegionView>) -> Result<Looked, StoreError> {
+        match claim::still_ours(&self.cx(step), step, view) {
+            claim::Fence::Ours => {}
+            claim::Fence::NotShown(state) => return self.wait(step, &state),
+            claim::Fence::Lost { reason, hint } => return self.end(step, &reason, &hint),
+        }
         let operation = steps::operation(&step.action);
         let noted = steps::note(&self.cx(step), step, view);
         self.record(
@@ -670,7 +554,9 @@ impl<'a> Runner<'a> {
                 .filter(|record| record.status == StepStatus::Done)?;
             ended = ended.max(Some(record.changed_at));
         }
-        Some(ended?.duration_since(began).as_secs_f64())
+        // A clock that was set back between the two tells nothing.
+        let seconds = ended?.duration_since(began).as_secs_f64();
+        (seconds >= 0.0).then_some(seconds)
     }
 }
 
@@ -679,73 +565,5 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         // Nobody can ask any more.
         std::future::pending::<()>().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WINDOW: Duration = Duration::from_secs(180);
-
-    fn absent() -> Seen {
-        Seen::Absent {
-            state: String::new(),
-        }
-    }
-
-    #[test]
-    fn an_accepted_mutation_is_never_issued_again_however_long_it_is_absent() {
-        let decision = decide(
-            StepStatus::Accepted,
-            &absent(),
-            Duration::from_secs(1_000_000),
-            WINDOW,
-        );
-        assert_eq!(decision, Decision::Wait);
-    }
-
-    #[test]
-    fn an_unknown_outcome_is_looked_for_before_it_is_tried_again() {
-        assert_eq!(
-            decide(StepStatus::Intended, &absent(), Duration::ZERO, WINDOW),
-            Decision::Wait
-        );
-        assert_eq!(
-            decide(StepStatus::Intended, &absent(), WINDOW, WINDOW),
-            Decision::Act
-        );
-    }
-
-    #[test]
-    fn what_is_seen_counts_whoever_brought_it_about() {
-        let done = Seen::Done {
-            detail: String::new(),
-            result: Value::Null,
-        };
-        for status in [
-            StepStatus::Pending,
-            StepStatus::Intended,
-            StepStatus::Accepted,
-        ] {
-            assert_eq!(
-                decide(status, &done, Duration::ZERO, WINDOW),
-                Decision::Finish
-            );
-        }
-    }
-
-    #[test]
-    fn nothing_is_issued_while_an_effect_is_on_its_way() {
-        let pending = Seen::Pending {
-            state: String::new(),
-        };
-        for status in [
-            StepStatus::Pending,
-            StepStatus::Intended,
-            StepStatus::Accepted,
-        ] {
-            assert_eq!(decide(status, &pending, WINDOW * 2, WINDOW), Decision::Wait);
-        }
     }
 }

@@ -1,0 +1,62 @@
+//! Walks the kill matrix: a migration on the sandbox's control plane, stopped everywhere.
+//!
+//! `cargo run --example kill_matrix -- --all` walks every point, `--every N` every Nth. Prints a table; ends with 1 when
+//! a point failed.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a program that panics has failed, helpers included"
+)]
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+#[path = "../../tests/integration/kill_matrix/mod.rs"]
+mod kill_matrix;
+
+use kill_matrix::{Matrix, child, table};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let every = match args
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["--child"] => {
+            child::carry_out().unwrap();
+            return ExitCode::SUCCESS;
+        }
+        ["--all"] => 1,
+        ["--every", number] => number.parse().unwrap(),
+        _ => {
+            println!("--all, or --every N");
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let began = Instant::now();
+        let matrix = Matrix::new(&["--child"]).await;
+        let all = matrix.cases();
+        let walked = matrix
+            .walk(all.iter().copied().step_by(every).collect())
+            .await;
+        let (table, failed) = table(&walked, &all);
+        let (records, mutations) = matrix.size();
+        println!("{records} records, {mutations} mutations");
+        print!("{table}");
+        println!("{} s", began.elapsed().as_secs());
+        for line in &failed {
+            println!("{line}");
+        }
+        if failed.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    })
+}

@@ -1,0 +1,243 @@
+//! A sandbox of one case, and what is compared at the end of a run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use atrest_fixer::planner::{self, Facts};
+use atrest_fixer::store::{self, RunStore};
+use atrest_model::id::RunId;
+use atrest_model::instance::Encryption;
+use atrest_model::plan::{DataCheck, MysqlAccess, Plan, TAG_CLAIM};
+use atrest_sandbox::{EngineMode, Sandbox, SandboxOptions, Scenario};
+use atrest_scanner::inventory;
+use serde_json::{Value, json};
+
+use super::child::{ACCESS_KEY, REGION, aws};
+
+/// Virtual seconds per real second: a migration of an hour takes a second or two.
+pub(crate) const SPEED: f64 = 6000.0;
+pub(crate) const RUN: &str = "matrix";
+const ACCOUNT: &str = "111122223333";
+
+/// A sandbox, and the folder of its case.
+pub(crate) struct World {
+    pub(crate) dir: tempfile::TempDir,
+    sandbox: Option<Sandbox>,
+    endpoint: String,
+    port: u16,
+    scenario: String,
+}
+
+/// One line of the request log that changed something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mutation {
+    pub(crate) action: String,
+    /// What it is about: two of the same are one intent carried out twice.
+    pub(crate) intent: String,
+}
+
+impl World {
+    /// `faults` is added to the scenario.
+    pub(crate) async fn start(faults: &str) -> Self {
+        let scenario = format!("{}\n{faults}", include_str!("fleet.toml"));
+        let mut world = Self {
+            dir: tempfile::tempdir().unwrap(),
+            sandbox: None,
+            endpoint: String::new(),
+            port: 0,
+            scenario,
+        };
+        world.open().await;
+        world
+    }
+
+    async fn open(&mut self) {
+        let options = SandboxOptions {
+            scenario: Scenario::parse("fleet", &self.scenario).unwrap(),
+            port: self.port,
+            speed: SPEED,
+            engines: EngineMode::None,
+            install_dir: self.dir.path().join("none"),
+            work_dir: self.dir.path().join("none"),
+            request_log: Some(self.log()),
+            seed: 1,
+        };
+        let state = self.dir.path().join("sandbox.state");
+        let sandbox = Sandbox::start_with_state(options, state).await.unwrap();
+        self.endpoint = sandbox.endpoint();
+        self.port = self.endpoint.rsplit(':').next().unwrap().parse().unwrap();
+        self.sandbox = Some(sandbox);
+    }
+
+    /// The control plane goes away and comes back as it was.
+    pub(crate) async fn restart(&mut self) {
+        self.sandbox.take().unwrap().shutdown().await.unwrap();
+        self.open().await;
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.sandbox.take().unwrap().shutdown().await.unwrap();
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    pub(crate) fn address(&self) -> (&'static str, u16) {
+        ("127.0.0.1", self.port)
+    }
+
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    pub(crate) fn run_dir(&self) -> PathBuf {
+        self.state_dir().join("runs").join(RUN)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.path().join("requests.jsonl")
+    }
+
+    pub(crate) async fn plan(&self) -> Plan {
+        let aws = aws(self.endpoint());
+        let inventory = inventory::read(&aws, ACCOUNT, &[REGION.to_owned()]).await;
+        let key = aws
+            .describe_key(REGION, "alias/rds-migration")
+            .await
+            .unwrap();
+        let facts = Facts {
+            run: RunId::try_from(RUN.to_owned()).unwrap(),
+            created: jiff::Timestamp::UNIX_EPOCH,
+            account: ACCOUNT.to_owned(),
+            instances: inventory.regions[0].instances.clone(),
+            clusters: Vec::new(),
+            keys: BTreeMap::from([(REGION.to_owned(), Ok(key.arn))]),
+            unencryptable: std::collections::BTreeSet::new(),
+            mysql: MysqlAccess::Off {
+                reason: "control plane only".to_owned(),
+            },
+            data_check: DataCheck::None,
+        };
+        let plan = planner::plan(&facts, None);
+        assert_eq!(plan.migrations.len(), 1, "{:?}", plan.left_out);
+        plan
+    }
+
+    /// Mutations that took effect, in order.
+    pub(crate) fn mutations(&self) -> Vec<Mutation> {
+        let text = std::fs::read(self.log()).unwrap_or_default();
+        let whole = text.iter().rposition(|b| *b == b'\n').unwrap_or(0);
+        let lines = str::from_utf8(&text[..whole]).unwrap().lines();
+        lines.filter_map(mutation).collect()
+    }
+
+    /// Everything there is, without times and without what is drawn anew for each instance.
+    pub(crate) async fn picture(&self) -> Value {
+        let rds = aws(self.endpoint()).rds(REGION);
+        let (instances, _calls) = rds.db_instances().await.unwrap();
+        let snapshots = rds.manual_snapshots().await.unwrap().items;
+        let encrypted: BTreeMap<String, bool> = instances
+            .iter()
+            .map(|i| {
+                (
+                    i.identifier().to_owned(),
+                    i.encryption() == Encryption::SseKms,
+                )
+            })
+            .collect();
+        let mut instances: Vec<Value> = instances.into_iter().map(|i| i.document).collect();
+        let mut snapshots = snapshots;
+        instances.iter_mut().chain(&mut snapshots).for_each(settle);
+        instances.sort_by_key(|i| i["DBInstanceIdentifier"].to_string());
+        snapshots.sort_by_key(|s| s["DBSnapshotIdentifier"].to_string());
+        json!({"instances": instances, "snapshots": snapshots, "encrypted": encrypted})
+    }
+
+    /// The journal holds together, and every step of the plan is done in it.
+    pub(crate) fn check_journal(&self, plan: &Plan) {
+        let store = RunStore::open_to_read(&self.state_dir(), RUN).unwrap();
+        let mut trail = Vec::new();
+        store.export(&mut trail).unwrap().unwrap();
+        store::verify(trail.as_slice()).unwrap();
+        let steps = store.steps(&plan.migrations[0].id).unwrap();
+        for step in &plan.migrations[0].steps {
+            assert_eq!(steps[&step.id].status.as_str(), "done", "{}", step.id);
+        }
+    }
+
+    /// How many records the journal has.
+    pub(crate) fn records(&self) -> usize {
+        let store = RunStore::open_to_read(&self.state_dir(), RUN).unwrap();
+        store.entries().unwrap().len()
+    }
+}
+
+/// Copies a folder of files.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+fn mutation(line: &str) -> Option<Mutation> {
+    let value: Value = serde_json::from_str(line).unwrap();
+    let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+    let action = text("action");
+    let reads = ["Describe", "List", "Get", "Assume"];
+    if reads.iter().any(|reading| action.starts_with(reading)) || !text("code").is_empty() {
+        return None;
+    }
+    if ["reset", "throttle", "http-500", "http-503"].contains(&text("fault").as_str()) {
+        return None;
+    }
+    let param = |name: &str| value["params"][name].as_str().unwrap_or_default();
+    let about = match action.as_str() {
+        "AddTagsToResource" => param("ResourceName").to_owned(),
+        "CopyDBSnapshot" => param("TargetDBSnapshotIdentifier").to_owned(),
+        "CreateDBSnapshot" => param("DBSnapshotIdentifier").to_owned(),
+        "ModifyDBInstance" => format!(
+            "{} {}",
+            param("DBInstanceIdentifier"),
+            param("NewDBInstanceIdentifier")
+        ),
+        "AddRoleToDBInstance" => {
+            format!("{} {}", param("DBInstanceIdentifier"), param("FeatureName"))
+        }
+        _ => param("DBInstanceIdentifier").to_owned(),
+    };
+    Some(Mutation {
+        intent: format!("{action} {about}"),
+        action,
+    })
+}
+
+/// Takes out what differs between two runs that did the same.
+fn settle(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|name, _| {
+                !name.ends_with("Time")
+                    && ![
+                        "DbiResourceId",
+                        "ValidTill",
+                        "EnhancedMonitoringResourceArn",
+                    ]
+                    .contains(&name.as_str())
+            });
+            if members.get("Key").and_then(Value::as_str) == Some(TAG_CLAIM) {
+                members.remove("Value");
+            }
+            members.values_mut().for_each(settle);
+        }
+        Value::Array(items) => items.iter_mut().for_each(settle),
+        _ => {}
+    }
+}
+
+/// The access key of the scenario is the one the child uses.
+pub(crate) fn check_scenario() {
+    assert!(include_str!("fleet.toml").contains(ACCESS_KEY));
+}
