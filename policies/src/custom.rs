@@ -334,6 +334,11 @@ fn key_values(resource: DescribedRef<'_>, fleet: &Fleet<'_>) -> serde_json::Valu
         Some(KeyState::Known(facts)) => facts,
         Some(KeyState::Unreadable(_)) | None => return json!({"arn": arn}),
     };
+    let rotation = match facts.rotation {
+        Rotation::On => Some(true),
+        Rotation::Off => Some(false),
+        Rotation::NotApplicable | Rotation::Unknown => None,
+    };
     let mut values = json!({
         "arn": facts.arn,
         "state": facts.state,
@@ -343,13 +348,11 @@ fn key_values(resource: DescribedRef<'_>, fleet: &Fleet<'_>) -> serde_json::Valu
         "origin": facts.origin,
         "multi_region": facts.multi_region,
     });
-    if let Some(date) = &facts.deletion_date {
-        values["deletion_date"] = date.as_str().into();
-    }
-    match facts.rotation {
-        Rotation::On => values["rotation"] = true.into(),
-        Rotation::Off => values["rotation"] = false.into(),
-        Rotation::NotApplicable | Rotation::Unknown => {}
+    // What is not known has no member: a question about it has no answer.
+    if let Some(members) = values.as_object_mut() {
+        members.extend(rotation.map(|on| ("rotation".to_owned(), on.into())));
+        let deletion = facts.deletion_date.as_deref();
+        members.extend(deletion.map(|date| ("deletion_date".to_owned(), date.into())));
     }
     values
 }

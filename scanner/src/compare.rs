@@ -197,13 +197,15 @@ fn attach(pair: &Pair<'_>, option: &str, group: &str) -> String {
 /// Sets a parameter in a group, or sets it back to its default.
 fn parameter(pair: &Pair<'_>, group: &str, name: &str, value: Option<&Value>) -> String {
     // Right for static and for dynamic parameters.
-    let mut wish = json!({"ParameterName": name, "ApplyMethod": "pending-reboot"});
-    let verb = match value.and_then(Value::as_str) {
-        Some(value) => {
-            wish["ParameterValue"] = json!(value);
-            "modify"
-        }
-        None => "reset",
+    let (verb, wish) = match value.and_then(Value::as_str) {
+        Some(value) => (
+            "modify",
+            json!({"ParameterName": name, "ParameterValue": value, "ApplyMethod": "pending-reboot"}),
+        ),
+        None => (
+            "reset",
+            json!({"ParameterName": name, "ApplyMethod": "pending-reboot"}),
+        ),
     };
     format!(
         "aws rds {verb}-db-parameter-group --db-parameter-group-name {} --parameters {} --region {}",

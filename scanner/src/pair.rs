@@ -108,7 +108,7 @@ impl<'a> Walk<'a> {
             (Some(Value::Object(a)), Some(Value::Object(b))) => {
                 for (name, value) in a {
                     self.below('.', name, "", |walk| {
-                        walk.values(name, Some(value), b.get(name))
+                        walk.values(name, Some(value), b.get(name));
                     });
                 }
                 for (name, value) in b {

@@ -257,7 +257,7 @@ fn options(member: &str, path: &str, old: &Value, new: &Value) -> Result<String,
             }
         },
         "IAMDatabaseAuthenticationEnabled" => {
-            switch(&mut out, "enable-iam-database-authentication", old, member)
+            switch(&mut out, "enable-iam-database-authentication", old, member);
         }
         "CustomerOwnedIpEnabled" => switch(&mut out, "enable-customer-owned-ip", old, member),
         _ => match old.get(member) {
