@@ -175,6 +175,51 @@ mod tests {
     }
 
     #[test]
+    fn an_event_follows_from_the_states_around_it() {
+        for before in STATES {
+            for event in EVENTS {
+                if let Ok(after) = before.next(event) {
+                    assert_eq!(StepEvent::between(before, after), Some(event));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn event_words_read_back() {
+        for event in EVENTS {
+            assert_eq!(StepEvent::parse(event.as_str()), Some(event));
+        }
+        assert_eq!(StepEvent::parse("begin"), None);
+    }
+
+    proptest::proptest! {
+        /// Whatever happens in whatever order: what is legal keeps these promises.
+        #[test]
+        fn a_history_keeps_its_promises(events in proptest::collection::vec(0..EVENTS.len(), 0..200)) {
+            let mut state = StepStatus::Pending;
+            let mut accepted = false;
+            for event in events.into_iter().map(|number| EVENTS[number]) {
+                let Ok(next) = state.next(event) else { continue };
+                // Done is for good.
+                assert_ne!(state, StepStatus::Done);
+                // Between an acceptance and a person's resumption nothing is sent.
+                match event {
+                    StepEvent::Accept => accepted = true,
+                    StepEvent::Reopen => accepted = false,
+                    StepEvent::Intend | StepEvent::Refuse => assert!(!accepted, "{event:?} after an acceptance"),
+                    StepEvent::Finish | StepEvent::Stop => {}
+                }
+                // Nothing is accepted or refused but what was intended.
+                if matches!(event, StepEvent::Accept | StepEvent::Refuse) {
+                    assert_eq!(state, StepStatus::Intended);
+                }
+                state = next;
+            }
+        }
+    }
+
+    #[test]
     fn words_read_back() {
         for state in STATES {
             assert_eq!(StepStatus::parse(state.as_str()), Some(state));

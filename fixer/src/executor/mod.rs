@@ -5,6 +5,8 @@
 
 mod decide;
 mod runner;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -8,7 +8,7 @@ use atrest_model::plan::{Step, TAG_RUN, TAG_SOURCE, TAG_STEP, Target};
 use serde_json::{Map, Value, json};
 
 use super::{Cx, Seen};
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::observatory::RegionView;
 use crate::requests;
 
@@ -31,7 +31,7 @@ pub(super) fn rename(
         return Ok(Seen::pending("not shown under either name"));
     };
     let state = format!("{} is {}", instance.identifier(), instance.status());
-    if instance.has_failed() {
+    if fault::has_ended(instance) {
         return Ok(Seen::stuck(state, LOOK));
     }
     if instance.identifier() == to {
@@ -188,7 +188,7 @@ pub(super) fn made(
             format!("somebody renamed it; call it {new_name} again, then resume"),
         ));
     }
-    if instance.has_failed() {
+    if fault::has_ended(instance) {
         return Ok(Seen::stuck(
             format!("{name} is {}", instance.status()),
             LOOK,
@@ -300,7 +300,7 @@ pub(super) fn modify(
     let Some(instance) = cx.find(view, target)? else {
         return Ok(Seen::pending("not shown"));
     };
-    if instance.has_failed() {
+    if fault::has_ended(instance) {
         return Ok(Seen::stuck(
             format!("{} is {}", instance.identifier(), instance.status()),
             LOOK,
@@ -323,7 +323,7 @@ pub(super) fn settle(cx: &Cx<'_>, view: &RegionView, target: &Target) -> Result<
     let Some(instance) = cx.find(view, target)? else {
         return Ok(Seen::pending("not shown"));
     };
-    if instance.has_failed() {
+    if fault::has_ended(instance) {
         return Ok(Seen::stuck(
             format!("{} is {}", instance.identifier(), instance.status()),
             LOOK,
