@@ -13,6 +13,7 @@ mod data;
 mod fake;
 mod fence;
 mod harness;
+mod journal;
 mod judgement;
 mod kill_matrix;
 mod kill_walk;
