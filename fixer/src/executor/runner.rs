@@ -339,7 +339,7 @@ impl<'a> Runner<'a> {
         }
         let status = self.status(&step.id);
         let window = window(&step.action, status, self.is_resumed, &timing);
-        let decision = decide(status, &seen, self.looked_for(&step.id), window);
+        let decision = decide(status, &seen, self.looked_for(&step.id, view), window);
         #[cfg(test)]
         let (decision, seen) = self.without_care(step, status, decision, seen);
         let confirmed = {
@@ -388,10 +388,12 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// How long the effect of a step has been looked for in this sitting. By a clock that cannot be set: one that jumped
-    /// forward would end the window at once, one that jumped back would never end it.
-    fn looked_for(&self, step: &str) -> Duration {
-        self.intents.get(step).unwrap_or(&self.began).elapsed()
+    /// How long after the mutation the view was begun that shows nothing of it. The moment of the decision does not count:
+    /// a view may lie for a while. By a clock that cannot be set: one that jumped forward would end the window at once,
+    /// one that jumped back would never end it.
+    fn looked_for(&self, step: &str, view: &RegionView) -> Duration {
+        let from = self.intents.get(step).unwrap_or(&self.began);
+        view.began.saturating_duration_since(*from)
     }
 
     #[cfg(not(test))]
@@ -471,7 +473,8 @@ impl<'a> Runner<'a> {
                 Ok(Looked::Acted)
             }
             Err(fault) if fault.outcome_unknown() => {
-                // Stays intended: only looking can tell.
+                // Stays intended: only looking can tell. RDS may have taken the call at any moment until now.
+                self.intents.insert(step.id.clone(), clock::instant());
                 self.retrying(step, &fault);
                 Ok(Looked::Acted)
             }
