@@ -8,10 +8,15 @@ use atrest_model::account::ServerVersion;
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, OptsBuilder, Row, SslOpts};
 use secrecy::ExposeSecret as _;
+use tokio::io::AsyncReadExt as _;
 
 use super::error::{MysqlError, Phase};
 use super::target::{Target, Tls};
 
+/// The server's error for a login that is refused.
+const ACCESS_DENIED: u16 = 1045;
+/// How much of a greeting is read to find the version in it.
+const GREETING: u64 = 128;
 /// Longest wait for a server to hear that the connection ends.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -44,7 +49,7 @@ pub struct Warning {
 /// # Errors
 ///
 /// [`MysqlError::TlsRequired`] when TLS is off and the host is not loopback,
-/// [`MysqlError::CleartextWithoutTls`], [`MysqlError::Unreachable`], [`MysqlError::LoginRefused`],
+/// [`MysqlError::CleartextWithoutTls`], [`MysqlError::Tls`], [`MysqlError::Unreachable`], [`MysqlError::LoginRefused`],
 /// [`MysqlError::Timeout`].
 pub async fn connect(target: &Target) -> Result<Connection, MysqlError> {
     let endpoint = target.endpoint();
@@ -53,7 +58,7 @@ pub async fn connect(target: &Target) -> Result<Connection, MysqlError> {
         doing,
         after: target.connect_timeout,
     };
-    let opening = Box::pin(open(target, &endpoint));
+    let opening = Box::pin(log_in(target, &endpoint));
     let conn = tokio::time::timeout(target.connect_timeout, opening)
         .await
         .map_err(|_elapsed| timeout("connecting"))??;
@@ -75,7 +80,57 @@ pub async fn connect(target: &Target) -> Result<Connection, MysqlError> {
     Ok(connection)
 }
 
-async fn open(target: &Target, endpoint: &str) -> Result<Conn, MysqlError> {
+/// Logs in; a refusal of MariaDB is taken for one at the second time only.
+///
+/// MariaDB's `ed25519` has the client sign 32 random bytes. The driver takes a last byte of zero for the end of a text
+/// and leaves it out (`AuthSwitchRequest::plugin_data` of `mysql_common` 0.37), so one correct login in 256 is refused.
+/// The next one has other bytes. Only MariaDB has the plugin, and elsewhere a second attempt could lock an account.
+async fn log_in(target: &Target, endpoint: &str) -> Result<Conn, MysqlError> {
+    let opts = options(target, endpoint).await?;
+    let refused = match Conn::new(opts.clone()).await {
+        Ok(conn) => return Ok(conn),
+        Err(error) => error,
+    };
+    let denied =
+        matches!(&refused, mysql_async::Error::Server(error) if error.code == ACCESS_DENIED);
+    if denied && is_mariadb(target).await {
+        return Conn::new(opts)
+            .await
+            .map_err(|error| MysqlError::from_driver(endpoint, &target.user, Phase::Login, error));
+    }
+    Err(MysqlError::from_driver(
+        endpoint,
+        &target.user,
+        Phase::Login,
+        refused,
+    ))
+}
+
+/// Whether the server's greeting is MariaDB's. The greeting comes before TLS; nothing is sent.
+async fn is_mariadb(target: &Target) -> bool {
+    let Ok(mut stream) = tokio::net::TcpStream::connect((target.host.as_str(), target.port)).await
+    else {
+        return false;
+    };
+    // Four bytes of header, the protocol's number, then the version up to a zero.
+    let mut greeting = Vec::new();
+    let mut reader = (&mut stream).take(GREETING);
+    while !greeting.iter().skip(5).any(|byte| *byte == 0) {
+        match reader.read_buf(&mut greeting).await {
+            Ok(0) | Err(_) => return false,
+            Ok(_read) => {}
+        }
+    }
+    let version = greeting
+        .get(5..)
+        .and_then(|rest| rest.split(|byte| *byte == 0).next())
+        .unwrap_or_default();
+    version
+        .windows(b"MariaDB".len())
+        .any(|part| part == b"MariaDB")
+}
+
+async fn options(target: &Target, endpoint: &str) -> Result<OptsBuilder, MysqlError> {
     let mut opts = OptsBuilder::default()
         .ip_or_hostname(target.host.clone())
         .tcp_port(target.port)
@@ -107,9 +162,7 @@ async fn open(target: &Target, endpoint: &str) -> Result<Conn, MysqlError> {
         }
         Tls::Off => opts = opts.resolved_ips(loopback_addresses(target, endpoint).await?),
     }
-    Conn::new(opts)
-        .await
-        .map_err(|error| MysqlError::from_driver(endpoint, &target.user, Phase::Login, error))
+    Ok(opts)
 }
 
 /// The addresses of the host, all of which must be loopback. The connection is then made to these very
