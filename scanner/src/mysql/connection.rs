@@ -423,3 +423,67 @@ impl NamedRow {
         self.text(self.position(name)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Greets as `version`, refuses every login, and counts connections and logins.
+    async fn refusing(version: &str) -> (u16, tokio::task::JoinHandle<(usize, usize)>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut greeting = [b"\x0a", version.as_bytes(), b"\0\x07\0\0\0"].concat();
+        greeting.extend_from_slice(b"12345678\0\x01\x82\x2d\x02\0\x08\0\x15");
+        greeting.extend_from_slice(&[0; 10]);
+        greeting.extend_from_slice(b"901234567890\0mysql_native_password\0");
+        let mut packet = vec![u8::try_from(greeting.len()).unwrap(), 0, 0, 0];
+        packet.extend_from_slice(&greeting);
+        let task = tokio::spawn(async move {
+            let (mut connections, mut logins) = (0, 0);
+            loop {
+                let (mut stream, _peer) = listener.accept().await.unwrap();
+                let mut first = [0];
+                stream.write_all(&packet).await.unwrap();
+                // The last one, by which the test ends the count.
+                if stream.read(&mut first).await.unwrap_or(0) == 1 && first == [b'q'] {
+                    return (connections, logins);
+                }
+                connections += 1;
+                if first != [0] {
+                    logins += 1;
+                    let error = b"\xff\x15\x04#28000Access denied for user";
+                    let header = [u8::try_from(error.len()).unwrap(), 0, 0, 2];
+                    stream
+                        .write_all(&[&header[..], &error[..]].concat())
+                        .await
+                        .unwrap();
+                }
+            }
+        });
+        (port, task)
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_is_tried_again_at_mariadb_alone() {
+        for (version, connections, logins) in [("5.5.5-10.11.14-MariaDB", 3, 2), ("8.0.36", 2, 1)] {
+            let (port, count) = refusing(version).await;
+            let password = SecretString::from("secret");
+            let mut target = Target::new("127.0.0.1", port, "me", password);
+            target.tls = Tls::Off;
+            let refused = connect(&target).await.unwrap_err();
+            assert!(
+                matches!(refused, MysqlError::LoginRefused { .. }),
+                "{refused:?}"
+            );
+            let mut end = tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .unwrap();
+            end.write_all(b"q").await.unwrap();
+            assert_eq!(count.await.unwrap(), (connections, logins), "{version}");
+        }
+    }
+}
