@@ -17,7 +17,7 @@ pub use data::{
     TableComparison, TableName, TableProgress, VariableDifference, compare_data,
     variable_differences,
 };
-pub use error::MysqlError;
+pub use error::{MysqlError, TlsProblem};
 pub use state::{
     BinlogPosition, ClientConnection, ConnectionKind, ReplicationStatus, binlog_position,
     client_connections, replication_status, show_configuration, uptime, variables,

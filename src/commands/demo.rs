@@ -100,7 +100,11 @@ pub(crate) async fn run(args: DemoArgs, output: &OutputArgs) -> anyhow::Result<E
             regions: access.regions.clone(),
             auth: ready.missing.is_none().then(|| {
                 let password = SecretString::from(access.master_password.clone());
-                MysqlAuth::new(Password::Given(password), Tls::Off)
+                let tls = Tls::Verify {
+                    ca_file: ready.ca_file.clone(),
+                    server_name: None,
+                };
+                MysqlAuth::new(Password::Given(password), tls)
             }),
             missing: ready.missing.clone(),
             engines: ready.engines.clone(),

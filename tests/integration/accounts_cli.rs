@@ -69,8 +69,13 @@ fn start(engine: &str, version: &str, engines: &str) -> Sandbox {
     })
 }
 
+/// With TLS, as it is unless switched off.
+fn verified(sandbox: &Sandbox) -> [&str; 4] {
+    ["--region", "eu-central-1", "--ca-file", sandbox.ca_file()]
+}
+
 fn accounts(sandbox: &Sandbox, args: &[&str]) -> Finished {
-    let finished = sandbox.run(&[&["accounts"], args, &REGION].concat());
+    let finished = sandbox.run(&[&["accounts"], args, &verified(sandbox)].concat());
     no_hash(&finished.stdout);
     no_hash(&finished.stderr);
     finished
@@ -200,6 +205,7 @@ fn whole_way(engine: &str, version: &str, break_hash: &str) {
     executed(&sandbox);
     synced(&sandbox);
     refused(&sandbox, break_hash);
+    certificates(&sandbox);
     assert!(sandbox.mutations().is_empty(), "{:?}", sandbox.mutations());
     assert!(sandbox.stop().success());
 }
@@ -209,7 +215,13 @@ fn exported(sandbox: &Sandbox) {
     assert!(text.contains("'o''brien'@'%'"), "{text}");
     assert!(text.contains("binlog retention hours: 48"), "{text}");
     assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'));
-    let mut narrow = sandbox.command(&["accounts", "export", "old-shop", "--tls", "off"]);
+    let mut narrow = sandbox.command(&[
+        "accounts",
+        "export",
+        "old-shop",
+        "--ca-file",
+        sandbox.ca_file(),
+    ]);
     narrow.env("COLUMNS", "80");
     let narrow = finish(narrow, Duration::from_secs(60)).expect(0).stdout;
     let longest = narrow.lines().map(|line| line.chars().count()).max();
@@ -274,7 +286,7 @@ fn shown(sandbox: &Sandbox) {
     assert!(sync.stdout.contains("REVOKE"), "{}", sync.stdout);
     assert_eq!(before, diff_json(sandbox, "old-shop", "shop", 11));
     // The remedies of the pair diff are commands that work.
-    let pair = sandbox.run(&[&["diff", "old-shop=shop"], &REGION[..]].concat());
+    let pair = sandbox.run(&[&["diff", "old-shop=shop"], &verified(sandbox)[..]].concat());
     let remedy = "atrest accounts clone old-shop shop --region eu-central-1";
     let pair = pair.expect(11).stdout;
     for remedy in [format!("{remedy}\n"), format!("{remedy} --sync\n")] {
@@ -385,6 +397,70 @@ fn refused(sandbox: &Sandbox, break_hash: &str) {
         "{}",
         replica.stderr
     );
+}
+
+/// What is not the server that was asked for is not logged in to, and an account can insist on TLS.
+fn certificates(sandbox: &Sandbox) {
+    let export = ["accounts", "export", "shop", "--region", "eu-central-1"];
+    let with = |args: &[&str]| sandbox.run(&[&export[..], args].concat());
+    let other = sandbox.path("other.pem");
+    let _unused = certificate(&["127.0.0.1"], &other);
+    let other = ["--ca-file", other.to_str().unwrap()];
+    let untrusted = says(with(&other), 4, "an authority that is not trusted");
+    assert!(
+        untrusted.stderr.contains("global-bundle.pem"),
+        "{}",
+        untrusted.stderr
+    );
+    let elsewhere = [
+        "--ca-file",
+        sandbox.ca_file(),
+        "--tls-server-name",
+        "elsewhere.example.com",
+    ];
+    says(
+        with(&elsewhere),
+        4,
+        "a certificate that is not for this host",
+    );
+
+    let insists = "CREATE USER 'insists'@'%' IDENTIFIED BY 'pw-insists' REQUIRE SSL; \
+                   GRANT SELECT ON *.* TO 'insists'@'%'";
+    block_on(sql(sandbox, "shop", insists));
+    let as_it = |tls: &[&str]| {
+        let mut command = sandbox.command(&[&export[..], &["--user", "insists"], tls].concat());
+        command.env("ATREST_MYSQL_PASSWORD", "pw-insists");
+        finish(command, Duration::from_secs(60))
+    };
+    says(as_it(&["--tls", "off"]), 2, "refused the login of insists");
+    let shown = as_it(&["--ca-file", sandbox.ca_file()]);
+    assert!(shown.stdout.contains("'insists'@'%'"), "{}", shown.stderr);
+}
+
+/// TLS 1.0 is the newest that MySQL 5.6.24 speaks.
+#[test]
+fn a_server_with_old_tls_alone_is_named_as_such() {
+    let sandbox = start("mysql", "5.6.51", "auto");
+    let engines = sandbox.ready["engines"].as_array().unwrap();
+    if !engines
+        .iter()
+        .any(|name| name.as_str().unwrap().starts_with("mysql 5.6."))
+    {
+        use std::io::Write as _;
+        let line = b"\nNOT RUN: mysql 5.6. is not installed\n";
+        std::io::stderr().write_all(line).unwrap();
+        return;
+    }
+    let old = says(
+        accounts(&sandbox, &["export", "shop"]),
+        4,
+        "no version of TLS",
+    );
+    assert!(old.stderr.contains("tunnel"), "{}", old.stderr);
+    sandbox
+        .run(&[&["accounts", "export", "shop"], &REGION[..]].concat())
+        .expect(0);
+    assert!(sandbox.stop().success());
 }
 
 #[test]

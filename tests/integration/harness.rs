@@ -188,6 +188,11 @@ impl Sandbox {
             .collect()
     }
 
+    /// The authority of its servers' certificates.
+    pub(crate) fn ca_file(&self) -> &str {
+        self.ready["ca_file"].as_str().unwrap()
+    }
+
     pub(crate) fn password(&self) -> &str {
         &self.access.master_password
     }

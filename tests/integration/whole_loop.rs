@@ -87,8 +87,8 @@ fn a_fleet_is_audited_migrated_and_proven() {
             "scan.json",
             "--kms-key",
             "alias/rds-migration",
-            "--mysql-tls",
-            "off",
+            "--ca-file",
+            sandbox.ca_file(),
             "--run",
             "e2e",
             "--data-check",
@@ -98,12 +98,18 @@ fn a_fleet_is_audited_migrated_and_proven() {
     // Reading changes nothing.
     assert!(sandbox.mutations().is_empty(), "{:?}", sandbox.mutations());
     sandbox
-        .run(&["fix", "atrest-plan.json", "--mysql-tls", "off"])
+        .run(&["fix", "atrest-plan.json", "--ca-file", sandbox.ca_file()])
         .expect(0);
     assert!(sandbox.mutations().is_empty(), "{:?}", sandbox.mutations());
 
     let args = [
-        &["fix", "atrest-plan.json", "--execute", "--mysql-tls", "off"][..],
+        &[
+            "fix",
+            "atrest-plan.json",
+            "--execute",
+            "--ca-file",
+            sandbox.ca_file(),
+        ][..],
         &PACE,
     ]
     .concat();
@@ -136,8 +142,8 @@ fn a_fleet_is_audited_migrated_and_proven() {
             "--run",
             "e2e",
             "--data",
-            "--mysql-tls",
-            "off",
+            "--ca-file",
+            sandbox.ca_file(),
             "--format",
             "json",
         ])

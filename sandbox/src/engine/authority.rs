@@ -182,7 +182,9 @@ fn params(common_name: &str) -> CertificateParams {
 }
 
 fn authority_params() -> CertificateParams {
-    let mut params = params("atrest sandbox root CA RSA2048");
+    // A name of its own: the authority of another sandbox is then told as unknown, and not as one that signs badly.
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let mut params = params(&format!("atrest sandbox root CA {}", id.split_at(8).0));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use atrest_sandbox::engine::Engines;
 use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, IoError, OptsBuilder, SslOpts};
+use mysql_async::{Conn, OptsBuilder, SslOpts};
 
 use crate::bed::{Bed, PASSWORD, becomes, code, login, servers_in, value};
 
@@ -68,7 +68,7 @@ pub(crate) async fn a_certificate_is_for_every_address_of_its_server(bed: Bed) {
     bed.create("prod").await;
     through(&bed, "prod", "admin").await.unwrap();
 
-    // An authority of the same name is another one.
+    // The authority of another sandbox is not trusted.
     let dir = tempfile::tempdir().unwrap();
     let other = Engines::open(
         atrest_sandbox::EngineMode::Required,
@@ -82,10 +82,7 @@ pub(crate) async fn a_certificate_is_for_every_address_of_its_server(bed: Bed) {
     let refused = verified(address, "admin", other.ca_file())
         .await
         .unwrap_err();
-    assert!(
-        matches!(&refused, mysql_async::Error::Io(IoError::Tls(why)) if why.to_string().contains("certificate")),
-        "{refused:?}"
-    );
+    assert!(refused.to_string().contains("UnknownIssuer"), "{refused}");
     other.shutdown().await.unwrap();
 }
 
@@ -120,7 +117,13 @@ pub(crate) async fn an_account_and_a_server_can_require_tls(bed: Bed) {
     through(&bed, "prod", "secured").await.unwrap();
     let plain = |user| Conn::new(login(address, user, PASSWORD));
     assert_eq!(code(plain("secured").await), 1045);
-    plain("admin").await.unwrap();
+    // A login without TLS that the server has no record of yet: caching_sha2_password exchanges keys for it.
+    let fresh = format!(
+        "CREATE USER fresh@'%' IDENTIFIED BY '{}'",
+        PASSWORD.replace('\\', "\\\\").replace('\'', "\\'")
+    );
+    admin.query_drop(fresh).await.unwrap();
+    plain("fresh").await.unwrap();
 
     // The parameter of RDS: nobody comes in without TLS any more, and replication goes on.
     let mut spec = bed.spec();
@@ -128,7 +131,9 @@ pub(crate) async fn an_account_and_a_server_can_require_tls(bed: Bed) {
         .insert("require_secure_transport".to_owned(), "1".to_owned());
     bed.engines.reconfigure(&source, spec).await.unwrap();
     bed.engines.restart(&source).await.unwrap();
-    assert_eq!(code(plain("admin").await), 3159);
+    let refused = code(plain("admin").await);
+    // MariaDB 10.11 says no more than that it does not let them in.
+    assert!([3159, 1045].contains(&refused), "{refused}");
     let mut admin = through(&bed, "prod", "admin").await.unwrap();
     admin.query_drop("CREATE DATABASE after_it").await.unwrap();
     let mut follower = through(&bed, "replica", "admin").await.unwrap();
@@ -145,8 +150,9 @@ pub(crate) async fn old_tls_is_not_spoken(bed: Bed) {
     assert_eq!(has.1, "YES");
     let refused = through(&bed, "prod", "admin").await.unwrap_err();
     assert!(
-        matches!(refused, mysql_async::Error::Io(IoError::Tls(_))),
-        "{refused:?}"
+        refused
+            .to_string()
+            .contains("ServerDoesNotSupportTls12Or13"),
+        "{refused}"
     );
-    println!("{refused:?}");
 }

@@ -8,10 +8,15 @@ use atrest_model::account::ServerVersion;
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, OptsBuilder, Row, SslOpts};
 use secrecy::ExposeSecret as _;
+use tokio::io::AsyncReadExt as _;
 
 use super::error::{MysqlError, Phase};
 use super::target::{Target, Tls};
 
+/// The server's error for a login that is refused.
+const ACCESS_DENIED: u16 = 1045;
+/// How much of a greeting is read to find the version in it.
+const GREETING: u64 = 128;
 /// Longest wait for a server to hear that the connection ends.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -44,7 +49,7 @@ pub struct Warning {
 /// # Errors
 ///
 /// [`MysqlError::TlsRequired`] when TLS is off and the host is not loopback,
-/// [`MysqlError::CleartextWithoutTls`], [`MysqlError::Unreachable`], [`MysqlError::LoginRefused`],
+/// [`MysqlError::CleartextWithoutTls`], [`MysqlError::Tls`], [`MysqlError::Unreachable`], [`MysqlError::LoginRefused`],
 /// [`MysqlError::Timeout`].
 pub async fn connect(target: &Target) -> Result<Connection, MysqlError> {
     let endpoint = target.endpoint();
@@ -53,7 +58,7 @@ pub async fn connect(target: &Target) -> Result<Connection, MysqlError> {
         doing,
         after: target.connect_timeout,
     };
-    let opening = Box::pin(open(target, &endpoint));
+    let opening = Box::pin(log_in(target, &endpoint));
     let conn = tokio::time::timeout(target.connect_timeout, opening)
         .await
         .map_err(|_elapsed| timeout("connecting"))??;
@@ -75,7 +80,57 @@ pub async fn connect(target: &Target) -> Result<Connection, MysqlError> {
     Ok(connection)
 }
 
-async fn open(target: &Target, endpoint: &str) -> Result<Conn, MysqlError> {
+/// Logs in; a refusal of MariaDB is taken for one at the second time only.
+///
+/// MariaDB's `ed25519` has the client sign 32 random bytes. The driver takes a last byte of zero for the end of a text
+/// and leaves it out (`AuthSwitchRequest::plugin_data` of `mysql_common` 0.37), so one correct login in 256 is refused.
+/// The next one has other bytes. Only MariaDB has the plugin, and elsewhere a second attempt could lock an account.
+async fn log_in(target: &Target, endpoint: &str) -> Result<Conn, MysqlError> {
+    let opts = options(target, endpoint).await?;
+    let refused = match Conn::new(opts.clone()).await {
+        Ok(conn) => return Ok(conn),
+        Err(error) => error,
+    };
+    let denied =
+        matches!(&refused, mysql_async::Error::Server(error) if error.code == ACCESS_DENIED);
+    if denied && is_mariadb(target).await {
+        return Conn::new(opts)
+            .await
+            .map_err(|error| MysqlError::from_driver(endpoint, &target.user, Phase::Login, error));
+    }
+    Err(MysqlError::from_driver(
+        endpoint,
+        &target.user,
+        Phase::Login,
+        refused,
+    ))
+}
+
+/// Whether the server's greeting is MariaDB's. The greeting comes before TLS; nothing is sent.
+async fn is_mariadb(target: &Target) -> bool {
+    let Ok(mut stream) = tokio::net::TcpStream::connect((target.host.as_str(), target.port)).await
+    else {
+        return false;
+    };
+    // Four bytes of header, the protocol's number, then the version up to a zero.
+    let mut greeting = Vec::new();
+    let mut reader = (&mut stream).take(GREETING);
+    while !greeting.iter().skip(5).any(|byte| *byte == 0) {
+        match reader.read_buf(&mut greeting).await {
+            Ok(0) | Err(_) => return false,
+            Ok(_read) => {}
+        }
+    }
+    let version = greeting
+        .get(5..)
+        .and_then(|rest| rest.split(|byte| *byte == 0).next())
+        .unwrap_or_default();
+    version
+        .windows(b"MariaDB".len())
+        .any(|part| part == b"MariaDB")
+}
+
+async fn options(target: &Target, endpoint: &str) -> Result<OptsBuilder, MysqlError> {
     let mut opts = OptsBuilder::default()
         .ip_or_hostname(target.host.clone())
         .tcp_port(target.port)
@@ -107,9 +162,7 @@ async fn open(target: &Target, endpoint: &str) -> Result<Conn, MysqlError> {
         }
         Tls::Off => opts = opts.resolved_ips(loopback_addresses(target, endpoint).await?),
     }
-    Conn::new(opts)
-        .await
-        .map_err(|error| MysqlError::from_driver(endpoint, &target.user, Phase::Login, error))
+    Ok(opts)
 }
 
 /// The addresses of the host, all of which must be loopback. The connection is then made to these very
@@ -368,5 +421,69 @@ impl NamedRow {
     /// The text of a named column; `None` for NULL and for a column that is not there.
     pub fn named_text(&self, name: &str) -> Option<String> {
         self.text(self.position(name)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Greets as `version`, refuses every login, and counts connections and logins.
+    async fn refusing(version: &str) -> (u16, tokio::task::JoinHandle<(usize, usize)>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut greeting = [b"\x0a", version.as_bytes(), b"\0\x07\0\0\0"].concat();
+        greeting.extend_from_slice(b"12345678\0\x01\x82\x2d\x02\0\x08\0\x15");
+        greeting.extend_from_slice(&[0; 10]);
+        greeting.extend_from_slice(b"901234567890\0mysql_native_password\0");
+        let mut packet = vec![u8::try_from(greeting.len()).unwrap(), 0, 0, 0];
+        packet.extend_from_slice(&greeting);
+        let task = tokio::spawn(async move {
+            let (mut connections, mut logins) = (0, 0);
+            loop {
+                let (mut stream, _peer) = listener.accept().await.unwrap();
+                let mut first = [0];
+                stream.write_all(&packet).await.unwrap();
+                // The last one, by which the test ends the count.
+                if stream.read(&mut first).await.unwrap_or(0) == 1 && first == [b'q'] {
+                    return (connections, logins);
+                }
+                connections += 1;
+                if first != [0] {
+                    logins += 1;
+                    let error = b"\xff\x15\x04#28000Access denied for user";
+                    let header = [u8::try_from(error.len()).unwrap(), 0, 0, 2];
+                    stream
+                        .write_all(&[&header[..], &error[..]].concat())
+                        .await
+                        .unwrap();
+                }
+            }
+        });
+        (port, task)
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_is_tried_again_at_mariadb_alone() {
+        for (version, connections, logins) in [("5.5.5-10.11.14-MariaDB", 3, 2), ("8.0.36", 2, 1)] {
+            let (port, count) = refusing(version).await;
+            let password = SecretString::from("secret");
+            let mut target = Target::new("127.0.0.1", port, "me", password);
+            target.tls = Tls::Off;
+            let refused = connect(&target).await.unwrap_err();
+            assert!(
+                matches!(refused, MysqlError::LoginRefused { .. }),
+                "{refused:?}"
+            );
+            let mut end = tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .unwrap();
+            end.write_all(b"q").await.unwrap();
+            assert_eq!(count.await.unwrap(), (connections, logins), "{version}");
+        }
     }
 }

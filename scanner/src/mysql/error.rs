@@ -82,6 +82,14 @@ pub enum MysqlError {
         /// `host:port`.
         endpoint: String,
     },
+    /// TLS cannot be had with this server, or what it shows is not to be trusted. No password was sent.
+    #[error("{endpoint} {problem}")]
+    Tls {
+        /// `host:port`.
+        endpoint: String,
+        /// What is wrong.
+        problem: TlsProblem,
+    },
     /// A password in clear text was allowed on a connection without TLS.
     #[error("{endpoint}: a password in clear text is sent inside TLS only")]
     CleartextWithoutTls {
@@ -96,6 +104,93 @@ pub enum MysqlError {
         /// What was read.
         what: String,
     },
+}
+
+/// Why there is no TLS connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TlsProblem {
+    /// The certificate leads to no authority that is trusted.
+    #[error("shows a certificate of an authority that is not trusted")]
+    UnknownAuthority,
+    /// The certificate is good, and for another host.
+    #[error("shows a certificate that is not for this host")]
+    OtherHost,
+    /// The certificate is not valid at this time.
+    #[error("shows a certificate that has expired or is not valid yet")]
+    NotValidNow,
+    /// The certificate is bad in another way.
+    #[error("shows a certificate that is refused: {0}")]
+    Certificate(String),
+    /// Nothing newer than TLS 1.1.
+    #[error("speaks no version of TLS that is still safe (1.2 or later)")]
+    OldVersion,
+    /// No TLS at all.
+    #[error("offers no TLS (SSL)")]
+    NotOffered,
+}
+
+impl TlsProblem {
+    fn of(error: &rustls::Error) -> Option<Self> {
+        use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+        Some(match error {
+            // A signature that does not fit is that of an authority of the same name.
+            Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            ) => Self::UnknownAuthority,
+            Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            ) => Self::OtherHost,
+            Error::InvalidCertificate(
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. },
+            ) => Self::NotValidNow,
+            Error::InvalidCertificate(other) => Self::Certificate(other.to_string()),
+            Error::PeerIncompatible(
+                PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+            )
+            | Error::AlertReceived(AlertDescription::ProtocolVersion) => Self::OldVersion,
+            _ => return None,
+        })
+    }
+
+    /// Finds the error of the TLS library among the causes.
+    fn among(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+                return Self::of(tls);
+            }
+            // An I/O error does not count what it carries among its causes.
+            let carried = error
+                .downcast_ref::<std::io::Error>()
+                .and_then(std::io::Error::get_ref);
+            next = match carried {
+                Some(carried) => Some(carried),
+                None => error.source(),
+            };
+        }
+        None
+    }
+
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::UnknownAuthority => {
+                "give the authority's certificate with --ca-file: for RDS https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+            }
+            Self::OtherHost => {
+                "give the endpoint as RDS has it; through a tunnel, name it with --tls-server-name"
+            }
+            Self::NotValidNow | Self::Certificate(_) => {
+                "look at the instance's CACertificateIdentifier and the end of its certificate, and at this machine's clock"
+            }
+            Self::OldVersion | Self::NotOffered => {
+                "such a server (MySQL 5.6) can be read through a tunnel to this machine alone, with --tls off"
+            }
+        }
+    }
 }
 
 /// What was under way when an error came.
@@ -116,6 +211,7 @@ impl MysqlError {
             | Self::PrivilegeMissing { .. }
             | Self::ReadOnly { .. }
             | Self::TlsRequired { .. }
+            | Self::Tls { .. }
             | Self::CleartextWithoutTls { .. }
             | Self::Unexpected { .. } => false,
         }
@@ -132,6 +228,7 @@ impl MysqlError {
             | Self::Timeout { .. }
             | Self::Closed { .. }
             | Self::TlsRequired { .. }
+            | Self::Tls { .. }
             | Self::CleartextWithoutTls { .. }
             | Self::Unexpected { .. } => None,
         }
@@ -146,6 +243,7 @@ impl MysqlError {
             Self::LoginRefused { .. } => {
                 Some("check the user, the password and the host the account is limited to")
             }
+            Self::Tls { problem, .. } => Some(problem.hint()),
             Self::ReadOnly { .. } => Some(
                 "a replica takes account statements only while `read_only` is 0 in its DB parameter group",
             ),
@@ -219,17 +317,25 @@ impl MysqlError {
                 user: user.to_owned(),
                 reason: "the account has a password in the format before MySQL 4.1".to_owned(),
             },
-            Error::Io(IoError::Io(source)) => Self::Unreachable {
-                endpoint,
-                source: Box::new(source),
+            Error::Io(IoError::Io(source)) => match TlsProblem::among(&source) {
+                Some(problem) => Self::Tls { endpoint, problem },
+                None => Self::Unreachable {
+                    endpoint,
+                    source: Box::new(source),
+                },
             },
-            Error::Io(IoError::Tls(source)) => Self::Unreachable {
-                endpoint,
-                source: Box::new(source),
+            Error::Io(IoError::Tls(source)) => match TlsProblem::among(&source) {
+                Some(problem) => Self::Tls { endpoint, problem },
+                None => Self::Unreachable {
+                    endpoint,
+                    source: Box::new(source),
+                },
             },
-            Error::Driver(
-                source @ (DriverError::NoClientSslFlagFromServer | DriverError::ConnectionClosed),
-            ) => Self::Unreachable {
+            Error::Driver(DriverError::NoClientSslFlagFromServer) => Self::Tls {
+                endpoint,
+                problem: TlsProblem::NotOffered,
+            },
+            Error::Driver(source @ DriverError::ConnectionClosed) => Self::Unreachable {
                 endpoint,
                 source: Box::new(source),
             },
@@ -301,6 +407,26 @@ mod tests {
             matches!(statement, MysqlError::PrivilegeMissing { code: 1045, .. }),
             "{statement:?}"
         );
+    }
+
+    #[test]
+    fn what_is_wrong_with_tls_is_told_apart() {
+        let of = |error: rustls::Error| {
+            let wrapped = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+            let error = Error::Io(IoError::Io(wrapped));
+            MysqlError::from_driver("db:3306", "me", Phase::Login, error)
+        };
+        let old = rustls::PeerIncompatible::ServerDoesNotSupportTls12Or13;
+        assert_eq!(
+            of(old.into()).to_string(),
+            "db:3306 speaks no version of TLS that is still safe (1.2 or later)"
+        );
+        let unknown = of(rustls::CertificateError::UnknownIssuer.into());
+        assert!(!unknown.is_transient() && unknown.hint().unwrap().contains("--ca-file"));
+        // What is no such problem stays what it was: the connection may work later.
+        let broken = of(rustls::Error::HandshakeNotComplete);
+        assert!(matches!(broken, MysqlError::Unreachable { .. }), "{broken}");
+        assert!(broken.is_transient());
     }
 
     #[test]
