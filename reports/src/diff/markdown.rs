@@ -86,6 +86,6 @@ fn shown(value: Option<&Value>, other: Option<&Value>) -> String {
     let text = value::text(value, other);
     match text.char_indices().nth(LONGEST) {
         None => cell(&text),
-        Some((at, _)) => format!("{} …", cell(text.get(..at).unwrap_or(&text))),
+        Some((at, _)) => format!("{} ...", cell(text.get(..at).unwrap_or(&text))),
     }
 }
