@@ -255,9 +255,9 @@ pub(crate) struct StatusArgs {
     pub(crate) verify: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
-    /// Output on stdout: text or json
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: TextOrJson,
+    /// Output: text, json; of its end also table, csv, markdown, junit; FORMAT=FILE writes a file; may be repeated
+    #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
+    pub(crate) format: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -283,7 +283,7 @@ pub(crate) struct DiffArgs {
     pub(crate) aws: AwsArgs,
     #[command(flatten)]
     pub(crate) mysql: MysqlArgs,
-    /// Output: text, table, json, html; FORMAT=FILE writes a file; may be repeated
+    /// Output: text, table, json, csv, markdown, html, junit; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
 }

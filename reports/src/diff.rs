@@ -1,12 +1,15 @@
 //! The pair diff.
 
+mod csv;
+mod junit;
+mod markdown;
 mod pair;
 pub(crate) mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use atrest_model::diff::{Area, DiffClass, DiffReport, PairDiff};
+use atrest_model::diff::{Area, DiffClass, DiffReport, Difference, PairDiff};
 use comfy_table::Cell;
 
 use crate::format::DiffFormat;
@@ -29,6 +32,9 @@ pub fn diff(
     match format {
         DiffFormat::Json => crate::json::write(report, out),
         DiffFormat::Html => crate::html::diff(report, drift_only, out),
+        DiffFormat::Csv => csv::write(report, drift_only, out),
+        DiffFormat::Markdown => markdown::write(report, drift_only, out),
+        DiffFormat::Junit => junit::write(report, out),
         DiffFormat::Table => {
             table(report, *style, out)?;
             total(report, *style, out)
@@ -117,7 +123,25 @@ fn write_not_compared(report: &DiffReport, style: Style, out: &mut dyn Write) ->
 
 fn total(report: &DiffReport, style: Style, out: &mut dyn Write) -> io::Result<()> {
     if report.pairs.is_empty() {
-        return writeln!(out, "{}", style.odd("no pair was compared"));
+        return writeln!(out, "{}", style.odd(&summary(report)));
+    }
+    let is_good = report.drift() == 0 && !report.pairs.iter().any(|p| p.incomplete().is_some());
+    let line = paragraph("", &summary(report), 2, style.width);
+    writeln!(
+        out,
+        "{}",
+        if is_good {
+            style.good(&line)
+        } else {
+            style.bad(&line)
+        }
+    )
+}
+
+/// The total, in one line.
+fn summary(report: &DiffReport) -> String {
+    if report.pairs.is_empty() {
+        return "no pair was compared".to_owned();
     }
     let sum = |of: fn(&PairDiff) -> u64| number(report.pairs.iter().map(of).sum());
     let drift = report.drift();
@@ -144,14 +168,12 @@ fn total(report: &DiffReport, style: Style, out: &mut dyn Write) -> io::Result<(
         line.push_str(&count(unread, "pair was", "pairs were"));
         line.push_str(" not wholly read");
     }
-    let line = paragraph("", &line, 2, style.width);
-    writeln!(
-        out,
-        "{}",
-        if drift == 0 && unread == 0 {
-            style.good(&line)
-        } else {
-            style.bad(&line)
-        }
-    )
+    line
+}
+
+/// Controls as people read them: `security-hub RDS.5`.
+fn controls(difference: &Difference) -> String {
+    let named = difference.controls.iter();
+    let named: Vec<String> = named.map(|c| format!("{} {}", c.publisher, c.id)).collect();
+    named.join(", ")
 }

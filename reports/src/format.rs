@@ -91,8 +91,14 @@ pub enum DiffFormat {
     Table,
     /// The whole report.
     Json,
+    /// One line a difference.
+    Csv,
+    /// For a pull request.
+    Markdown,
     /// A page, side by side.
     Html,
+    /// JUnit XML, a case for each pair.
+    Junit,
 }
 
 impl DiffFormat {
@@ -101,7 +107,10 @@ impl DiffFormat {
         ("text", Self::Text),
         ("table", Self::Table),
         ("json", Self::Json),
+        ("csv", Self::Csv),
+        ("markdown", Self::Markdown),
         ("html", Self::Html),
+        ("junit", Self::Junit),
     ];
 }
 
@@ -162,6 +171,71 @@ impl FromStr for ReportFormat {
     }
 }
 
+/// Formats of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunFormat {
+    /// For people.
+    Table,
+    /// The whole report.
+    Json,
+    /// One line a migration.
+    Csv,
+    /// For a pull request or a chat.
+    Markdown,
+    /// JUnit XML, a case for each migration.
+    Junit,
+}
+
+impl RunFormat {
+    /// Every format with its name.
+    pub const ALL: &[(&str, Self)] = &[
+        ("table", Self::Table),
+        ("json", Self::Json),
+        ("csv", Self::Csv),
+        ("markdown", Self::Markdown),
+        ("junit", Self::Junit),
+    ];
+}
+
+impl FromStr for RunFormat {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        named(text, Self::ALL)
+    }
+}
+
+/// Formats of the state of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusFormat {
+    /// How far each migration is, for people.
+    Text,
+    /// The same, for programs.
+    Json,
+    /// The run as a report of its end has it.
+    End(RunFormat),
+}
+
+impl StatusFormat {
+    /// Every format with its name.
+    pub const ALL: &[(&str, Self)] = &[
+        ("text", Self::Text),
+        ("json", Self::Json),
+        ("table", Self::End(RunFormat::Table)),
+        ("csv", Self::End(RunFormat::Csv)),
+        ("markdown", Self::End(RunFormat::Markdown)),
+        ("junit", Self::End(RunFormat::Junit)),
+    ];
+}
+
+impl FromStr for StatusFormat {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        named(text, Self::ALL)
+    }
+}
+
 /// A format and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output<F> {
@@ -215,11 +289,11 @@ mod tests {
         let wrong = |text: &str| Output::<DiffFormat>::parse(text).unwrap_err().to_string();
         assert_eq!(
             wrong("yaml"),
-            "unknown format \"yaml\"; one of text, table, json, html"
+            "unknown format \"yaml\"; one of text, table, json, csv, markdown, html, junit"
         );
         assert_eq!(
             wrong("yaml=x.yaml"),
-            "unknown format \"yaml\"; one of text, table, json, html"
+            "unknown format \"yaml\"; one of text, table, json, csv, markdown, html, junit"
         );
         assert_eq!(
             wrong("json="),

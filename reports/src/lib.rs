@@ -11,11 +11,13 @@ mod files;
 mod format;
 mod html;
 mod json;
+mod junit;
 mod plan;
 mod rule;
 mod run;
 mod scan;
 mod schema;
+mod status;
 mod style;
 mod text;
 
@@ -36,14 +38,17 @@ pub use files::{
     PrivateFileError, check_private, is_broken_pipe, write_atomically, write_atomically_with,
     write_private,
 };
-pub use format::{DiffFormat, Output, ReportFormat, ScanFormat, UnknownFormat};
+pub use format::{
+    DiffFormat, Output, ReportFormat, RunFormat, ScanFormat, StatusFormat, UnknownFormat,
+};
 pub use html::{RunContext, StepTime, run_page};
 pub use plan::plan;
 pub use rule::{Rule, RuleControls};
-pub use run::run;
+pub use run::{run, run_as};
 pub use scan::{
     PreviousError, PreviousFindings, SCAN_LINE_VERSION, ScanContext, ScanLine, scan, scan_with,
 };
 pub use schema::{DocumentSchema, schemas};
+pub use status::{CurrentStep, MigrationStatus, RunStatus, STATUS_SCHEMA_VERSION};
 pub use style::Style;
 pub use text::{duration, printable};

@@ -5,8 +5,53 @@ use std::io::{self, Write};
 use atrest_model::run::{MigrationReport, Outcome, RunReport};
 use comfy_table::Cell;
 
+use crate::format::RunFormat;
 use crate::style::{Style, WHOLE, bad, cell, good, odd};
 use crate::text::{count, duration, paragraph, printable};
+
+mod csv;
+mod junit;
+mod markdown;
+
+/// Renders the end of a run in any of its formats.
+///
+/// # Errors
+///
+/// Any error of `out`.
+pub fn run_as(
+    report: &RunReport,
+    format: RunFormat,
+    style: &Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    match format {
+        RunFormat::Table => run(report, style, out),
+        RunFormat::Json => crate::json::write(report, out),
+        RunFormat::Csv => csv::write(report, out),
+        RunFormat::Markdown => markdown::write(report, out),
+        RunFormat::Junit => junit::write(report, out),
+    }
+}
+
+/// One word for an outcome.
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Migrated => "migrated",
+        Outcome::Stopped { .. } => "stopped",
+        Outcome::ValidationFailed { .. } => "validation failed",
+        Outcome::NeedsOperator { .. } => "needs an operator",
+    }
+}
+
+/// What a person should do about an outcome.
+fn hint(outcome: &Outcome) -> &str {
+    match outcome {
+        Outcome::Migrated => "",
+        Outcome::Stopped { .. } => "nothing is lost: resume the run",
+        Outcome::ValidationFailed { .. } => "mend the drift, resume the run",
+        Outcome::NeedsOperator { hint, .. } => hint,
+    }
+}
 
 /// Which migration is where, and what to do next.
 ///

@@ -1,10 +1,10 @@
 //! The audit.
 
 mod asff;
-mod csv;
+pub(crate) mod csv;
 mod jsonl;
 mod junit;
-mod markdown;
+pub(crate) mod markdown;
 mod ocsf;
 pub(crate) mod rows;
 mod sarif;

@@ -8,6 +8,7 @@ use schemars::{Schema, schema_for};
 
 use crate::evidence::EvidenceManifest;
 use crate::scan::ScanLine;
+use crate::status::RunStatus;
 
 /// A schema and the name of its document; `docs/schemas/<name>.json` holds it.
 #[derive(Debug, Clone)]
@@ -28,6 +29,7 @@ pub fn schemas() -> Vec<DocumentSchema> {
         of("plan", schema_for!(Plan)),
         of("diff", schema_for!(DiffReport)),
         of("run", schema_for!(RunReport)),
+        of("status", schema_for!(RunStatus)),
         of("evidence", schema_for!(EvidenceManifest)),
     ]
 }

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 
 use atrest_model::diff::DiffReport;
 use atrest_model::scan::ScanReport;
-use atrest_reports::{DiffFormat, EventLines, ScanFormat, Style, is_broken_pipe};
+use atrest_reports::{DiffFormat, EventLines, RunFormat, ScanFormat, Style, is_broken_pipe};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -45,6 +45,10 @@ fn texts(
         let diff = diff.clone();
         Box::new(move |style, out| atrest_reports::diff(&diff, format, only, style, out))
     };
+    let run_as = |format| -> Render {
+        let run = run.clone();
+        Box::new(move |style, out| atrest_reports::run_as(&run, format, style, out))
+    };
     vec![
         ("scan-table", scan_as(ScanFormat::Table)),
         ("scan-csv", scan_as(ScanFormat::Csv)),
@@ -52,15 +56,28 @@ fn texts(
         ("diff-text", diff_as(DiffFormat::Text, false)),
         ("diff-drift-only", diff_as(DiffFormat::Text, true)),
         ("diff-table", diff_as(DiffFormat::Table, false)),
+        ("diff-csv", diff_as(DiffFormat::Csv, false)),
+        ("diff-markdown", diff_as(DiffFormat::Markdown, false)),
+        ("diff-junit", diff_as(DiffFormat::Junit, false)),
         (
             "plan",
             Box::new(move |style, out| atrest_reports::plan(&plan, style, out)),
         ),
+        ("run-csv", run_as(RunFormat::Csv)),
+        ("run-markdown", run_as(RunFormat::Markdown)),
+        ("run-junit", run_as(RunFormat::Junit)),
         (
             "run",
             Box::new(move |style, out| atrest_reports::run(&run, style, out)),
         ),
     ]
+}
+
+/// Formats that look the same wherever they go.
+fn is_for_programs(name: &str) -> bool {
+    ["-csv", "-markdown", "-junit"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
 }
 
 fn realistic() -> Vec<(&'static str, Render)> {
@@ -103,7 +120,7 @@ fn diff_text(report: &DiffReport, format: DiffFormat, only: bool) -> String {
 fn reports_look_like_this() {
     for (name, render) in realistic() {
         insta::assert_snapshot!(format!("{name}-80"), text(&render, &TERMINAL));
-        if !matches!(name, "scan-csv" | "scan-markdown") {
+        if !is_for_programs(name) {
             insta::assert_snapshot!(format!("{name}-160"), text(&render, &WIDE));
             insta::assert_snapshot!(format!("{name}-pipe"), text(&render, &PIPE));
         }
@@ -225,7 +242,7 @@ fn hostile_text_is_shown_and_not_obeyed() {
             let text = text(&render, &style);
             assert!(!text.contains(bad), "{name}:\n{text:?}");
             assert!(
-                text.contains("\\u{202e}") || name == "scan-markdown",
+                text.contains("\\u{202e}") || name.ends_with("-markdown"),
                 "{name} hides it:\n{text}"
             );
         }
@@ -263,6 +280,65 @@ fn a_hostile_row_stays_one_row() {
         "{markdown}"
     );
     assert_eq!(rows.len(), 2 * 4 + 8 + 1, "{markdown}");
+}
+
+#[test]
+fn hostile_diffs_and_runs_stay_rows_and_cases() {
+    let mut diff = samples::hostile_diff();
+    // What MySQL holds need not be text; a value may be long.
+    for difference in diff.pairs.iter_mut().flat_map(|pair| &mut pair.differences) {
+        let invalid = String::from_utf8_lossy(b"\xff\xfe</failure>").into_owned();
+        difference.new = Some(json!(format!("{invalid}{}", "=".repeat(4096))));
+        difference.remedy = Some(samples::HOSTILE.to_owned());
+        difference.controls = vec![atrest_model::finding::Control {
+            publisher: samples::HOSTILE.to_owned(),
+            id: samples::HOSTILE.to_owned(),
+        }];
+    }
+    let run = samples::hostile_run();
+    let csv = diff_text(&diff, DiffFormat::Csv, false);
+    let rows = diff.pairs.iter().map(|pair| {
+        let failed = pair.not_compared.iter().filter(|not| not.failed).count();
+        pair.differences.len() + failed
+    });
+    let records = csv::Reader::from_reader(csv.as_bytes())
+        .records()
+        .map(Result::unwrap)
+        .inspect(|record| {
+            assert!(
+                record.iter().all(|f| !f.starts_with(['=', '+', '-', '@'])),
+                "{record:?}"
+            );
+        })
+        .count();
+    assert_eq!(records, rows.sum::<usize>());
+    assert_eq!(csv.lines().count(), records + 1);
+    let run_text = |format| {
+        let mut out = Vec::new();
+        atrest_reports::run_as(&run, format, &PIPE, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(
+        run_text(RunFormat::Csv).lines().count(),
+        run.migrations.len() + 1
+    );
+    for (text, cases) in [
+        (diff_text(&diff, DiffFormat::Junit, false), diff.pairs.len()),
+        (run_text(RunFormat::Junit), run.migrations.len()),
+    ] {
+        let suites = junit_parser::from_reader(text.as_bytes()).unwrap();
+        let all = suites.suites.iter().map(|suite| suite.cases.len());
+        assert_eq!(all.sum::<usize>(), cases, "{text}");
+    }
+    for markdown in [
+        diff_text(&diff, DiffFormat::Markdown, false),
+        run_text(RunFormat::Markdown),
+    ] {
+        assert!(
+            !markdown.contains("<script>") && !markdown.contains("http://"),
+            "{markdown}"
+        );
+    }
 }
 
 #[test]
@@ -321,7 +397,7 @@ fn ascii_is_enough() {
 #[test]
 fn in_80_columns_only_what_must_not_be_broken_is_longer() {
     for (name, render) in realistic() {
-        if matches!(name, "scan-csv" | "scan-markdown") {
+        if is_for_programs(name) {
             continue;
         }
         for line in text(&render, &TERMINAL).lines() {

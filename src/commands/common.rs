@@ -154,6 +154,32 @@ pub(crate) fn deliver(path: Option<&Path>, bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
+/// Renders to standard output or, whole or not at all, into a file; no copy of the text is made.
+pub(crate) fn write_output(
+    path: Option<&Path>,
+    render: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
+    match path {
+        None => {
+            let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
+            render(&mut stdout)?;
+            stdout.flush()?;
+            Ok(())
+        }
+        Some(path) => atrest_reports::write_atomically_with(path, |file| {
+            let mut file = std::io::BufWriter::new(file);
+            render(&mut file)?;
+            file.flush()
+        })
+        .map_err(|error| {
+            ExpectedError::usage(
+                format!("cannot write {}: {error}", path.display()),
+                "check the folder and the disk",
+            )
+        }),
+    }
+}
+
 /// Pretty JSON with a final newline.
 pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<Vec<u8>> {
     let mut text =

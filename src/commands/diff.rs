@@ -5,7 +5,7 @@ use atrest_model::Tool;
 use atrest_model::diff::{DiffReport, PairDiff, SCHEMA_VERSION};
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::MysqlAccess;
-use atrest_reports::{DiffFormat, Output};
+use atrest_reports::DiffFormat;
 use atrest_scanner::access::MysqlAuth;
 use atrest_scanner::aws::Aws;
 use atrest_scanner::compare::{self, DataRequest, Pair, ProgressStore};
@@ -18,15 +18,7 @@ use crate::cli::DiffArgs;
 use crate::exit::{Exit, ExpectedError};
 
 pub(crate) async fn run(args: DiffArgs) -> anyhow::Result<Exit> {
-    let outputs = args
-        .format
-        .iter()
-        .map(|text| {
-            Output::<DiffFormat>::parse(text).map_err(|e| {
-                ExpectedError::usage(e.to_string(), "`atrest diff --help` lists the formats")
-            })
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let outputs = common::outputs::<DiffFormat>(&args.format, "diff")?;
     let aws = common::aws(&args.aws).await?;
     let progress = match &args.resume {
         Some(path) => Some(ProgressFile::open(path)?),
@@ -40,15 +32,11 @@ pub(crate) async fn run(args: DiffArgs) -> anyhow::Result<Exit> {
         Some(run) => of_run(run, &args, &aws, data).await?,
         None => of_pairs(&args, &aws, data).await?,
     };
-    for output in outputs {
-        let style = if output.path.is_some() {
-            common::file_style()
-        } else {
-            common::stdout_style()
-        };
-        let mut bytes = Vec::new();
-        atrest_reports::diff(&report, output.format, args.drift_only, &style, &mut bytes)?;
-        common::deliver(output.path.as_deref(), &bytes)?;
+    for output in &outputs {
+        let style = common::style_of(output);
+        common::write_output(output.path.as_deref(), |out| {
+            atrest_reports::diff(&report, output.format, args.drift_only, &style, out)
+        })?;
     }
     let stopped = match progress {
         None => false,

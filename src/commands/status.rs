@@ -5,36 +5,14 @@ use std::path::Path;
 
 use atrest_fixer::store::{self, RunStore, StoreError};
 use atrest_model::journal::StepStatus;
-use serde::Serialize;
+use atrest_reports::{
+    CurrentStep, MigrationStatus, RunStatus, STATUS_SCHEMA_VERSION, StatusFormat,
+};
 
 use super::common;
-use crate::cli::{StatusArgs, TextOrJson};
+use super::report::SavedRun;
+use crate::cli::StatusArgs;
 use crate::exit::{Exit, ExpectedError};
-
-/// How far a migration is, as the journal has it.
-#[derive(Debug, Serialize)]
-struct MigrationStatus {
-    migration: String,
-    steps_done: usize,
-    steps: usize,
-    /// Steps that have begun and are not done.
-    current: Vec<CurrentStep>,
-}
-
-#[derive(Debug, Serialize)]
-struct CurrentStep {
-    step: String,
-    status: StepStatus,
-    since: jiff::Timestamp,
-    detail: serde_json::Value,
-}
-
-#[derive(Debug, Serialize)]
-struct Status {
-    schema_version: u32,
-    run: String,
-    migrations: Vec<MigrationStatus>,
-}
 
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
     if let Some(file) = &args.verify {
@@ -53,12 +31,25 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
         common::deliver(None, &bytes)?;
         return Ok(Exit::Ok);
     }
-    let status = status(&store, run).map_err(|e| ExpectedError::store(&e))?;
-    let bytes = match args.format {
-        TextOrJson::Json => common::json(&status)?,
-        TextOrJson::Text => text(&status)?,
-    };
-    common::deliver(None, &bytes)?;
+    let outputs = common::outputs::<StatusFormat>(&args.format, "status")?;
+    for output in &outputs {
+        let bytes = match output.format {
+            StatusFormat::Json => {
+                common::json(&status(&store, run).map_err(|e| ExpectedError::store(&e))?)?
+            }
+            StatusFormat::Text => {
+                text(&status(&store, run).map_err(|e| ExpectedError::store(&e))?)?
+            }
+            StatusFormat::End(format) => {
+                let saved = SavedRun::of_store(&store).map_err(|e| ExpectedError::store(&e))?;
+                let mut bytes = Vec::new();
+                let style = common::style_of(output);
+                atrest_reports::run_as(&saved.report, format, &style, &mut bytes)?;
+                bytes
+            }
+        };
+        common::deliver(output.path.as_deref(), &bytes)?;
+    }
     Ok(Exit::Ok)
 }
 
@@ -85,7 +76,7 @@ fn verify(file: &Path) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn status(store: &RunStore, run: &str) -> Result<Status, StoreError> {
+fn status(store: &RunStore, run: &str) -> Result<RunStatus, StoreError> {
     let mut migrations = Vec::new();
     for migration in &store.plan().migrations {
         let records = store.steps(&migration.id)?;
@@ -111,14 +102,14 @@ fn status(store: &RunStore, run: &str) -> Result<Status, StoreError> {
             current,
         });
     }
-    Ok(Status {
-        schema_version: 1,
+    Ok(RunStatus {
+        schema_version: STATUS_SCHEMA_VERSION,
         run: run.to_owned(),
         migrations,
     })
 }
 
-fn text(status: &Status) -> anyhow::Result<Vec<u8>> {
+fn text(status: &RunStatus) -> anyhow::Result<Vec<u8>> {
     let mut out = Vec::new();
     writeln!(out, "run {}", status.run)?;
     for migration in &status.migrations {

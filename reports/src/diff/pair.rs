@@ -70,6 +70,11 @@ pub(super) fn write_drift(pair: &PairDiff, style: Style, out: &mut dyn Write) ->
             let reason = paragraph(&indent, &reason, PATH, style.width);
             writeln!(out, "{}", style.faint(&reason))?;
         }
+        if !difference.controls.is_empty() {
+            let controls = format!("breaks {}", printable(&super::controls(difference)));
+            let controls = paragraph(&indent, &controls, PATH, style.width);
+            writeln!(out, "{}", style.bad(&controls))?;
+        }
         if let Some(remedy) = &difference.remedy {
             // Never wrapped: it is there to be copied.
             writeln!(out, "{indent}remedy: {}", printable(remedy))?;

@@ -27,15 +27,7 @@ const HEADER: [&str; 15] = [
 
 pub(super) fn write(report: &ScanReport, out: &mut dyn Write) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
-    let mut record = |fields: [&str; 15]| {
-        writer
-            .write_record(fields.map(field))
-            .map_err(|error| match error.into_kind() {
-                // The kind is kept, so that a closed pipe is known as one.
-                csv::ErrorKind::Io(error) => error,
-                other => io::Error::other(format!("{other:?}")),
-            })
-    };
+    let mut record = |fields: [&str; 15]| writer.write_record(fields.map(field)).map_err(io_error);
     record(HEADER)?;
     for row in rows(report) {
         let resource = row.resource;
@@ -80,8 +72,16 @@ pub(super) fn write(report: &ScanReport, out: &mut dyn Write) -> io::Result<()> 
     writer.flush()
 }
 
+/// The kind is kept, so that a closed pipe is known as one.
+pub(crate) fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
 /// A field that breaks no line and is no formula to a spreadsheet.
-fn field(text: &str) -> String {
+pub(crate) fn field(text: &str) -> String {
     let text = printable(text);
     // The wide forms are formulas to some of them too.
     if text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {

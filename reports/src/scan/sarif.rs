@@ -188,7 +188,8 @@ struct ResultProperties<'a> {
 pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> io::Result<()> {
     // Policies the caller does not know come after those it knows.
     let mut ids: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
-    for finding in &report.findings {
+    let fixed_before = report.baseline.iter().flat_map(|baseline| &baseline.fixed);
+    for finding in report.findings.iter().chain(fixed_before) {
         if !ids.contains(&finding.policy.as_str()) {
             ids.push(&finding.policy);
         }
@@ -201,8 +202,16 @@ pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> i
         verdicts(report, rules)
             .filter(|judged| judged.status() != Status::Pass)
             .map(|judged| {
+                (
+                    judged,
+                    judged.finding.and_then(|finding| finding.change).map(state),
+                )
+            })
+            // What the baseline had and this scan has not: a viewer closes it.
+            .chain(fixed(report, rules).map(|judged| (judged, Some("absent"))))
+            .map(|(judged, state)| {
                 let index = ids.iter().position(|id| *id == judged.policy);
-                Lazy(judged, index.unwrap_or_default())
+                Lazy(judged, index.unwrap_or_default(), state)
             })
     });
     let log = Log {
@@ -227,7 +236,30 @@ pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> i
 }
 
 /// A result that is made when it is written.
-struct Lazy<'a>(Judged<'a>, usize);
+struct Lazy<'a>(Judged<'a>, usize, Option<&'static str>);
+
+fn state(change: Change) -> &'static str {
+    match change {
+        Change::New => "new",
+        Change::Worse => "updated",
+        Change::Unchanged => "unchanged",
+    }
+}
+
+/// Findings of the baseline that are gone, although their place was read again.
+fn fixed<'a>(report: &'a ScanReport, rules: &'a [Rule]) -> impl Iterator<Item = Judged<'a>> {
+    let gone = report.baseline.iter().flat_map(|baseline| &baseline.fixed);
+    gone.map(|finding| Judged {
+        policy: &finding.policy,
+        rule: rules.iter().find(|rule| rule.id == finding.policy),
+        arn: &finding.resource,
+        resource: report
+            .resources
+            .iter()
+            .find(|resource| resource.arn == finding.resource),
+        finding: Some(finding),
+    })
+}
 
 impl Serialize for Lazy<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -267,14 +299,7 @@ impl Serialize for Lazy<'_> {
                 policy_resource: &id,
                 primary_location: &id,
             },
-            baseline_state: judged
-                .finding
-                .and_then(|finding| finding.change)
-                .map(|change| match change {
-                    Change::New => "new",
-                    Change::Worse => "updated",
-                    Change::Unchanged => "unchanged",
-                }),
+            baseline_state: self.2,
             suppressions: (status == Status::Waived).then_some([Suppression {
                 kind: "external",
                 status: "accepted",

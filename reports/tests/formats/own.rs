@@ -112,3 +112,40 @@ fn a_schema_refuses_what_is_wrong() {
     bad["migrations"][0]["steps"][0]["action"]["kind"] = json!("drop-everything");
     assert!(!plan.is_valid(&bad));
 }
+
+/// The table of `docs/formats.md`: a column a verb, a row a format.
+#[test]
+fn the_docs_list_the_formats_that_each_verb_has() {
+    use atrest_reports::{DiffFormat, StatusFormat};
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut rows = text
+        .lines()
+        .skip_while(|line| !line.starts_with("| format "))
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+    let header = rows.next().unwrap();
+    assert_eq!(header[1..5], ["format", "scan", "diff", "status"]);
+    let mut listed: [Vec<String>; 3] = Default::default();
+    for row in rows.skip(1) {
+        for (column, listed) in listed.iter_mut().enumerate() {
+            if row[column + 2] == "yes" {
+                listed.push(row[1].trim_matches('`').to_owned());
+            }
+        }
+    }
+    fn names<F>(all: &[(&str, F)]) -> Vec<String> {
+        let mut names: Vec<String> = all.iter().map(|(name, _)| (*name).to_owned()).collect();
+        names.sort();
+        names
+    }
+    listed.iter_mut().for_each(|column| column.sort());
+    assert_eq!(
+        listed,
+        [
+            names(ScanFormat::ALL),
+            names(DiffFormat::ALL),
+            names(StatusFormat::ALL)
+        ]
+    );
+}

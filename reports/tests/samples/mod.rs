@@ -356,7 +356,8 @@ pub(crate) fn diff_report() -> DiffReport {
         difference(area, path, DiffClass::Drift, old, new, reason, remedy)
     };
     let multi_az = format!("{MODIFY} --multi-az --apply-immediately");
-    let groups = format!("{MODIFY} --vpc-security-group-ids … --apply-immediately");
+    let groups =
+        format!("{MODIFY} --vpc-security-group-ids sg-0a1b2c3d4e5f60718 --apply-immediately");
     let mut differences = vec![
         drift(
             Area::Attribute,
@@ -415,6 +416,10 @@ pub(crate) fn diff_report() -> DiffReport {
             None,
         ),
     ];
+    differences[0].controls = vec![Control {
+        publisher: "security-hub".to_owned(),
+        id: "RDS.5".to_owned(),
+    }];
     differences.extend(expected());
     differences.sort_by(|a, b| (a.area, &a.path).cmp(&(b.area, &b.path)));
     let compared = Compared {

@@ -196,10 +196,14 @@ fn of_run(store: &RunStore) -> Result<Evidence, StoreError> {
         exit_codes: BTreeMap::new(),
     };
     gathered.take("plan.json", "plan.json", "the plan that was carried out");
+    let mut journal = Vec::new();
+    if let Err(error) = store.export(&mut journal)? {
+        gathered.hole("journal.jsonl", &error.to_string());
+    }
     gathered.add(
         "journal.jsonl",
-        "every entry of the journal, one a line",
-        journal(store)?,
+        "every entry of the journal, one a line, each with the hash of the one before",
+        journal,
     );
     if store.dir().join("events.jsonl").is_file() {
         gathered.take(
@@ -338,23 +342,6 @@ impl Gathered<'_> {
             }
         }
     }
-}
-
-fn journal(store: &RunStore) -> Result<Vec<u8>, StoreError> {
-    let mut lines = String::new();
-    for entry in store.entries()? {
-        let line = json!({
-            "seq": entry.seq,
-            "at": entry.at,
-            "migration": entry.migration,
-            "step": entry.step,
-            "status": entry.status,
-            "detail": entry.detail,
-        });
-        lines.push_str(&line.to_string());
-        lines.push('\n');
-    }
-    Ok(lines.into_bytes())
 }
 
 /// A finding of the first audit and what became of it.

@@ -92,7 +92,7 @@ fn render(
     let (of_scan, of_diff) = match format {
         ReportFormat::Table => (ScanFormat::Table, DiffFormat::Table),
         ReportFormat::Text => (ScanFormat::Table, DiffFormat::Text),
-        ReportFormat::Markdown => (ScanFormat::Markdown, DiffFormat::Table),
+        ReportFormat::Markdown => (ScanFormat::Markdown, DiffFormat::Markdown),
         ReportFormat::Json => (ScanFormat::Json, DiffFormat::Json),
         ReportFormat::Html => (ScanFormat::Html, DiffFormat::Html),
         ReportFormat::Scan(format) => (format, DiffFormat::Table),
