@@ -38,7 +38,7 @@ pub use files::{
 };
 pub use format::{DiffFormat, Output, ReportFormat, ScanFormat, UnknownFormat};
 pub use html::{RunContext, StepTime, run_page};
-pub use plan::plan;
+pub use plan::{plan, plan_markdown};
 pub use rule::{Rule, RuleControls};
 pub use run::run;
 pub use scan::{

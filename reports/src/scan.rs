@@ -4,7 +4,7 @@ mod asff;
 mod csv;
 mod jsonl;
 mod junit;
-mod markdown;
+pub(crate) mod markdown;
 mod ocsf;
 pub(crate) mod rows;
 mod sarif;

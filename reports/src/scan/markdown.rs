@@ -61,7 +61,7 @@ pub(super) fn write(report: &ScanReport, out: &mut dyn Write) -> io::Result<()> 
 }
 
 /// Text that can neither break out of a Markdown table cell nor become markup, a link or HTML.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     let text = printable(text);
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
