@@ -1,17 +1,9 @@
 //! The key that the new storage is encrypted with.
 
-use atrest_scanner::aws::{Decision, KeyFacts};
+use atrest_model::key::{KeyFacts, region_of};
+use atrest_scanner::aws::Decision;
 
 use super::{Finding, Sheet};
-
-/// `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`.
-fn place(arn: &str) -> (&str, &str) {
-    let mut parts = arn.split(':').skip(3);
-    (
-        parts.next().unwrap_or_default(),
-        parts.next().unwrap_or_default(),
-    )
-}
 
 pub(super) fn check(sheet: &mut Sheet<'_>) {
     let scene = sheet.scene;
@@ -29,7 +21,7 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
         };
         wrong.push(Finding::blocks(format!("{why}{more}")));
     }
-    if place(&key.arn).0 != region {
+    if region_of(&key.arn) != Some(region) {
         wrong.push(Finding::blocks(format!(
             "key {} is not of {region}; RDS takes keys of its own region only",
             key.arn
@@ -40,14 +32,14 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
         &format!("{} is enabled, symmetric, of {region}", key.arn),
         wrong,
     );
-    if place(&key.arn).1 != scene.facts.account {
+    if key.account() != scene.facts.account {
         sheet.add(
             "kms-key-account",
             "",
             vec![Finding::not_proven(format!(
                 "key {} belongs to account {}: its policy must let this account make grants, and who disables it there takes the database away",
                 key.arn,
-                place(&key.arn).1
+                key.account()
             ))],
         );
     } else {

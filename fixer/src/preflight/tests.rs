@@ -53,6 +53,10 @@ fn key() -> KeyFacts {
         usage: "ENCRYPT_DECRYPT".to_owned(),
         spec: "SYMMETRIC_DEFAULT".to_owned(),
         manager: "CUSTOMER".to_owned(),
+        origin: "AWS_KMS".to_owned(),
+        multi_region: false,
+        deletion_date: None,
+        rotation: atrest_model::key::Rotation::Unknown,
     }
 }
 
