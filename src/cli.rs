@@ -175,9 +175,19 @@ pub(crate) struct PlanArgs {
     /// Where the plan is written
     #[arg(long, value_name = "PLAN.json", default_value = "atrest-plan.json")]
     pub(crate) out: PathBuf,
-    /// Output on stdout: text or json
+    /// Output on stdout: text, json or markdown
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: TextOrJson,
+    pub(crate) format: PlanFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For pull requests and tickets
+    Markdown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

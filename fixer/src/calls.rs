@@ -297,6 +297,7 @@ pub(crate) async fn create_replica(
         .db_instance_identifier(name)
         .source_db_instance_identifier(source);
     set!(args, call,
+        "AllocatedStorage" => set_allocated_storage int,
         "AvailabilityZone" => set_availability_zone string,
         "AutoMinorVersionUpgrade" => set_auto_minor_version_upgrade bool,
         "CACertificateIdentifier" => set_ca_certificate_identifier string,

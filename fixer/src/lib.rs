@@ -12,6 +12,7 @@ mod observatory;
 pub mod options;
 mod permit;
 pub mod planner;
+pub mod preflight;
 mod requests;
 mod steps;
 pub mod store;

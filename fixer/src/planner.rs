@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_model::Tool;
-use atrest_model::document::{digest, int_of, list_of, str_of, strings_of};
+use atrest_model::check::{Check, Verdict};
+use atrest_model::document::{digest, int_of, list_of, str_of};
 use atrest_model::id::{DbInstanceIdentifier, RunId};
 use atrest_model::instance::{DbCluster, DbInstance, Encryption};
 use atrest_model::plan::{
     self, Action, DataCheck, LeftOut, Member, Method, Migration, MysqlAccess, Plan, Step, TAG_RUN,
     TAG_SOURCE, TAG_STEP, Target,
 };
+use atrest_scanner::aws::KeyFacts;
 use jiff::Timestamp;
-use serde_json::Value;
 use sha2::Digest as _;
 
 use crate::requests;
@@ -30,16 +31,15 @@ pub struct Facts {
     /// Every cluster of the regions concerned.
     pub clusters: Vec<DbCluster>,
     /// Key to encrypt with, by region; `Err` says why there is none.
-    pub keys: BTreeMap<String, Result<String, String>>,
-    /// Classes that cannot be encrypted: `(region, engine, version, class)`, from the orderable options.
-    pub unencryptable: BTreeSet<(String, String, String, String)>,
+    pub keys: BTreeMap<String, Result<KeyFacts, String>>,
     /// How far MySQL is used.
     pub mysql: MysqlAccess,
     /// How rows are compared.
     pub data_check: DataCheck,
 }
 
-/// Makes the plan for the flagged instances among `wanted` (all flagged ones when it is `None`).
+/// Drafts the plan for the flagged instances among `wanted` (all flagged ones when it is `None`). Whether it can be
+/// carried out is for [`preflight`](crate::preflight) to say.
 ///
 /// An instance that was asked for by name and cannot be planned is in `left_out` like any other; the caller decides
 /// whether that is an error.
@@ -50,6 +50,7 @@ pub fn plan(facts: &Facts, wanted: Option<&BTreeSet<(String, String)>>) -> Plan 
     };
     let mut migrations = Vec::new();
     let mut left_out = Vec::new();
+    let mut checks = Vec::new();
     for cluster in &facts.clusters {
         if cluster.encryption() == Encryption::None
             && is_wanted(&cluster.region, cluster.identifier())
@@ -80,13 +81,26 @@ pub fn plan(facts: &Facts, wanted: Option<&BTreeSet<(String, String)>>) -> Plan 
         }
         match migration(facts, instance) {
             Ok(migration) => migrations.push(migration),
-            Err(reason) => {
+            Err(Refusal {
+                check,
+                reason: refusal,
+            }) => {
+                checks.push(Check {
+                    check: check.to_owned(),
+                    migration: Some(migration_id(instance)),
+                    subject: migration_id(instance),
+                    verdict: Verdict::Blocks,
+                    detail: refusal.clone(),
+                });
                 // The whole tree stays behind.
                 for member in tree(instance, &facts.instances) {
                     let reason = if member.dbi_resource_id() == instance.dbi_resource_id() {
-                        reason.clone()
+                        refusal.clone()
                     } else {
-                        format!("its source {} is left out: {reason}", instance.identifier())
+                        format!(
+                            "its source {} is left out: {refusal}",
+                            instance.identifier()
+                        )
                     };
                     left_out.push(LeftOut {
                         arn: member.arn().to_owned(),
@@ -108,6 +122,7 @@ pub fn plan(facts: &Facts, wanted: Option<&BTreeSet<(String, String)>>) -> Plan 
         data_check: facts.data_check,
         migrations,
         left_out,
+        checks,
         digest: String::new(),
     }
     .sealed()
@@ -170,51 +185,59 @@ pub fn settled_digest(instance: &DbInstance) -> String {
     digest(&document)
 }
 
-fn migration(facts: &Facts, source: &DbInstance) -> Result<Migration, String> {
+/// Why there is not even a draft.
+struct Refusal {
+    /// The check that says so.
+    check: &'static str,
+    reason: String,
+}
+
+impl Refusal {
+    fn of(check: &'static str) -> impl Fn(String) -> Self {
+        move |reason| Self { check, reason }
+    }
+}
+
+fn migration_id(source: &DbInstance) -> String {
+    format!("{}/{}", source.region, source.identifier())
+}
+
+fn migration(facts: &Facts, source: &DbInstance) -> Result<Migration, Refusal> {
     let members = tree(source, &facts.instances);
     for member in &members {
-        blocked(
-            facts,
-            member,
-            members.len() > 1 && member.dbi_resource_id() == source.dbi_resource_id(),
-        )
-        .map_or(Ok(()), |why| {
-            if member.dbi_resource_id() == source.dbi_resource_id() {
-                Err(why)
-            } else {
-                Err(format!("its replica {}: {why}", member.identifier()))
-            }
-        })?;
+        if let Some(why) = foreign(member) {
+            return Err(Refusal::of("migratable")(
+                if member.dbi_resource_id() == source.dbi_resource_id() {
+                    why
+                } else {
+                    format!("its replica {}: {why}", member.identifier())
+                },
+            ));
+        }
     }
     let kms_key_id = match facts.keys.get(&source.region) {
-        Some(Ok(key)) => key.clone(),
-        Some(Err(why)) => return Err(why.clone()),
-        None => return Err(format!("no key is chosen for {}", source.region)),
+        Some(Ok(key)) => key.arn.clone(),
+        Some(Err(why)) => return Err(Refusal::of("kms-key")(why.clone())),
+        None => {
+            return Err(Refusal::of("kms-key")(format!(
+                "no key is chosen for {}",
+                source.region
+            )));
+        }
     };
-    let named = |instance: &DbInstance, made_by: &str| -> Result<Member, String> {
-        let identifier =
-            DbInstanceIdentifier::try_from(instance.identifier()).map_err(|e| e.to_string())?;
-        let free = |prefix: &str| -> Result<DbInstanceIdentifier, String> {
-            let name = identifier.prefixed(prefix).map_err(|e| e.to_string())?;
-            let taken = facts
-                .instances
-                .iter()
-                .any(|i| i.region == instance.region && i.identifier() == name.as_str());
-            if taken {
-                Err(format!("the name {name} is taken"))
-            } else {
-                Ok(name)
-            }
-        };
+    let named = |instance: &DbInstance, made_by: &str| -> Result<Member, Refusal> {
+        let refused =
+            |error: atrest_model::id::InvalidId| Refusal::of("names-free")(error.to_string());
+        let identifier = DbInstanceIdentifier::try_from(instance.identifier()).map_err(refused)?;
         Ok(Member {
-            old_name: free("old")?,
-            new_name: free("new")?,
+            old_name: identifier.prefixed("old").map_err(refused)?,
+            new_name: identifier.prefixed("new").map_err(refused)?,
             dbi_resource_id: instance.dbi_resource_id().to_owned(),
             replicates_from: instance
                 .replica_source()
                 .map(DbInstanceIdentifier::try_from)
                 .transpose()
-                .map_err(|e| e.to_string())?,
+                .map_err(refused)?,
             digest: settled_digest(instance),
             made_by: made_by.to_owned(),
             identifier,
@@ -228,7 +251,7 @@ fn migration(facts: &Facts, source: &DbInstance) -> Result<Migration, String> {
         )?);
     }
     let mut migration = Migration {
-        id: format!("{}/{}", source.region, source.identifier()),
+        id: migration_id(source),
         region: source.region.clone(),
         method: Method::Cold,
         engine: source.engine().to_owned(),
@@ -246,16 +269,8 @@ fn migration(facts: &Facts, source: &DbInstance) -> Result<Migration, String> {
     Ok(migration)
 }
 
-/// Why an instance cannot be migrated.
-fn blocked(facts: &Facts, instance: &DbInstance, has_replicas: bool) -> Option<String> {
-    let document = &instance.document;
-    let class = str_of(document, "DBInstanceClass").unwrap_or_default();
-    let offer = (
-        instance.region.clone(),
-        instance.engine().to_owned(),
-        instance.engine_version().to_owned(),
-        class.to_owned(),
-    );
+/// Why an instance is none of this tool's.
+fn foreign(instance: &DbInstance) -> Option<String> {
     if instance.dbi_resource_id().is_empty() {
         return Some("its describe answer has no DbiResourceId".to_owned());
     }
@@ -271,75 +286,16 @@ fn blocked(facts: &Facts, instance: &DbInstance, has_replicas: bool) -> Option<S
             instance.engine()
         ));
     }
-    if facts.unencryptable.contains(&offer) {
-        return Some(format!(
-            "class {class} does not support encrypted storage; change the class first"
-        ));
-    }
-    if !instance.is_ready() {
-        return Some(format!("it is {}, not available", instance.status()));
-    }
-    if instance.has_pending_modifications() {
-        return Some("it has pending modifications, which the next call would apply; apply or revert them first".to_owned());
-    }
-    if has_replicas && int_of(document, "BackupRetentionPeriod") == Some(0) {
-        return Some(
-            "it has replicas but no automated backups, which a source of replicas needs".to_owned(),
-        );
-    }
-    if document.get("MasterUserSecret").is_some() {
-        return Some("its master password is managed in Secrets Manager, which this version does not carry over".to_owned());
-    }
-    if let Some(arn) = instance.replicas().find(|name| name.starts_with("arn:")) {
-        return Some(format!(
-            "it has a replica in another region ({arn}), which this version does not re-create"
-        ));
-    }
-    if let Some(source) = instance
-        .replica_source()
-        .filter(|name| name.starts_with("arn:"))
-    {
-        return Some(format!(
-            "it is a replica of {source} in another region; migrate that first"
-        ));
-    }
-    if let Some(cluster) = strings_of(document, "ReadReplicaDBClusterIdentifiers").next() {
-        return Some(format!(
-            "it has the Aurora replica cluster {cluster}, which this version does not re-create"
-        ));
-    }
-    None
+    let source = instance.replica_source()?;
+    source
+        .starts_with("arn:")
+        .then(|| format!("it is a replica of {source} in another region; migrate that first"))
 }
 
 /// What the operator should know about an instance.
 fn notes(facts: &Facts, instance: &DbInstance) -> Vec<String> {
     let name = instance.identifier();
-    let document = &instance.document;
     let mut notes = Vec::new();
-    if instance
-        .tags()
-        .contains_key("aws:cloudformation:stack-name")
-    {
-        notes.push(format!(
-            "{name} belongs to a CloudFormation stack, which will not follow to the new instance"
-        ));
-    }
-    if document.get("IAMDatabaseAuthenticationEnabled") == Some(&Value::Bool(true)) {
-        notes.push(format!(
-            "{name}: IAM policies that name its resource id {} must be changed to the new one",
-            instance.dbi_resource_id()
-        ));
-    }
-    if !list_of(document, "DBInstanceAutomatedBackupsReplications").is_empty() {
-        notes.push(format!(
-            "{name}: replication of automated backups must be started again on the new instance"
-        ));
-    }
-    if str_of(document, "ActivityStreamStatus") == Some("started") {
-        notes.push(format!(
-            "{name}: its activity stream must be started again on the new instance"
-        ));
-    }
     notes.push(format!("{name}: point-in-time recovery to times before the migration stays with its old resource id"));
     if !instance.is_mysql_family() {
         notes.push(format!("{name}: {} accounts, rows and client connections are not read; only attributes are compared", instance.engine()));
@@ -582,7 +538,7 @@ impl StepList {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -610,8 +566,20 @@ mod tests {
             account: "111122223333".to_owned(),
             instances,
             clusters: Vec::new(),
-            keys: BTreeMap::from([("eu-central-1".to_owned(), Ok("arn:key".to_owned()))]),
-            unencryptable: BTreeSet::new(),
+            keys: BTreeMap::from([(
+                "eu-central-1".to_owned(),
+                Ok(KeyFacts {
+                    arn: "arn:aws:kms:eu-central-1:111122223333:key/k".to_owned(),
+                    state: "Enabled".to_owned(),
+                    usage: "ENCRYPT_DECRYPT".to_owned(),
+                    spec: "SYMMETRIC_DEFAULT".to_owned(),
+                    manager: "CUSTOMER".to_owned(),
+                    origin: "AWS_KMS".to_owned(),
+                    multi_region: false,
+                    deletion_date: None,
+                    rotation: atrest_model::key::Rotation::Unknown,
+                }),
+            )]),
             mysql: MysqlAccess::Required,
             data_check: DataCheck::Counts,
         }
@@ -676,47 +644,42 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_migrated_is_left_out_with_its_reason() {
+    fn what_is_not_even_drafted_is_left_out_with_its_reason_and_check() {
         let long = "a".repeat(60);
-        let mut facts = facts(vec![
-            instance("tiny", json!({"DBInstanceClass": "db.t2.micro"})),
-            instance("busy", json!({"DBInstanceStatus": "modifying"})),
-            instance(
-                "pending",
-                json!({"PendingModifiedValues": {"MultiAZ": true}}),
-            ),
-            instance("taken", json!({})),
-            instance("old-taken", json!({"StorageEncrypted": true})),
-            instance(&long, json!({})),
-            instance("bare", json!({"BackupRetentionPeriod": 0})),
-            instance(
-                "bare-replica",
-                json!({"ReadReplicaSourceDBInstanceIdentifier": "bare"}),
-            ),
-        ]);
-        facts.unencryptable.insert((
-            "eu-central-1".into(),
-            "mariadb".into(),
-            "10.11.9".into(),
-            "db.t2.micro".into(),
-        ));
-        let plan = plan(&facts, None);
+        let plan = plan(
+            &facts(vec![
+                instance("tailored", json!({"Engine": "custom-oracle-ee"})),
+                instance(
+                    "far",
+                    json!({"ReadReplicaSourceDBInstanceIdentifier": "arn:aws:rds:us-east-1:1:db:y"}),
+                ),
+                instance(&long, json!({})),
+                instance(
+                    "below",
+                    json!({"ReadReplicaSourceDBInstanceIdentifier": long}),
+                ),
+            ]),
+            None,
+        );
         assert!(plan.migrations.is_empty());
-        let reason = |name: &str| {
+        for (name, words, check) in [
+            ("tailored", "RDS Custom", Some("migratable")),
+            ("far", "another region", Some("migratable")),
+            (long.as_str(), "63", Some("names-free")),
+            ("below", "its source a", None),
+        ] {
             let row = plan
                 .left_out
                 .iter()
                 .find(|l| l.arn.ends_with(&format!(":{name}")))
                 .unwrap();
-            row.reason.clone()
-        };
-        assert!(reason("tiny").contains("db.t2.micro"));
-        assert!(reason("busy").contains("modifying"));
-        assert!(reason("pending").contains("pending modifications"));
-        assert!(reason("taken").contains("old-taken is taken"));
-        assert!(reason(&long).contains("63"));
-        assert!(reason("bare").contains("automated backups"));
-        assert!(reason("bare-replica").contains("its source bare is left out"));
+            assert!(row.reason.contains(words), "{}", row.reason);
+            let found = plan
+                .checks
+                .iter()
+                .find(|line| line.subject == format!("eu-central-1/{name}"));
+            assert_eq!(found.map(|line| line.check.as_str()), check, "{name}");
+        }
     }
 
     #[test]

@@ -76,6 +76,15 @@ pub(crate) fn modify_after_restore(instance: &DbInstance) -> Request {
 pub(crate) fn create_replica(instance: &DbInstance, own_tags: &[(String, String)]) -> Request {
     let document = &instance.document;
     let mut request = common(instance, own_tags);
+    // It may have grown beyond its source, whose size it would be given. SQL Server takes no size.
+    if !instance.engine().starts_with("sqlserver") {
+        copy_int(
+            document,
+            "AllocatedStorage",
+            &mut request,
+            "AllocatedStorage",
+        );
+    }
     copy_int(
         document,
         "MaxAllocatedStorage",
@@ -117,6 +126,10 @@ pub(crate) fn modify_after_replica(instance: &DbInstance) -> Request {
         &mut request,
         "PreferredMaintenanceWindow",
     );
+    // Refused at creation. It wants the switch and the retention beside it.
+    if str_of(document, "DatabaseInsightsMode") == Some("advanced") {
+        insights(document, &mut request);
+    }
     // A replica takes it from its source.
     copy_str(
         document,
@@ -204,26 +217,41 @@ fn common(instance: &DbInstance, own_tags: &[(String, String)]) -> Request {
 /// Storage type, IOPS and throughput.
 ///
 /// gp3 below the striping threshold shows IOPS 3000 and throughput 125 and refuses both as arguments; at and above it
-/// they are settings. SQL Server has no threshold. io1 and io2 want IOPS. Without a type a restore makes gp3.
+/// they are settings, from a baseline on: what is shown below that is what the volume had before it grew over the
+/// threshold, and is refused, too. SQL Server has no threshold. io1 and io2 want IOPS. Without a type a restore makes gp3.
 fn storage(instance: &DbInstance, request: &mut Request) {
     let document = &instance.document;
     let Some(kind) = str_of(document, "StorageType") else {
         return;
     };
     request.insert("StorageType".to_owned(), json!(kind));
-    let threshold = match instance.engine() {
-        engine if engine.starts_with("sqlserver") => 0,
-        engine if engine.starts_with("oracle") => 200,
-        _ => 400,
-    };
+    let threshold = striping_threshold(instance.engine());
     let settable = int_of(document, "AllocatedStorage").is_some_and(|gib| gib >= threshold);
     match kind {
         "gp3" if settable => {
-            copy_int(document, "Iops", request, "Iops");
-            copy_int(document, "StorageThroughput", request, "StorageThroughput");
+            let baseline = if threshold == 0 {
+                (3_000, 125)
+            } else {
+                (12_000, 500)
+            };
+            if int_of(document, "Iops").is_some_and(|iops| iops >= baseline.0) {
+                copy_int(document, "Iops", request, "Iops");
+            }
+            if int_of(document, "StorageThroughput").is_some_and(|mib| mib >= baseline.1) {
+                copy_int(document, "StorageThroughput", request, "StorageThroughput");
+            }
         }
         "io1" | "io2" => copy_int(document, "Iops", request, "Iops"),
         _ => {}
+    }
+}
+
+/// GiB from which gp3 volumes are striped.
+pub(crate) fn striping_threshold(engine: &str) -> i64 {
+    match engine {
+        engine if engine.starts_with("sqlserver") => 0,
+        engine if engine.starts_with("oracle") => 200,
+        _ => 400,
     }
 }
 
@@ -386,12 +414,17 @@ mod tests {
         let small = restore(&instance(document.clone()), &[]);
         assert!(!small.contains_key("Iops") && !small.contains_key("StorageThroughput"));
         document["AllocatedStorage"] = json!(400);
+        let grown = restore(&instance(document.clone()), &[]);
+        assert!(!grown.contains_key("Iops") && !grown.contains_key("StorageThroughput"));
+        document["Iops"] = json!(12_000);
+        document["StorageThroughput"] = json!(500);
         let large = restore(&instance(document.clone()), &[]);
         assert_eq!(
             (&large["Iops"], &large["StorageThroughput"]),
-            (&json!(3000), &json!(125))
+            (&json!(12_000), &json!(500))
         );
         document["AllocatedStorage"] = json!(20);
+        document["Iops"] = json!(3000);
         document["Engine"] = json!("sqlserver-se");
         assert!(restore(&instance(document), &[]).contains_key("Iops"));
     }

@@ -30,6 +30,7 @@ const LISTS: &[&str] = &[
     "AvailabilityZones",
     "AvailableProcessorFeatures",
     "BlueGreenDeployments",
+    "Certificates",
     "CustomEndpoints",
     "DBClusterMembers",
     "DBClusterOptionGroupMemberships",

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod attribute;
 pub mod baseline;
+pub mod check;
 pub mod diff;
 pub mod document;
 pub mod event;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Tool;
+use crate::check::{Check, Verdict};
 use crate::document::digest;
 use crate::id::{DbInstanceIdentifier, RunId};
 
@@ -45,6 +46,9 @@ pub struct Plan {
     pub migrations: Vec<Migration>,
     /// Flagged resources that are not migrated by this plan.
     pub left_out: Vec<LeftOut>,
+    /// What was checked before, with its verdict; also of what is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
     /// SHA-256 over everything else: an edited plan is refused.
     pub digest: String,
 }
@@ -59,6 +63,18 @@ impl Plan {
         serde_json::to_value(&bare)
             .map(|value| digest(&value))
             .unwrap_or_default()
+    }
+
+    /// The checks that stand in the way of what is planned: of a migration, of its region, or of the caller. Those of
+    /// what is left out stand in nobody's way.
+    pub fn blocking(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| {
+            check.verdict == Verdict::Blocks
+                && check
+                    .migration
+                    .as_ref()
+                    .is_none_or(|id| self.migrations.iter().any(|migration| migration.id == *id))
+        })
     }
 
     /// The same plan with its digest filled in.
@@ -129,6 +145,21 @@ pub struct Migration {
 }
 
 impl Migration {
+    /// The name a target has from the first renames to the last: `old-X` or `new-X`.
+    #[must_use]
+    pub fn name_of(&self, target: &Target) -> Option<&DbInstanceIdentifier> {
+        match target {
+            Target::Old(id) => self
+                .members()
+                .find(|member| member.dbi_resource_id == *id)
+                .map(|member| &member.old_name),
+            Target::MadeBy(step) => self
+                .members()
+                .find(|member| member.made_by == *step)
+                .map(|member| &member.new_name),
+        }
+    }
+
     /// Source and replicas.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         std::iter::once(&self.source).chain(&self.replicas)
@@ -326,6 +357,7 @@ mod tests {
             data_check: DataCheck::Counts,
             migrations: Vec::new(),
             left_out: Vec::new(),
+            checks: Vec::new(),
             digest: String::new(),
         }
         .sealed()

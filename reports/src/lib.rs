@@ -42,7 +42,7 @@ pub use format::{
     DiffFormat, Output, ReportFormat, RunFormat, ScanFormat, StatusFormat, UnknownFormat,
 };
 pub use html::{RunContext, StepTime, run_page};
-pub use plan::plan;
+pub use plan::{plan, plan_markdown};
 pub use rule::{Rule, RuleControls};
 pub use run::{run, run_as};
 pub use scan::{

@@ -1,5 +1,7 @@
 //! A plan, as an operator reads it before the night.
 
+mod checks;
+
 use std::io::{self, Write};
 
 use atrest_model::plan::{
@@ -25,6 +27,8 @@ const TELLING: &[&str] = &[
     "Port",
     "PubliclyAccessible",
 ];
+
+pub use checks::plan_markdown;
 
 /// Column of what a step does, where it does not fit beside the step.
 const BELOW: usize = 18;
@@ -62,7 +66,7 @@ pub fn plan(plan: &Plan, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", paragraph("MySQL: ", &check, 2, style.width))?;
     for migration in &plan.migrations {
         writeln!(out)?;
-        write_migration(migration, style, out)?;
+        write_migration(plan, migration, style, out)?;
     }
     if !plan.left_out.is_empty() {
         let title = format!("LEFT OUT: {}", plan.left_out.len());
@@ -73,6 +77,7 @@ pub fn plan(plan: &Plan, style: &Style, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "{reason}")?;
         }
     }
+    checks::write(plan, None, style, out)?;
     write_end(plan, style, out)
 }
 
@@ -97,6 +102,12 @@ fn write_end(plan: &Plan, style: Style, out: &mut dyn Write) -> io::Result<()> {
         return writeln!(out, "Nothing to do.");
     }
     let resume = format!("atrest fix --resume {}", plan.run);
+    if plan.blocking().next().is_some() {
+        return writeln!(
+            out,
+            "Nothing has been changed. The plan is BLOCKED: mend what blocks and make it again."
+        );
+    }
     writeln!(out, "Nothing has been changed. Next:")?;
     for (command, does) in [
         ("atrest fix PLAN.json --execute", "carry it out"),
@@ -111,7 +122,12 @@ fn write_end(plan: &Plan, style: Style, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn write_migration(migration: &Migration, style: Style, out: &mut dyn Write) -> io::Result<()> {
+fn write_migration(
+    plan: &Plan,
+    migration: &Migration,
+    style: Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let method = match migration.method {
         Method::Cold => "cold",
     };
@@ -129,6 +145,7 @@ fn write_migration(migration: &Migration, style: Style, out: &mut dyn Write) -> 
         let note = paragraph("  note: ", &printable(note), 8, style.width);
         writeln!(out, "{}", style.odd(&note))?;
     }
+    checks::write(plan, Some(migration), style, out)?;
     write_steps(migration, style, out)
 }
 

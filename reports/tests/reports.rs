@@ -513,6 +513,10 @@ proptest! {
         let mut plan = samples::migration_plan();
         plan.migrations[0].notes.push(evil.clone());
         plan.left_out[0].reason.clone_from(&evil);
+        for check in &mut plan.checks {
+            check.subject.clone_from(&evil);
+            check.detail.clone_from(&evil);
+        }
         for (name, render) in texts(report, diff, plan, samples::run_report()) {
             for style in [TERMINAL, PIPE] {
                 let text = text(&render, &style);

@@ -1,5 +1,6 @@
 //! The way to AWS: configuration as the SDK loads it, who we are, which regions there are, facts about keys.
 
+mod permissions;
 mod secret;
 mod token;
 
@@ -15,6 +16,7 @@ use crate::error::AwsError;
 use crate::rds::Rds;
 
 pub use atrest_model::key::{KeyFacts, Rotation};
+pub use permissions::{Decided, Decision, Question};
 pub use secret::{DatabaseSecret, SecretError};
 pub use token::TokenError;
 

@@ -7,6 +7,7 @@ mod accounts;
 mod connection;
 mod data;
 mod error;
+mod server;
 mod state;
 mod target;
 
@@ -18,6 +19,7 @@ pub use data::{
     variable_differences,
 };
 pub use error::{MysqlError, TlsProblem};
+pub use server::{ServerFacts, TableList, server_facts};
 pub use state::{
     BinlogPosition, ClientConnection, ConnectionKind, ReplicationStatus, binlog_position,
     client_connections, replication_status, show_configuration, uptime, variables,

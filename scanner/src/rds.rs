@@ -116,6 +116,8 @@ macro_rules! pages {
     }};
 }
 
+mod around;
+
 impl Rds {
     pub(crate) fn new(client: Client, region: &str) -> Self {
         Self {

@@ -164,9 +164,11 @@ async fn tell(
         mysql,
         data_check,
     };
-    let plan = plan::make(aws, &inventory, request, None).await;
-    if let Some(auth) = &setting.auth {
-        plan::check_mysql(&plan, &inventory, auth).await?;
+    let identity = common::identity(aws).await?;
+    let auth = setting.auth.as_ref();
+    let plan = Box::pin(plan::make(aws, &identity, &inventory, request, None, auth)).await;
+    if let Some(why) = plan::refusal(&plan) {
+        return Err(why);
     }
     save(dir, "plan.json", &plan)?;
     let mut text = Vec::new();

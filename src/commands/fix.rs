@@ -225,6 +225,7 @@ async fn check(
             ));
         }
     }
+    super::plan::still_fits(aws, plan, &inventory).await?;
     if let Some(auth) = &auth {
         super::plan::check_mysql(plan, &inventory, auth).await?;
     }

@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use atrest_fixer::planner::{self, Facts};
-use atrest_model::document::{bool_of, str_of};
+use atrest_fixer::preflight;
 use atrest_model::finding::FindingStatus;
 use atrest_model::id::RunId;
 use atrest_model::instance::{DbInstance, Encryption};
 use atrest_model::plan::{DataCheck, MysqlAccess, Plan};
 use atrest_model::scan::{self, ScanReport};
 use atrest_scanner::access::MysqlAuth;
-use atrest_scanner::aws::Aws;
+use atrest_scanner::aws::{Aws, Identity};
 use atrest_scanner::inventory::{self, Inventory};
 
 use super::{common, login};
-use crate::cli::{PlanArgs, TextOrJson};
+use crate::cli::{PlanArgs, PlanFormat};
 use crate::exit::{Exit, ExpectedError};
 
 pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
@@ -67,29 +67,91 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
         },
         data_check: common::data_check(args.data_check),
     };
-    let plan = make(&aws, &inventory, request, wanted.as_ref()).await;
+    let plan = Box::pin(make(
+        &aws,
+        &identity,
+        &inventory,
+        request,
+        wanted.as_ref(),
+        auth.as_ref(),
+    ))
+    .await;
     if !args.instance.is_empty()
         && let Some(left) = plan.left_out.first()
     {
+        // All checks, not only the one that stands first in the error.
+        common::deliver(None, &shown(&plan, args.format)?)?;
         return Err(ExpectedError::usage(
             format!("{} cannot be planned: {}", left.arn, left.reason),
             "mend what is named, or plan the others without it",
         ));
     }
-    if let Some(auth) = &auth {
-        check_mysql(&plan, &inventory, auth).await?;
-    }
     common::deliver(Some(&args.out), &common::json(&plan)?)?;
-    let bytes = match args.format {
-        TextOrJson::Json => common::json(&plan)?,
-        TextOrJson::Text => {
-            let mut bytes = Vec::new();
-            atrest_reports::plan(&plan, &common::stdout_style(), &mut bytes)?;
-            bytes
-        }
-    };
-    common::deliver(None, &bytes)?;
+    common::deliver(None, &shown(&plan, args.format)?)?;
+    if let Some(why) = refusal(&plan) {
+        return Err(why);
+    }
     Ok(Exit::Ok)
+}
+
+/// The plan as it is asked for.
+fn shown(plan: &Plan, format: PlanFormat) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match format {
+        PlanFormat::Json => return common::json(plan),
+        PlanFormat::Text => atrest_reports::plan(plan, &common::stdout_style(), &mut bytes)?,
+        PlanFormat::Markdown => atrest_reports::plan_markdown(plan, &mut bytes)?,
+    }
+    Ok(bytes)
+}
+
+/// Why a plan cannot be carried out as it is: something blocks all of it, or nothing is left of it.
+pub(crate) fn refusal(plan: &Plan) -> Option<anyhow::Error> {
+    let nothing_left = plan.migrations.is_empty();
+    let check = plan.blocking().next().or_else(|| {
+        plan.checks
+            .iter()
+            .find(|check| nothing_left && check.blocks())
+    })?;
+    Some(ExpectedError::of(
+        Exit::NeedsOperator,
+        format!(
+            "the plan is blocked: {} ({}): {}",
+            check.subject, check.check, check.detail
+        ),
+        "mend what blocks, then make the plan again; docs/preflight.md explains each check",
+    ))
+}
+
+/// The cheap checks once more, against what is there now.
+pub(crate) async fn still_fits(
+    aws: &Aws,
+    plan: &Plan,
+    inventory: &Inventory,
+) -> anyhow::Result<()> {
+    if let Some(why) = refusal(plan) {
+        return Err(why);
+    }
+    let checks = Box::pin(preflight::again(aws, plan, instances(inventory))).await;
+    if let Some(check) = checks.iter().find(|check| check.blocks()) {
+        return Err(ExpectedError::of(
+            Exit::StalePlan,
+            format!(
+                "the plan no longer fits: {} ({}): {}",
+                check.subject, check.check, check.detail
+            ),
+            "mend what blocks, or make a new plan; if a run of this plan was begun, take it up with `atrest fix --resume RUN`",
+        ));
+    }
+    Ok(())
+}
+
+fn instances(inventory: &Inventory) -> Vec<DbInstance> {
+    inventory
+        .regions
+        .iter()
+        .flat_map(|region| region.instances.clone())
+        .collect()
 }
 
 /// What a plan is asked to be.
@@ -100,12 +162,14 @@ pub(crate) struct PlanRequest {
     pub(crate) data_check: DataCheck,
 }
 
-/// Gathers the facts and plans.
+/// Gathers the facts, drafts and checks.
 pub(crate) async fn make(
     aws: &Aws,
+    identity: &Identity,
     inventory: &Inventory,
     request: PlanRequest,
     wanted: Option<&BTreeSet<(String, String)>>,
+    auth: Option<&MysqlAuth>,
 ) -> Plan {
     let flagged: Vec<&DbInstance> = inventory
         .regions
@@ -122,73 +186,26 @@ pub(crate) async fn make(
         .collect::<BTreeSet<_>>()
     {
         let key = aws.describe_key(region, &request.key).await;
-        let key = key
-            .map_err(|error| error.to_string())
-            .and_then(|key| match key.why_unusable() {
-                None => Ok(key.arn),
-                Some(why) => Err(why),
-            });
+        let key = key.map_err(|error| error.to_string());
         keys.insert(region.clone(), key);
     }
     let facts = Facts {
         run: request.run,
         created: jiff::Timestamp::now(),
         account: inventory.account.clone(),
-        instances: inventory
-            .regions
-            .iter()
-            .flat_map(|region| region.instances.clone())
-            .collect(),
+        instances: instances(inventory),
         clusters: inventory
             .regions
             .iter()
             .flat_map(|region| region.clusters.clone())
             .collect(),
         keys,
-        unencryptable: unencryptable(aws, &flagged).await,
         mysql: request.mysql,
         data_check: request.data_check,
     };
-    planner::plan(&facts, wanted)
-}
-
-/// Classes that the orderable options do not offer with encryption. One call for each distinct class.
-async fn unencryptable(
-    aws: &Aws,
-    flagged: &[&DbInstance],
-) -> BTreeSet<(String, String, String, String)> {
-    let offers: BTreeSet<(String, String, String, String)> = flagged
-        .iter()
-        .map(|instance| {
-            let class = str_of(&instance.document, "DBInstanceClass")
-                .unwrap_or_default()
-                .to_owned();
-            (
-                instance.region.clone(),
-                instance.engine().to_owned(),
-                instance.engine_version().to_owned(),
-                class,
-            )
-        })
-        .collect();
-    let mut found = BTreeSet::new();
-    for offer in offers {
-        let (region, engine, version, class) = &offer;
-        match aws.rds(region).orderable(engine, version, class).await {
-            Ok(listing) => {
-                let encrypts = listing
-                    .items
-                    .iter()
-                    .any(|option| bool_of(option, "SupportsStorageEncryption") == Some(true));
-                // No offer at all says nothing about encryption: old classes and versions are no longer offered.
-                if !listing.items.is_empty() && !encrypts {
-                    found.insert(offer);
-                }
-            }
-            Err(error) => tracing::warn!("whether {class} can be encrypted is not known: {error}"),
-        }
-    }
-    found
+    let draft = planner::plan(&facts, wanted);
+    let around = preflight::gather(aws, identity, &draft, &facts.instances, auth).await;
+    preflight::judge(draft, &facts, &around)
 }
 
 /// Every server the run will need must let us in now, not in the middle of the night.

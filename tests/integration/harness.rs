@@ -39,7 +39,7 @@ impl Request {
     }
 
     pub(crate) fn is_mutation(&self) -> bool {
-        !["Describe", "List", "Get", "Assume"]
+        !["Describe", "List", "Get", "Assume", "Simulate"]
             .iter()
             .any(|reading| self.action.starts_with(reading))
     }

@@ -23,6 +23,7 @@ fn plan(run: &str) -> Plan {
         data_check: DataCheck::Counts,
         migrations: Vec::new(),
         left_out: Vec::new(),
+        checks: Vec::new(),
         digest: String::new(),
     }
     .sealed()

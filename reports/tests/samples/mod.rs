@@ -1,6 +1,7 @@
 //! Reports as a real fleet gives them, and hostile ones.
 
 use atrest_model::Tool;
+use atrest_model::check::{Check, Verdict};
 use atrest_model::diff::{
     Area, Compared, DiffClass, DiffReport, Difference, NotCompared, PairDiff, Side,
 };
@@ -653,6 +654,58 @@ fn steps(source: &str, replicas: &[&str]) -> Vec<Step> {
     steps
 }
 
+/// A line of every verdict, about a migration, a region, and what is left out.
+fn checks() -> Vec<Check> {
+    let line = |check: &str, migration: Option<&str>, subject: &str, verdict, detail: &str| Check {
+        check: check.to_owned(),
+        migration: migration.map(str::to_owned),
+        subject: subject.to_owned(),
+        verdict,
+        detail: detail.to_owned(),
+    };
+    let one = Some("eu-central-1/prod-one");
+    let left = Some("us-east-1/legacy-billing");
+    vec![
+        line(
+            "status",
+            one,
+            "eu-central-1/prod-one",
+            Verdict::Passes,
+            "every DB instance is available",
+        ),
+        line(
+            "backup-window",
+            one,
+            "eu-central-1/prod-one-replica-1",
+            Verdict::Warns,
+            "its window 02:00-02:30 (UTC) opens in 30 minutes, and the run may take 240: steps wait while a backup runs",
+        ),
+        line(
+            "deletion-protection",
+            one,
+            "eu-central-1/prod-one",
+            Verdict::FixedBy {
+                step: "restore".to_owned(),
+            },
+            "deletion protection is set again; old-prod-one stays protected, too",
+        ),
+        line(
+            "class-encrypts",
+            left,
+            "us-east-1/legacy-billing",
+            Verdict::Blocks,
+            "class db.t2.micro does not support encrypted storage; change the class first, db.t3.micro is the nearest that does",
+        ),
+        line(
+            "quota-instances",
+            None,
+            "eu-central-1",
+            Verdict::NotProven,
+            "the run makes 3 DB instances; what is left of the quota is not known: AccessDenied",
+        ),
+    ]
+}
+
 pub(crate) fn migration_plan() -> Plan {
     let key = "arn:aws:kms:eu-central-1:111122223333:key/7d1b0f0e-5d0c-4a55-8f57-0b6f0d6f9a10";
     let long = "billing-of-a-department-with-a-rather-long-name-4711";
@@ -700,6 +753,7 @@ pub(crate) fn migration_plan() -> Plan {
                 reason: "class db.t2.micro does not support encrypted storage; change the class first".to_owned(),
             },
         ],
+        checks: checks(),
         digest: String::new(),
     }
     .sealed()

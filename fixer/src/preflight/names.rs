@@ -1,0 +1,145 @@
+//! Names that the plan will give, and tags.
+
+use std::collections::BTreeMap;
+
+use atrest_model::document::str_of;
+use atrest_model::instance::tags_of;
+use atrest_model::plan::{Action, TAG_PREFIX, TAG_RUN};
+
+use super::{Finding, Sheet};
+
+/// User tags that a resource may bear.
+const MOST_TAGS: usize = 50;
+/// Longest name of a snapshot.
+const LONGEST_SNAPSHOT: usize = 255;
+
+pub(super) fn check(sheet: &mut Sheet<'_>) {
+    let scene = sheet.scene;
+    let region = scene.migration.region.as_str();
+    sheet.each(
+        "names-free",
+        "old- and new- names and those of the snapshots are free",
+        |member, _| {
+            [&member.old_name, &member.new_name]
+                .into_iter()
+                .filter(|name| {
+                    scene
+                        .facts
+                        .instances
+                        .iter()
+                        .any(|i| i.region == region && i.identifier() == name.as_str())
+                })
+                .map(|name| {
+                    Finding::blocks(format!(
+                        "the name {name} is taken; rename or delete that instance"
+                    ))
+                })
+                .collect()
+        },
+    );
+    let mut findings = own_collisions(sheet);
+    findings.extend(snapshots(sheet));
+    sheet.add_to("names-free", findings);
+    let run = scene.facts.run.as_str();
+    sheet.each(
+        "not-claimed",
+        "no other run has claimed the instances",
+        |_, instance| {
+            let tags = instance.tags();
+            match tags.get(TAG_RUN) {
+                Some(other) if *other != run => vec![Finding::blocks(format!(
+                    "it is claimed by run {other}; finish that run, or remove the tag {TAG_RUN} if it is gone for good"
+                ))],
+                _ => Vec::new(),
+            }
+        },
+    );
+    sheet.each(
+        "tags-fit",
+        "there is room for the tags of the run",
+        |member, instance| {
+            // The new instance bears three tags of ours; those of earlier runs are not carried over.
+            let kept = instance
+                .tags()
+                .keys()
+                .filter(|key| !key.starts_with("aws:") && !key.starts_with(TAG_PREFIX))
+                .count();
+            if kept + 3 <= MOST_TAGS {
+                return Vec::new();
+            }
+            vec![Finding::blocks(format!(
+                "it has {kept} tags, and step {} adds 3 where {MOST_TAGS} are the limit; remove {}",
+                member.made_by,
+                kept + 3 - MOST_TAGS
+            ))]
+        },
+    );
+}
+
+/// Names that the plan itself would give twice.
+fn own_collisions(sheet: &Sheet<'_>) -> Vec<Finding> {
+    let mut given: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for step in &sheet.scene.migration.steps {
+        let name = match &step.action {
+            Action::Snapshot { snapshot, .. } | Action::EncryptedCopy { snapshot, .. } => {
+                ("snapshot", snapshot.as_str())
+            }
+            Action::Restore { name, .. } | Action::CreateReplica { name, .. } => {
+                ("DB instance", name.as_str())
+            }
+            Action::Rename {
+                to, cutover: false, ..
+            } => ("DB instance", to.as_str()),
+            _ => continue,
+        };
+        *given.entry(name).or_default() += 1;
+    }
+    given
+        .into_iter()
+        .filter(|(_, count)| *count > 1)
+        .map(|((kind, name), _)| {
+            Finding::blocks(format!("the plan would give the {kind} name {name} twice"))
+        })
+        .collect()
+}
+
+fn snapshots(sheet: &Sheet<'_>) -> Vec<Finding> {
+    let scene = sheet.scene;
+    let wanted = scene
+        .migration
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::Snapshot { snapshot, .. } | Action::EncryptedCopy { snapshot, .. } => {
+                Some(snapshot.as_str())
+            }
+            _ => None,
+        });
+    let mut findings = Vec::new();
+    for name in wanted {
+        if name.len() > LONGEST_SNAPSHOT {
+            findings.push(Finding::blocks(format!(
+                "the snapshot name {name} is longer than {LONGEST_SNAPSHOT} characters"
+            )));
+        }
+        let existing = match &scene.region.snapshots {
+            Ok(snapshots) => snapshots
+                .iter()
+                .find(|snapshot| str_of(snapshot, "DBSnapshotIdentifier") == Some(name)),
+            Err(why) => {
+                findings.push(Finding::not_proven(format!(
+                    "whether the snapshot name {name} is free is not known: {why}"
+                )));
+                continue;
+            }
+        };
+        let Some(existing) = existing else { continue };
+        let run = tags_of(existing).get(TAG_RUN).copied().unwrap_or("none");
+        if run != scene.facts.run.as_str() {
+            findings.push(Finding::blocks(format!(
+                "snapshot {name} is there already and belongs to run {run}; finish that run, or delete the snapshot if it is gone for good"
+            )));
+        }
+    }
+    findings
+}

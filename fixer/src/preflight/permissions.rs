@@ -1,0 +1,297 @@
+//! What the caller must be allowed to do. The list comes from the steps of the plan and nowhere else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use atrest_model::document::str_of;
+use atrest_model::plan::{Action, Migration, Plan, Step};
+use atrest_scanner::aws::{Decision, Question};
+use serde_json::{Map, Value};
+
+use super::{Around, Finding};
+
+/// An action on a resource, with the condition keys that the call will carry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Need {
+    action: String,
+    resource: String,
+    context: Vec<(String, String)>,
+}
+
+/// Builds ARNs of one region and account.
+struct Place<'a> {
+    partition: &'a str,
+    region: &'a str,
+    account: &'a str,
+}
+
+impl Place<'_> {
+    fn arn(&self, kind: &str, name: &str) -> String {
+        format!(
+            "arn:{}:rds:{}:{}:{kind}:{name}",
+            self.partition, self.region, self.account
+        )
+    }
+}
+
+/// Every question for IAM that the plan gives rise to: one an action, region and set of conditions, whatever the
+/// number of instances.
+#[must_use]
+pub fn questions(plan: &Plan) -> Vec<Question> {
+    let mut grouped: BTreeMap<(String, Vec<(String, String)>), BTreeSet<String>> = BTreeMap::new();
+    for need in plan
+        .migrations
+        .iter()
+        .flat_map(|migration| needs(plan, migration))
+    {
+        grouped
+            .entry((need.action, need.context))
+            .or_default()
+            .insert(need.resource);
+    }
+    grouped
+        .into_iter()
+        .flat_map(|((action, context), resources)| {
+            let resources: Vec<String> = resources.into_iter().collect();
+            resources
+                .chunks(50)
+                .map(|resources| Question {
+                    action: action.clone(),
+                    resources: resources.to_vec(),
+                    context: context.clone(),
+                })
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn needs(plan: &Plan, migration: &Migration) -> BTreeSet<Need> {
+    let place = Place {
+        partition: migration.kms_key_id.split(':').nth(1).unwrap_or("aws"),
+        region: &migration.region,
+        account: &plan.account,
+    };
+    migration
+        .steps
+        .iter()
+        .flat_map(|step| step_needs(&place, migration, step))
+        .collect()
+}
+
+fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need> {
+    let Some(operation) = step.action.operation() else {
+        return Vec::new();
+    };
+    let operation = format!("rds:{operation}");
+    let mut needs = Vec::new();
+    let here = [("aws:RequestedRegion".to_owned(), place.region.to_owned())];
+    let mut rds = |action: &str, kind: &str, name: &str| {
+        needs.push(Need {
+            action: action.to_owned(),
+            resource: place.arn(kind, name),
+            context: here.to_vec(),
+        });
+    };
+    let name = |target| {
+        migration
+            .name_of(target)
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    };
+    let tag = "rds:AddTagsToResource";
+    let mut also = None;
+    match &step.action {
+        Action::Claim { instance, .. } => {
+            // Before the first rename it still has its real name.
+            let real = migration.members().find(|member| {
+                *instance == atrest_model::plan::Target::Old(member.dbi_resource_id.clone())
+            });
+            rds(
+                &operation,
+                "db",
+                real.map_or("", |member| member.identifier.as_str()),
+            );
+        }
+        Action::Rename { from, .. } => rds(&operation, "db", from.as_str()),
+        Action::Quiesce { instance } | Action::Settle { instance } => {
+            rds(&operation, "db", &name(instance));
+        }
+        Action::Snapshot {
+            instance,
+            snapshot,
+            tags,
+        } => {
+            rds(&operation, "db", &name(instance));
+            rds(&operation, "snapshot", snapshot);
+            if !tags.is_empty() {
+                rds(tag, "snapshot", snapshot);
+            }
+        }
+        Action::EncryptedCopy {
+            source_snapshot,
+            snapshot,
+            kms_key_id,
+            tags,
+        } => {
+            rds(&operation, "snapshot", source_snapshot);
+            rds(&operation, "snapshot", snapshot);
+            if !tags.is_empty() {
+                rds(tag, "snapshot", snapshot);
+            }
+            also = Some(kms_key_id);
+        }
+        Action::Restore {
+            snapshot,
+            name,
+            request,
+        } => {
+            rds(&operation, "snapshot", snapshot);
+            rds(&operation, "db", name.as_str());
+            groups(request, &mut |kind, group| rds(&operation, kind, group));
+            if request.contains_key("Tags") {
+                rds(tag, "db", name.as_str());
+            }
+        }
+        Action::CreateReplica {
+            source,
+            name: new,
+            request,
+        } => {
+            rds(&operation, "db", &name(source));
+            rds(&operation, "db", new.as_str());
+            groups(request, &mut |kind, group| rds(&operation, kind, group));
+            if request.contains_key("Tags") {
+                rds(tag, "db", new.as_str());
+            }
+        }
+        Action::Modify { instance, request } => {
+            rds(&operation, "db", &name(instance));
+            groups(request, &mut |kind, group| rds(&operation, kind, group));
+        }
+        Action::AddRole { instance, .. } => rds(&operation, "db", &name(instance)),
+        Action::Accounts { .. }
+        | Action::Configuration { .. }
+        | Action::Validate
+        | Action::Rescan => {}
+    }
+    if let Some(key) = also {
+        let through = [
+            (
+                "kms:ViaService".to_owned(),
+                format!("rds.{}.amazonaws.com", place.region),
+            ),
+            ("kms:CallerAccount".to_owned(), place.account.to_owned()),
+            ("kms:GrantIsForAWSResource".to_owned(), "true".to_owned()),
+        ];
+        for action in ["kms:CreateGrant", "kms:DescribeKey"] {
+            needs.push(Need {
+                action: action.to_owned(),
+                resource: key.clone(),
+                context: through.to_vec(),
+            });
+        }
+    }
+    needs.extend(passed_roles(place, &step.action));
+    needs
+}
+
+/// Groups that a request names.
+fn groups(request: &Map<String, Value>, found: &mut dyn FnMut(&str, &str)) {
+    for (member, kind) in [
+        ("DBParameterGroupName", "pg"),
+        ("OptionGroupName", "og"),
+        ("DBSubnetGroupName", "subgrp"),
+    ] {
+        if let Some(name) = request.get(member).and_then(Value::as_str) {
+            found(kind, name);
+        }
+    }
+}
+
+/// Roles that a request hands to RDS.
+fn passed_roles(place: &Place<'_>, action: &Action) -> Vec<Need> {
+    let mut passed: Vec<(String, &str)> = Vec::new();
+    match action {
+        Action::AddRole { role_arn, .. } => {
+            passed.push((role_arn.clone(), "rds.amazonaws.com"));
+        }
+        Action::Restore { request, .. }
+        | Action::CreateReplica { request, .. }
+        | Action::Modify { request, .. } => {
+            let request = Value::Object(request.clone());
+            if let Some(role) = str_of(&request, "MonitoringRoleArn") {
+                passed.push((role.to_owned(), "monitoring.rds.amazonaws.com"));
+            }
+            if let Some(role) = str_of(&request, "DomainIAMRoleName") {
+                let arn = format!("arn:{}:iam::{}:role/{role}", place.partition, place.account);
+                passed.push((arn, "rds.amazonaws.com"));
+            }
+        }
+        _ => {}
+    }
+    passed
+        .into_iter()
+        .map(|(resource, service)| Need {
+            action: "iam:PassRole".to_owned(),
+            resource,
+            context: vec![("iam:PassedToService".to_owned(), service.to_owned())],
+        })
+        .collect()
+}
+
+/// What IAM says of the calls of a migration. Keys have a check of their own.
+pub(super) fn findings(plan: &Plan, migration: &Migration, around: &Around) -> Vec<Finding> {
+    let decided = match &around.permissions {
+        Ok(decided) => decided,
+        Err(why) => {
+            return vec![Finding::not_proven(format!(
+                "IAM was not asked for the calls of the plan: {why}"
+            ))];
+        }
+    };
+    let mut denied: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut unclear: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let needs = needs(plan, migration);
+    for need in needs.iter().filter(|need| !need.action.starts_with("kms:")) {
+        let found = decided
+            .iter()
+            .find(|one| one.action == need.action && one.resource == need.resource);
+        match found {
+            Some(one) if one.decision == Decision::Allowed => {}
+            Some(one)
+                if one.decision == Decision::ImplicitDeny && !one.missing_context.is_empty() =>
+            {
+                let keys = unclear.entry(&need.action).or_default();
+                keys.extend(one.missing_context.iter().map(String::as_str));
+            }
+            Some(_) => denied.entry(&need.action).or_default().push(&need.resource),
+            None => {
+                unclear.entry(&need.action).or_default();
+            }
+        }
+    }
+    let mut findings: Vec<Finding> = denied
+        .into_iter()
+        .map(|(action, resources)| {
+            let first = resources.first().copied().unwrap_or_default();
+            let more = match resources.len() {
+                0 | 1 => String::new(),
+                count => format!(" and {} more", count - 1),
+            };
+            Finding::blocks(format!(
+                "IAM does not allow {action} on {first}{more}; allow it, or use another identity"
+            ))
+        })
+        .collect();
+    findings.extend(unclear.into_iter().map(|(action, keys)| {
+        let keys: Vec<&str> = keys.into_iter().collect();
+        Finding::not_proven(if keys.is_empty() {
+            format!("IAM gave no answer about {action}")
+        } else {
+            format!(
+                "whether {action} is allowed depends on {}, which only the real call has",
+                keys.join(", ")
+            )
+        })
+    }));
+    findings
+}

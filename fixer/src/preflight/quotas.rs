@@ -1,0 +1,196 @@
+//! Quotas at the peak: nothing is deleted by a run, so everything it makes is there at once.
+
+use std::collections::BTreeSet;
+
+use atrest_model::document::{int_of, str_of};
+use atrest_model::plan::{Action, Migration, Plan};
+use serde_json::Value;
+
+use super::{Around, Facts, Finding, RegionFacts};
+use atrest_model::check::Check;
+
+/// Copies of snapshots in flight that RDS allows in a region; no API tells it.
+const COPIES: usize = 20;
+
+/// The quotas of every region of a plan.
+pub(super) fn check(plan: &Plan, facts: &Facts, around: &Around) -> Vec<Check> {
+    let regions: BTreeSet<&str> = plan
+        .migrations
+        .iter()
+        .map(|migration| migration.region.as_str())
+        .collect();
+    let mut checks = Vec::new();
+    for region in regions {
+        let migrations: Vec<&Migration> = plan
+            .migrations
+            .iter()
+            .filter(|migration| migration.region == region)
+            .collect();
+        let Some(around) = around.regions.get(region) else {
+            continue;
+        };
+        for (id, passes, findings) in region_quotas(&migrations, facts, around) {
+            checks.extend(super::lines(id, None, region, &passes, findings));
+        }
+    }
+    checks
+}
+
+type Row = (&'static str, String, Vec<Finding>);
+
+fn region_quotas(migrations: &[&Migration], facts: &Facts, around: &RegionFacts) -> Vec<Row> {
+    let made = migrations
+        .iter()
+        .flat_map(|migration| migration.members())
+        .count();
+    let gib: i64 = migrations
+        .iter()
+        .flat_map(|migration| migration.members())
+        .filter_map(|member| {
+            let instance = facts
+                .instances
+                .iter()
+                .find(|instance| instance.dbi_resource_id() == member.dbi_resource_id)?;
+            int_of(&instance.document, "AllocatedStorage")
+        })
+        .sum();
+    let snapshots = migrations
+        .iter()
+        .flat_map(|migration| &migration.steps)
+        .filter(|step| {
+            matches!(
+                step.action,
+                Action::Snapshot { .. } | Action::EncryptedCopy { .. }
+            )
+        })
+        .count();
+    let mut rows = Vec::new();
+    for (id, quota, what, need) in [
+        (
+            "quota-instances",
+            "DBInstances",
+            "DB instances",
+            count(made),
+        ),
+        (
+            "quota-storage",
+            "AllocatedStorage",
+            "GiB of allocated storage",
+            gib,
+        ),
+        (
+            "quota-snapshots",
+            "ManualSnapshots",
+            "manual snapshots",
+            count(snapshots),
+        ),
+    ] {
+        rows.push(match of(around, quota) {
+            Err(why) => (
+                id,
+                String::new(),
+                vec![Finding::not_proven(format!(
+                    "the run makes {need} {what}; what is left of the quota is not known: {why}"
+                ))],
+            ),
+            Ok((used, most)) if used + need > most => (
+                id,
+                String::new(),
+                vec![Finding::blocks(format!(
+                    "the run makes {need} {what}, and {} of {most} are left; have the quota {quota} raised, or plan fewer at a time",
+                    (most - used).max(0)
+                ))],
+            ),
+            Ok((used, most)) => (
+                id,
+                format!("the run makes {need} {what}; {} of {most} are left", most - used),
+                Vec::new(),
+            ),
+        });
+    }
+    rows.push(replicas(migrations, around));
+    rows.push(copies(migrations, around));
+    rows
+}
+
+/// Used and most.
+fn of(around: &RegionFacts, quota: &str) -> Result<(i64, i64), String> {
+    let quotas = around.quotas.as_ref().map_err(Clone::clone)?;
+    let row = quotas
+        .iter()
+        .find(|row| str_of(row, "AccountQuotaName") == Some(quota));
+    row.and_then(|row: &Value| Some((int_of(row, "Used")?, int_of(row, "Max")?)))
+        .ok_or_else(|| format!("RDS does not tell the quota {quota}"))
+}
+
+fn replicas(migrations: &[&Migration], around: &RegionFacts) -> Row {
+    let id = "quota-replicas";
+    let most = match of(around, "ReadReplicasPerMaster") {
+        Ok((_, most)) => most,
+        Err(why) => {
+            let any = migrations
+                .iter()
+                .any(|migration| !migration.replicas.is_empty());
+            let finding = Finding::not_proven(format!(
+                "how many replicas a source may have is not known: {why}"
+            ));
+            return (
+                id,
+                "no replicas are made".to_owned(),
+                any.then_some(finding).into_iter().collect(),
+            );
+        }
+    };
+    let mut findings = Vec::new();
+    for migration in migrations {
+        for source in migration.members() {
+            let made = migration
+                .replicas
+                .iter()
+                .filter(|replica| replica.replicates_from.as_ref() == Some(&source.identifier))
+                .count();
+            if count(made) > most {
+                findings.push(Finding::blocks(format!(
+                    "{} has {made} replicas, and {most} are allowed to a source",
+                    source.identifier
+                )));
+            }
+        }
+    }
+    (
+        id,
+        format!("no source has more than {most} replicas"),
+        findings,
+    )
+}
+
+fn copies(migrations: &[&Migration], around: &RegionFacts) -> Row {
+    let id = "quota-copies";
+    let busy = match &around.snapshots {
+        Ok(snapshots) => snapshots
+            .iter()
+            .filter(|snapshot| str_of(snapshot, "Status") == Some("creating"))
+            .count(),
+        Err(why) => {
+            let finding =
+                Finding::not_proven(format!("snapshots being copied now are not known: {why}"));
+            return (id, String::new(), vec![finding]);
+        }
+    };
+    let wanted = migrations.len();
+    if wanted + busy <= COPIES {
+        let passes = format!(
+            "{wanted} copies at most at a time, {busy} snapshots are being made now, {COPIES} are allowed"
+        );
+        return (id, passes, Vec::new());
+    }
+    let finding = Finding::warns(format!(
+        "the run copies {wanted} snapshots and {busy} are being made now, while RDS allows {COPIES} copies at a time; run `fix` with --concurrency {} or less",
+        COPIES.saturating_sub(busy).max(1)
+    ));
+    (id, String::new(), vec![finding])
+}
+
+fn count(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}

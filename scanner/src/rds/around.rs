@@ -1,0 +1,108 @@
+//! What surrounds the instances: what is offered, what is left of the quotas, and who depends on whom.
+
+use serde_json::Value;
+
+use super::{Capture, Listing, MAX_PAGES, Rds};
+use crate::error::AwsError;
+use crate::xml;
+use atrest_model::document::{list_of, str_of};
+
+impl Rds {
+    /// `DescribeOrderableDBInstanceOptions` of one engine version, all classes.
+    pub async fn orderable_classes(
+        &self,
+        engine: &str,
+        version: &str,
+    ) -> Result<Listing, AwsError> {
+        pages!(
+            self,
+            "DescribeOrderableDBInstanceOptions",
+            "OrderableDBInstanceOptions",
+            self.client
+                .describe_orderable_db_instance_options()
+                .engine(engine)
+                .engine_version(version)
+                .max_records(1000)
+        )
+    }
+
+    /// `DescribeAccountAttributes`: quotas with what is used of them. Nothing is paged.
+    pub async fn quotas(&self) -> Result<Vec<Value>, AwsError> {
+        let document = call!(
+            self,
+            "DescribeAccountAttributes",
+            self.client.describe_account_attributes()
+        )?;
+        Ok(list_of(&document, "AccountQuotas").to_vec())
+    }
+
+    /// `DescribePendingMaintenanceActions` of every resource that has one.
+    pub async fn pending_maintenance(&self) -> Result<Listing, AwsError> {
+        pages!(
+            self,
+            "DescribePendingMaintenanceActions",
+            "PendingMaintenanceActions",
+            self.client.describe_pending_maintenance_actions()
+        )
+    }
+
+    /// `DescribeOptionGroups`: every group.
+    pub async fn option_groups(&self) -> Result<Listing, AwsError> {
+        pages!(
+            self,
+            "DescribeOptionGroups",
+            "OptionGroupsList",
+            self.client.describe_option_groups()
+        )
+    }
+
+    /// `DescribeCertificates`: the certificate authorities.
+    pub async fn certificates(&self) -> Result<Listing, AwsError> {
+        pages!(
+            self,
+            "DescribeCertificates",
+            "Certificates",
+            self.client.describe_certificates()
+        )
+    }
+
+    /// `DescribeEventSubscriptions`.
+    pub async fn event_subscriptions(&self) -> Result<Listing, AwsError> {
+        pages!(
+            self,
+            "DescribeEventSubscriptions",
+            "EventSubscriptionsList",
+            self.client.describe_event_subscriptions()
+        )
+    }
+
+    /// `DescribeDBProxies`.
+    pub async fn proxies(&self) -> Result<Listing, AwsError> {
+        pages!(
+            self,
+            "DescribeDBProxies",
+            "DBProxies",
+            self.client.describe_db_proxies()
+        )
+    }
+
+    /// `DescribeDBProxyTargets` of one proxy.
+    pub async fn proxy_targets(&self, proxy: &str) -> Result<Listing, AwsError> {
+        pages!(
+            self,
+            "DescribeDBProxyTargets",
+            "Targets",
+            self.client.describe_db_proxy_targets().db_proxy_name(proxy)
+        )
+    }
+
+    /// `DescribeBlueGreenDeployments`.
+    pub async fn blue_green_deployments(&self) -> Result<Listing, AwsError> {
+        pages!(
+            self,
+            "DescribeBlueGreenDeployments",
+            "BlueGreenDeployments",
+            self.client.describe_blue_green_deployments()
+        )
+    }
+}
