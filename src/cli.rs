@@ -126,6 +126,12 @@ pub(crate) struct ScanArgs {
     /// Output: table, json, jsonl, csv, markdown, html, sarif, junit, ocsf, asff; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
     pub(crate) format: Vec<String>,
+    /// Judge saved `aws rds describe-*` JSON, a file or a folder, instead of asking AWS (docs/offline.md)
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(crate) offline: Option<PathBuf>,
+    /// Read these kinds only, such as db-instance,db-cluster
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub(crate) only_kinds: Vec<String>,
     /// Folder with policies of your own, *.toml (docs/custom-policies.md)
     #[arg(long, value_name = "DIR")]
     pub(crate) policies: Option<PathBuf>,

@@ -8,6 +8,7 @@ mod demo;
 mod diff;
 mod fix;
 mod login;
+mod offline;
 mod plan;
 mod policy;
 mod report;

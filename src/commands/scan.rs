@@ -1,20 +1,21 @@
 //! `atrest scan`.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use atrest_model::finding::{Change, Finding, FindingStatus, Severity};
 use atrest_model::instance::tags_of;
-use atrest_model::scan::{SCHEMA_VERSION, ScanReport, WaiverNoteKind};
+use atrest_model::scan::{ResourceKind, SCHEMA_VERSION, ScanReport, WaiverNoteKind};
 use atrest_model::{Tool, baseline};
 use atrest_policies::{CustomPolicies, Fleet, Settings, Waivers};
 use atrest_reports::{Output, PreviousFindings, Rule, ScanContext, ScanFormat};
 use atrest_scanner::aws::Aws;
 use atrest_scanner::error::AwsErrorKind;
-use atrest_scanner::inventory::{self, Inventory};
+use atrest_scanner::inventory::{self, Inventory, RegionInventory};
 use jiff::tz::TimeZone;
 
-use super::{common, policy};
+use super::{common, offline, policy};
 use crate::cli::{ScanArgs, SeverityArg};
 use crate::config::Config;
 use crate::exit::{Exit, ExpectedError};
@@ -36,16 +37,15 @@ pub(crate) async fn run(args: ScanArgs, config: &Config) -> anyhow::Result<Exit>
         .map(previous)
         .collect::<anyhow::Result<Vec<_>>>()?;
     let judgement = Judgement::read(&args, config)?;
-    let aws = common::aws(&args.aws).await?;
-    let identity = aws.identity().await.map_err(|error| match error.kind {
-        AwsErrorKind::Credentials => ExpectedError::aws(&error),
-        _ => ExpectedError::of(Exit::NothingScanned, error.to_string(), error.hint()),
-    })?;
-    let regions = common::regions(&aws, &args.aws).await?;
-    let (mut report, inventory) =
-        scan_with(&aws, &identity.account, &regions, &judgement.settings).await;
-    judgement.apply(&mut report, &inventory)?;
-    let rules = judgement.rules(&inventory);
+    let kinds = kinds(&args.only_kinds)?;
+    let started = jiff::Timestamp::now();
+    let inventories = match &args.offline {
+        Some(path) => offline::read(path, &kinds)?,
+        None => vec![Box::pin(online(&args, &kinds)).await?],
+    };
+    let mut report = judged(started, &inventories, &judgement.settings);
+    judgement.apply(&mut report, &inventories)?;
+    let rules = judgement.rules(&inventories);
     for (output, previous) in outputs.iter().zip(&previous) {
         let context = ScanContext {
             rules: &rules,
@@ -117,28 +117,25 @@ impl Judgement {
         })
     }
 
-    fn apply(&self, report: &mut ScanReport, inventory: &Inventory) -> anyhow::Result<()> {
-        let instances = || {
-            inventory
-                .regions
-                .iter()
-                .flat_map(|region| &region.instances)
-        };
-        let clusters = || inventory.regions.iter().flat_map(|region| &region.clusters);
+    fn apply(&self, report: &mut ScanReport, inventories: &[Inventory]) -> anyhow::Result<()> {
         if let Some(policies) = &self.policies {
-            let fleet = fleet(inventory);
-            let own = policies.evaluate(&inventory.account, &fleet, report.started, &self.settings);
-            report.complete &= own
-                .iter()
-                .all(|finding| finding.status != FindingStatus::NotEvaluated);
-            report.findings.extend(own);
+            for inventory in inventories {
+                let (account, fleet) = (&inventory.account, fleet(inventory));
+                let own = policies.evaluate(account, &fleet, report.started, &self.settings);
+                report.complete &= own
+                    .iter()
+                    .all(|finding| finding.status != FindingStatus::NotEvaluated);
+                report.findings.extend(own);
+            }
             report
                 .findings
                 .sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
         }
-        let documents: HashMap<&str, &serde_json::Value> = instances()
-            .map(|instance| (instance.arn(), &instance.document))
-            .chain(clusters().map(|cluster| (cluster.arn(), &cluster.document)))
+        let documents: HashMap<Cow<'_, str>, &serde_json::Value> = inventories
+            .iter()
+            .flat_map(|inventory| &inventory.regions)
+            .flat_map(RegionInventory::described)
+            .map(|found| (found.arn(), found.document))
             .collect();
         let today = TimeZone::UTC.to_datetime(report.started).date();
         report.waiver_notes = self.waivers.apply(&mut report.findings, today, |arn| {
@@ -174,8 +171,13 @@ impl Judgement {
         Ok(())
     }
 
-    fn rules(&self, inventory: &Inventory) -> Vec<Rule> {
-        let asked = atrest_policies::asked(&fleet(inventory), &self.settings).collect::<Vec<_>>();
+    fn rules(&self, inventories: &[Inventory]) -> Vec<Rule> {
+        let of_one = |inventory| {
+            atrest_policies::asked(&fleet(inventory), &self.settings).collect::<Vec<_>>()
+        };
+        let mut asked: Vec<_> = inventories.iter().flat_map(of_one).collect();
+        asked.sort_by_key(|meta| meta.id);
+        asked.dedup_by_key(|meta| meta.id);
         let mut all = rules::built_in(asked.into_iter(), &self.settings);
         let own = self.policies.iter();
         all.extend(own.flat_map(|policies| rules::custom(policies, &self.settings)));
@@ -242,6 +244,9 @@ fn fleet(inventory: &Inventory) -> Fleet<'_> {
         regions().flat_map(|region| &region.instances),
         regions().flat_map(|region| &region.clusters),
     )
+    .with_resources(regions().flat_map(|region| &region.others))
+    .with_keys(&inventory.keys)
+    .with_parameter_groups(&inventory.groups)
 }
 
 /// Reads the regions and asks the policies, as their pages say.
@@ -256,26 +261,72 @@ async fn scan_with(
     settings: &Settings,
 ) -> (ScanReport, Inventory) {
     let started = jiff::Timestamp::now();
-    let inventory = inventory::read(aws, account, regions).await;
-    let findings = atrest_policies::evaluate_with(&fleet(&inventory), settings);
-    let regions = inventory.region_rows();
-    let complete = regions.iter().all(|region| region.error.is_none())
+    let kinds = BTreeSet::from(ResourceKind::ALL);
+    let inventory = inventory::read_surface(aws, account, regions, &kinds).await;
+    let report = judged(started, std::slice::from_ref(&inventory), settings);
+    (report, inventory)
+}
+
+/// Reads `kinds` in the regions that were asked for.
+async fn online(args: &ScanArgs, kinds: &BTreeSet<ResourceKind>) -> anyhow::Result<Inventory> {
+    let aws = common::aws(&args.aws).await?;
+    let identity = aws.identity().await.map_err(|error| match error.kind {
+        AwsErrorKind::Credentials => ExpectedError::aws(&error),
+        _ => ExpectedError::of(Exit::NothingScanned, error.to_string(), error.hint()),
+    })?;
+    let regions = common::regions(&aws, &args.aws).await?;
+    Ok(inventory::read_surface(&aws, &identity.account, &regions, kinds).await)
+}
+
+/// The kinds of resources to read.
+fn kinds(only: &[String]) -> anyhow::Result<BTreeSet<ResourceKind>> {
+    if only.is_empty() {
+        return Ok(BTreeSet::from(ResourceKind::ALL));
+    }
+    only.iter()
+        .map(|word| {
+            ResourceKind::ALL
+                .into_iter()
+                .find(|kind| kind.as_str() == word)
+                .ok_or_else(|| {
+                    let all = ResourceKind::ALL.map(ResourceKind::as_str).join(", ");
+                    ExpectedError::usage(
+                        format!("{word:?} is no kind of resource"),
+                        format!("there are {all}; nothing was scanned"),
+                    )
+                })
+        })
+        .collect()
+}
+
+/// What the built-in policies say of what was read.
+fn judged(started: jiff::Timestamp, inventories: &[Inventory], settings: &Settings) -> ScanReport {
+    let all = || inventories.iter();
+    let mut findings: Vec<Finding> = all()
+        .flat_map(|inventory| atrest_policies::evaluate_with(&fleet(inventory), settings))
+        .collect();
+    findings.sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
+    let mut resources: Vec<_> = all().flat_map(Inventory::resources).collect();
+    resources.sort_by(|a, b| (&a.arn, &a.account).cmp(&(&b.arn, &b.account)));
+    let regions: Vec<_> = all().flat_map(Inventory::region_rows).collect();
+    let unread: Vec<_> = all().flat_map(Inventory::unread_rows).collect();
+    let complete = unread.is_empty()
+        && regions.iter().all(|region| region.error.is_none())
         && findings
             .iter()
             .all(|f| f.status != FindingStatus::NotEvaluated);
-    let report = ScanReport {
+    ScanReport {
         schema_version: SCHEMA_VERSION,
         tool: Tool::current(),
         started,
         complete,
         regions,
-        resources: inventory.resources(),
+        unread,
+        resources,
         findings,
         baseline: None,
         waiver_notes: Vec::new(),
-        unread: Vec::new(),
-    };
-    (report, inventory)
+    }
 }
 
 /// Exit code of a scan. What could not be read is never clean, and nothing at all is never a pass.
