@@ -2,6 +2,7 @@
 
 mod accounts;
 mod mysql;
+mod policy;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ pub(crate) use accounts::{
     SidesArgs,
 };
 pub(crate) use mysql::{ConnectArgs, MysqlArgs, MysqlMode, TlsMode};
+pub(crate) use policy::{PolicyArgs, PolicyCommand, PolicyTestArgs};
 
 /// Finds RDS databases that are not encrypted at rest, migrates them to encrypted storage, and proves that nothing
 /// else changed.
@@ -25,6 +27,9 @@ pub(crate) use mysql::{ConnectArgs, MysqlArgs, MysqlMode, TlsMode};
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+    /// Configuration file; without it the first atrest.toml from the working directory upward (docs/config.md)
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -45,6 +50,8 @@ pub(crate) enum Command {
     Accounts(AccountsArgs),
     /// Show saved scans, diffs and runs again, in any format; several become one page
     Report(ReportArgs),
+    /// The rules that are asked: list them, show one, test them
+    Policy(PolicyArgs),
     /// The whole loop on a sandbox inside this process
     Demo(DemoArgs),
     /// An RDS of your own on loopback
@@ -119,6 +126,12 @@ pub(crate) struct ScanArgs {
     /// Output: table, json, jsonl, csv, markdown, html, sarif, junit, ocsf, asff; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
     pub(crate) format: Vec<String>,
+    /// Judge saved `aws rds describe-*` JSON, a file or a folder, instead of asking AWS (docs/offline.md)
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(crate) offline: Option<PathBuf>,
+    /// Read these kinds only, such as db-instance,db-cluster
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub(crate) only_kinds: Vec<String>,
     /// Folder with policies of your own, *.toml (docs/custom-policies.md)
     #[arg(long, value_name = "DIR")]
     pub(crate) policies: Option<PathBuf>,

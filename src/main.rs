@@ -2,9 +2,11 @@
 
 mod cli;
 mod commands;
+mod config;
 mod exit;
 mod logging;
 mod progress;
+mod rules;
 mod terminal;
 
 use std::process::ExitCode;

@@ -185,6 +185,43 @@ impl<'a> DescribedRef<'a> {
             .filter(|(_, key)| !key.is_empty())
     }
 
+    /// The ARN of a key that the thing names. RDS writes ARNs; a bare id or alias is one of its own account and region.
+    #[must_use]
+    pub fn key_arn(&self, key: &'a str) -> Cow<'a, str> {
+        if key.starts_with("arn:") {
+            return Cow::Borrowed(key);
+        }
+        let name = match key.starts_with("alias/") {
+            true => key.to_owned(),
+            false => format!("key/{key}"),
+        };
+        Cow::Owned(format!(
+            "arn:{}:kms:{}:{}:{name}",
+            partition_of(self.region),
+            self.region,
+            self.account
+        ))
+    }
+
+    /// The parameter groups it uses that may say whether clients must use TLS: those of MySQL, MariaDB, PostgreSQL,
+    /// SQL Server and Aurora.
+    pub fn parameter_groups(&self) -> impl Iterator<Item = (GroupKind, &'a str)> + use<'a> {
+        let document = self.document;
+        let asks = ["mysql", "mariadb", "postgres", "sqlserver", "aurora"]
+            .iter()
+            .any(|engine| self.engine().starts_with(engine));
+        let of_instance = (asks && self.kind == ResourceKind::DbInstance)
+            .then(|| list_of(document, "DBParameterGroups"))
+            .unwrap_or_default();
+        let of_cluster = (asks && self.kind == ResourceKind::DbCluster)
+            .then(|| str_of(document, "DBClusterParameterGroup"))
+            .flatten();
+        of_instance
+            .iter()
+            .filter_map(|group| Some((GroupKind::Instance, str_of(group, "DBParameterGroupName")?)))
+            .chain(of_cluster.map(|name| (GroupKind::Cluster, name)))
+    }
+
     /// `TagList` as a map.
     #[must_use]
     pub fn tags(&self) -> BTreeMap<&'a str, &'a str> {

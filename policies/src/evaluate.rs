@@ -10,7 +10,7 @@ use atrest_model::scan::ResourceKind;
 use rayon::prelude::*;
 
 use crate::fleet::Fleet;
-use crate::policy::{Context, Policy, Verdict};
+use crate::policy::{Context, Needs, Policy, PolicyMeta, Verdict};
 use crate::registry::registry;
 use crate::settings::Settings;
 
@@ -37,6 +37,23 @@ pub fn evaluate_fleet(fleet: &Fleet<'_>) -> Vec<Finding> {
     evaluate_with(fleet, &Settings::default())
 }
 
+/// The built-in policies that [`evaluate_with`] asks.
+pub fn asked(fleet: &Fleet<'_>, settings: &Settings) -> impl Iterator<Item = &'static PolicyMeta> {
+    registry()
+        .iter()
+        .map(|policy| policy.meta())
+        .filter(move |meta| is_asked(meta, fleet, settings))
+}
+
+fn is_asked(meta: &PolicyMeta, fleet: &Fleet<'_>, settings: &Settings) -> bool {
+    let is_there = match meta.needs {
+        Needs::Nothing => true,
+        Needs::Keys => fleet.has_keys(),
+        Needs::ParameterGroups => fleet.has_parameter_groups(),
+    };
+    is_there && settings.asks(meta.id)
+}
+
 /// The finding of one policy on one DB instance that belongs to no cluster, as after its migration; `None` when it
 /// passes, or when there is no such policy.
 #[must_use]
@@ -53,7 +70,7 @@ pub fn evaluate_instance(policy: &str, instance: &DbInstance) -> Option<Finding>
 fn ask(policies: &[&dyn Policy], fleet: &Fleet<'_>, settings: &Settings) -> Vec<Finding> {
     let asked: Vec<Asked<'_>> = policies
         .iter()
-        .filter(|policy| settings.asks(policy.meta().id))
+        .filter(|policy| is_asked(policy.meta(), fleet, settings))
         .map(|policy| {
             let meta = policy.meta();
             Asked {
@@ -122,7 +139,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::policy::{Controls, Fix, PolicyMeta, Subject};
+    use crate::policy::{Controls, Fix, Subject};
 
     /// Breaks on one resource.
     struct Broken;
@@ -133,6 +150,7 @@ mod tests {
         severity: Severity::Low,
         since: "0.1.0",
         fix: Fix::None,
+        needs: Needs::Nothing,
         controls: &[Controls {
             subject: Subject::DbInstance,
             ids: &[("us", "1")],

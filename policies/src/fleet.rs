@@ -146,6 +146,18 @@ impl<'a> Fleet<'a> {
             .copied()
     }
 
+    /// Whether keys were asked for at all.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// Whether parameter groups were asked for at all.
+    #[must_use]
+    pub fn has_parameter_groups(&self) -> bool {
+        self.groups.is_some()
+    }
+
     /// What is known of a key, by its ARN; `None` when nobody asked for it.
     #[must_use]
     pub fn key(&self, arn: &str) -> Option<&'a KeyState> {

@@ -15,11 +15,14 @@ mod settings;
 mod source;
 mod waiver;
 
+/// The policy that plans are made from: its findings are what `atrest fix` mends.
+pub const STORAGE_UNENCRYPTED: &str = "storage-unencrypted";
+
 pub use case::{Case, CaseResult};
 pub use custom::{CustomMeta, CustomPolicies, InvalidPolicy};
-pub use evaluate::{evaluate_fleet, evaluate_instance, evaluate_with};
+pub use evaluate::{asked, evaluate_fleet, evaluate_instance, evaluate_with};
 pub use fleet::Fleet;
-pub use policy::{Context, Controls, Fix, Policy, PolicyMeta, Subject, Verdict};
+pub use policy::{Context, Controls, Fix, Needs, Policy, PolicyMeta, Subject, Verdict};
 pub use registry::registry;
 pub use settings::{Settings, SettingsTable};
 pub use source::Source;

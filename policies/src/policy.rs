@@ -20,8 +20,22 @@ pub struct PolicyMeta {
     pub since: &'static str,
     /// What this tool can do about it.
     pub fix: Fix,
+    /// What must have been read beside the resources.
+    pub needs: Needs,
     /// Kinds of resources it judges, each with the control ids it serves there; what is not listed is not judged.
     pub controls: &'static [Controls],
+}
+
+/// What a policy cannot do without. A caller that has not asked for it does not ask the policy either; one that has asked
+/// and got no answer for a resource gets *not evaluated*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// The resources suffice.
+    Nothing,
+    /// KMS keys.
+    Keys,
+    /// Parameter groups.
+    ParameterGroups,
 }
 
 /// What this tool can do about a finding.

@@ -1,11 +1,21 @@
-//! Inventory: every DB instance and cluster of one account in the chosen regions.
+//! Inventory: what one account holds in the chosen regions.
 //!
-//! A region that fails is data, not an end: the others are read on, and the report says what is missing.
+//! A region that fails is data, not an end: the others are read on, and the report says what is missing. So is a kind
+//! that cannot be read where others can. No call is made for a single resource: a scan costs its pages, and one call
+//! for each KMS key and each parameter group that something names.
 
-use atrest_model::document::str_of;
+mod details;
+
+use std::collections::BTreeSet;
+
+use atrest_model::document::{list_of, str_of};
 use atrest_model::instance::{DbCluster, DbInstance};
-use atrest_model::scan::{RegionScan, Resource, ResourceKind};
+use atrest_model::key::{Keys, region_of};
+use atrest_model::resource::{Described, DescribedRef, ParameterGroups};
+use atrest_model::scan::{RegionScan, Resource, ResourceKind, UnreadKind};
+use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
+use serde_json::Value;
 
 use crate::aws::Aws;
 use crate::error::AwsError;
@@ -14,7 +24,7 @@ use crate::error::AwsError;
 const REGIONS_AT_ONCE: usize = 32;
 
 /// What one region holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RegionInventory {
     /// Region.
     pub region: String,
@@ -22,25 +32,70 @@ pub struct RegionInventory {
     pub instances: Vec<DbInstance>,
     /// Every cluster.
     pub clusters: Vec<DbCluster>,
-    /// The first call that failed; what was read before it is kept.
+    /// Everything else that was asked for, in the order it was read.
+    pub others: Vec<Described>,
+    /// Why the region could not be read: the first call that failed. What other calls answered is kept.
     pub error: Option<AwsError>,
+    /// Kinds that could not be read where others could, and why.
+    pub unread: Vec<(ResourceKind, String)>,
     /// API calls made.
     pub calls: usize,
 }
 
 /// What one account holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Inventory {
     /// Account id.
     pub account: String,
     /// One entry a region, sorted by name.
     pub regions: Vec<RegionInventory>,
+    /// KMS keys that something names.
+    pub keys: Keys,
+    /// Parameter groups that instances and clusters use.
+    pub groups: ParameterGroups,
+    /// API calls for keys and parameter groups.
+    pub calls: usize,
 }
 
-/// Reads all `regions` concurrently.
+/// Reads the instances and clusters of all `regions` concurrently. A region of which one kind fails has failed.
 pub async fn read(aws: &Aws, account: &str, regions: &[String]) -> Inventory {
-    let mut read: Vec<RegionInventory> = stream::iter(regions.iter().cloned())
-        .map(|region| async move { read_region(aws, region).await })
+    let kinds = BTreeSet::from([ResourceKind::DbInstance, ResourceKind::DbCluster]);
+    let mut inventory = read_regions(aws, account, regions, &kinds).await;
+    for region in &mut inventory.regions {
+        region.unread.clear();
+    }
+    inventory
+}
+
+/// Reads `kinds` in all `regions` concurrently, then the keys and parameter groups that they name. A region has failed
+/// when nothing of it could be read.
+pub async fn read_surface(
+    aws: &Aws,
+    account: &str,
+    regions: &[String],
+    kinds: &BTreeSet<ResourceKind>,
+) -> Inventory {
+    let mut inventory = read_regions(aws, account, regions, kinds).await;
+    for region in &mut inventory.regions {
+        if region.unread.len() < kinds.len() {
+            region.error = None;
+        } else {
+            region.unread.clear();
+        }
+    }
+    inventory.settle_global_clusters();
+    details::read(aws, &mut inventory).await;
+    inventory
+}
+
+async fn read_regions(
+    aws: &Aws,
+    account: &str,
+    regions: &[String],
+    kinds: &BTreeSet<ResourceKind>,
+) -> Inventory {
+    let mut read: Vec<RegionInventory> = stream::iter(regions)
+        .map(|region| read_region(aws, account, region, kinds))
         .buffer_unordered(REGIONS_AT_ONCE)
         .collect()
         .await;
@@ -48,55 +103,87 @@ pub async fn read(aws: &Aws, account: &str, regions: &[String]) -> Inventory {
     Inventory {
         account: account.to_owned(),
         regions: read,
+        ..Inventory::default()
     }
 }
 
-async fn read_region(aws: &Aws, region: String) -> RegionInventory {
-    let rds = aws.rds(&region);
-    let (instances, clusters) = futures::join!(rds.db_instances(), rds.db_clusters());
-    let mut inventory = RegionInventory {
-        region,
-        instances: Vec::new(),
-        clusters: Vec::new(),
-        error: None,
-        calls: 0,
-    };
-    match instances {
-        Ok((instances, calls)) => {
-            inventory.instances = instances;
-            inventory.calls += calls;
+async fn read_region(
+    aws: &Aws,
+    account: &str,
+    region: &str,
+    kinds: &BTreeSet<ResourceKind>,
+) -> RegionInventory {
+    let rds = aws.rds(region);
+    let mut inventory = RegionInventory::new(region);
+    let listings = kinds.iter().map(|kind| {
+        let listing = Box::pin(rds.listing(*kind));
+        async move { (*kind, listing.await) }
+    });
+    for (kind, listing) in join_all(listings).await {
+        match listing {
+            Ok(listing) => {
+                inventory.calls += listing.calls;
+                for document in listing.items {
+                    inventory.add(kind, account, document);
+                }
+            }
+            Err(error) => {
+                inventory.unread.push((kind, error.to_string()));
+                inventory.error.get_or_insert(error);
+            }
         }
-        Err(error) => inventory.error = Some(error),
-    }
-    match clusters {
-        Ok((clusters, calls)) => {
-            inventory.clusters = clusters;
-            inventory.calls += calls;
-        }
-        Err(error) => inventory.error = inventory.error.or(Some(error)),
     }
     inventory
 }
 
+impl RegionInventory {
+    /// A region of which nothing is known yet.
+    #[must_use]
+    pub fn new(region: &str) -> Self {
+        Self {
+            region: region.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds one described thing.
+    pub fn add(&mut self, kind: ResourceKind, account: &str, document: Value) {
+        let region = self.region.clone();
+        match kind {
+            ResourceKind::DbInstance => self.instances.push(DbInstance { region, document }),
+            ResourceKind::DbCluster => self.clusters.push(DbCluster { region, document }),
+            _ => self.others.push(Described {
+                kind,
+                account: account.to_owned(),
+                region,
+                document,
+            }),
+        }
+    }
+
+    /// Everything in it, members of clusters included.
+    pub fn described(&self) -> impl Iterator<Item = DescribedRef<'_>> {
+        let instances = self.instances.iter().map(DescribedRef::from);
+        let clusters = self.clusters.iter().map(DescribedRef::from);
+        let others = self.others.iter().map(Described::view);
+        instances.chain(clusters).chain(others)
+    }
+
+    /// What has a row in the report: the storage of a member is its cluster's.
+    fn rows(&self) -> impl Iterator<Item = DescribedRef<'_>> {
+        self.described().filter(|found| !found.is_cluster_member())
+    }
+}
+
 impl Inventory {
-    /// The rows of the report: clusters, and instances that have storage of their own.
+    /// The rows of the report: clusters, instances that have storage of their own, and what is made of both.
     #[must_use]
     pub fn resources(&self) -> Vec<Resource> {
         let mut resources: Vec<Resource> = self
             .regions
             .iter()
-            .flat_map(|region| {
-                let instances = region
-                    .instances
-                    .iter()
-                    .filter(|instance| instance.cluster().is_none())
-                    .map(|instance| self.instance_row(instance));
-                let clusters = region
-                    .clusters
-                    .iter()
-                    .map(|cluster| self.cluster_row(cluster));
-                instances.chain(clusters)
-            })
+            .flat_map(RegionInventory::rows)
+            .map(|found| self.row(found))
             .collect();
         resources.sort_by(|a, b| a.arn.cmp(&b.arn));
         resources
@@ -111,54 +198,92 @@ impl Inventory {
                 account: self.account.clone(),
                 region: region.region.clone(),
                 error: region.error.as_ref().map(ToString::to_string),
-                resources: region
-                    .instances
-                    .iter()
-                    .filter(|i| i.cluster().is_none())
-                    .count()
-                    + region.clusters.len(),
+                resources: region.rows().count(),
             })
             .collect()
     }
 
-    fn instance_row(&self, instance: &DbInstance) -> Resource {
+    /// Kinds that could not be read where others could.
+    #[must_use]
+    pub fn unread_rows(&self) -> Vec<UnreadKind> {
+        let mut rows: Vec<UnreadKind> = self
+            .regions
+            .iter()
+            .flat_map(|region| {
+                region.unread.iter().map(|(kind, reason)| UnreadKind {
+                    account: self.account.clone(),
+                    region: region.region.clone(),
+                    kind: *kind,
+                    reason: reason.clone(),
+                })
+            })
+            .collect();
+        rows.sort();
+        rows
+    }
+
+    fn row(&self, found: DescribedRef<'_>) -> Resource {
+        let owned = |text: &str| text.to_owned();
+        let is_copy = !matches!(
+            found.kind,
+            ResourceKind::DbInstance | ResourceKind::DbCluster
+        );
+        let class = match found.kind {
+            ResourceKind::DbInstance => found.text("DBInstanceClass"),
+            ResourceKind::DbCluster => found.text("DBClusterInstanceClass"),
+            _ => None,
+        };
         Resource {
-            arn: instance.arn().to_owned(),
+            arn: found.arn().into_owned(),
             account: self.account.clone(),
-            region: instance.region.clone(),
-            kind: ResourceKind::DbInstance,
-            identifier: instance.identifier().to_owned(),
-            engine: instance.engine().to_owned(),
-            engine_version: instance.engine_version().to_owned(),
-            class: str_of(&instance.document, "DBInstanceClass").map(str::to_owned),
-            status: instance.status().to_owned(),
-            encryption: instance.encryption(),
-            kms_key_id: instance.kms_key_id().map(str::to_owned),
-            replica_of: instance.replica_source().map(str::to_owned),
-            source: None,
-            members: Vec::new(),
+            region: found.region.to_owned(),
+            kind: found.kind,
+            identifier: found.identifier().to_owned(),
+            engine: found.engine().to_owned(),
+            engine_version: found.engine_version().to_owned(),
+            class: class.map(owned),
+            status: found.status().to_owned(),
+            encryption: found.encryption(),
+            kms_key_id: found.kms_key_id().map(owned),
+            replica_of: found.source().filter(|_| !is_copy).map(owned),
+            source: found.source().filter(|_| is_copy).map(owned),
+            members: match found.kind {
+                ResourceKind::DbCluster => list_of(found.document, "DBClusterMembers")
+                    .iter()
+                    .filter_map(|member| str_of(member, "DBInstanceIdentifier"))
+                    .map(owned)
+                    .collect(),
+                _ => Vec::new(),
+            },
         }
     }
 
-    fn cluster_row(&self, cluster: &DbCluster) -> Resource {
-        let document = &cluster.document;
-        Resource {
-            arn: cluster.arn().to_owned(),
-            account: self.account.clone(),
-            region: cluster.region.clone(),
-            kind: ResourceKind::DbCluster,
-            identifier: cluster.identifier().to_owned(),
-            engine: cluster.engine().to_owned(),
-            engine_version: str_of(document, "EngineVersion")
-                .unwrap_or_default()
-                .to_owned(),
-            class: str_of(document, "DBClusterInstanceClass").map(str::to_owned),
-            status: str_of(document, "Status").unwrap_or_default().to_owned(),
-            encryption: cluster.encryption(),
-            kms_key_id: str_of(document, "KmsKeyId").map(str::to_owned),
-            replica_of: str_of(document, "ReplicationSourceIdentifier").map(str::to_owned),
-            source: None,
-            members: cluster.members().map(str::to_owned).collect(),
+    /// Every region lists every global cluster of the account: each is kept once, in the region it writes to.
+    pub(crate) fn settle_global_clusters(&mut self) {
+        let mut seen = BTreeSet::new();
+        let mut moved = Vec::new();
+        for (index, region) in self.regions.iter_mut().enumerate() {
+            let others = std::mem::take(&mut region.others);
+            for mut found in others {
+                if found.kind != ResourceKind::GlobalCluster {
+                    region.others.push(found);
+                } else if seen.insert(found.view().arn().into_owned()) {
+                    if let Some(home) = found.view().writer().and_then(region_of) {
+                        found.region = home.to_owned();
+                    }
+                    moved.push((index, found));
+                }
+            }
+        }
+        for (listed_in, found) in moved {
+            let home = self
+                .regions
+                .iter()
+                .position(|region| region.region == found.region)
+                .unwrap_or(listed_in);
+            if let Some(region) = self.regions.get_mut(home) {
+                region.others.push(found);
+            }
         }
     }
 

@@ -9,37 +9,57 @@ use aws_smithy_types::date_time::Format;
 use crate::aws::Aws;
 use crate::error::{AwsError, AwsErrorKind};
 
+/// KMS in one region.
+#[derive(Debug, Clone)]
+pub(crate) struct Kms {
+    client: Client,
+    region: String,
+}
+
 impl Aws {
-    fn kms(&self, region: &str) -> Client {
+    pub(crate) fn kms(&self, region: &str) -> Kms {
         let config = aws_sdk_kms::config::Builder::from(&self.config)
             .region(Region::new(region.to_owned()))
             .build();
-        Client::from_conf(config)
+        Kms {
+            client: Client::from_conf(config),
+            region: region.to_owned(),
+        }
     }
 
     /// `kms:DescribeKey` of an id, ARN, alias name or alias ARN. Whether it rotates is not asked.
     pub async fn describe_key(&self, region: &str, key: &str) -> Result<KeyFacts, AwsError> {
-        describe(&self.kms(region), region, key).await
+        self.kms(region).describe(key).await
     }
 }
 
-async fn describe(client: &Client, region: &str, key: &str) -> Result<KeyFacts, AwsError> {
-    let answer = client
-        .describe_key()
-        .key_id(key)
-        .send()
-        .await
-        .map_err(|e| {
+impl Kms {
+    /// `DescribeKey`.
+    pub(crate) async fn describe(&self, key: &str) -> Result<KeyFacts, AwsError> {
+        let region = &self.region;
+        let sent = self.client.describe_key().key_id(key).send().await;
+        let answer = sent.map_err(|e| {
             let mut error = AwsError::from_sdk("DescribeKey", region, &e);
             if error.kind == AwsErrorKind::NotFound {
                 error.message = format!("no KMS key {key:?} in {region}");
             }
             error
         })?;
-    let metadata = answer
-        .key_metadata()
-        .ok_or_else(|| AwsError::bad_answer("DescribeKey", region, "no key in it"))?;
-    Ok(facts(metadata))
+        let metadata = answer
+            .key_metadata()
+            .ok_or_else(|| AwsError::bad_answer("DescribeKey", region, "no key in it"))?;
+        Ok(facts(metadata))
+    }
+
+    /// `GetKeyRotationStatus`. Many identities may not ask; that is unknown and no failure of the scan.
+    pub(crate) async fn rotation(&self, key: &str) -> Rotation {
+        let sent = self.client.get_key_rotation_status().key_id(key).send();
+        match sent.await {
+            Ok(answer) if answer.key_rotation_enabled() => Rotation::On,
+            Ok(_) => Rotation::Off,
+            Err(_not_told) => Rotation::Unknown,
+        }
+    }
 }
 
 fn facts(metadata: &KeyMetadata) -> KeyFacts {

@@ -7,6 +7,7 @@ pub mod error;
 pub mod inventory;
 mod keys;
 pub mod mysql;
+pub mod offline;
 pub mod pair;
 pub mod rds;
 mod xml;

@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use atrest_model::document::str_of;
 use atrest_model::instance::{DbCluster, DbInstance};
+use atrest_model::resource::{GroupKind, PARAMETERS};
+use atrest_model::scan::ResourceKind;
 use aws_sdk_rds::Client;
+use aws_sdk_rds::types::Filter;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
@@ -140,13 +143,7 @@ impl Rds {
 
     /// `DescribeDBInstances`: every instance, members of clusters, Neptune and DocumentDB included.
     pub async fn db_instances(&self) -> Result<(Vec<DbInstance>, usize), AwsError> {
-        let listing: Result<Listing, AwsError> = pages!(
-            self,
-            "DescribeDBInstances",
-            "DBInstances",
-            self.client.describe_db_instances()
-        );
-        let listing = listing?;
+        let listing = Box::pin(self.listing(ResourceKind::DbInstance)).await?;
         let instances = listing
             .items
             .into_iter()
@@ -160,13 +157,7 @@ impl Rds {
 
     /// `DescribeDBClusters`.
     pub async fn db_clusters(&self) -> Result<(Vec<DbCluster>, usize), AwsError> {
-        let listing: Result<Listing, AwsError> = pages!(
-            self,
-            "DescribeDBClusters",
-            "DBClusters",
-            self.client.describe_db_clusters()
-        );
-        let listing = listing?;
+        let listing = Box::pin(self.listing(ResourceKind::DbCluster)).await?;
         let clusters = listing
             .items
             .into_iter()
@@ -176,6 +167,95 @@ impl Rds {
             })
             .collect();
         Ok((clusters, listing.calls))
+    }
+
+    /// Every page of a kind's listing, all of it that the account sees: snapshots that others share included, public
+    /// ones not; automated backups retained after a deletion and copied from other regions included.
+    pub async fn listing(&self, kind: ResourceKind) -> Result<Listing, AwsError> {
+        match kind {
+            ResourceKind::DbInstance => pages!(
+                self,
+                "DescribeDBInstances",
+                "DBInstances",
+                self.client.describe_db_instances()
+            ),
+            ResourceKind::DbCluster => pages!(
+                self,
+                "DescribeDBClusters",
+                "DBClusters",
+                self.client.describe_db_clusters()
+            ),
+            ResourceKind::GlobalCluster => pages!(
+                self,
+                "DescribeGlobalClusters",
+                "GlobalClusters",
+                self.client.describe_global_clusters()
+            ),
+            ResourceKind::DbSnapshot => pages!(
+                self,
+                "DescribeDBSnapshots",
+                "DBSnapshots",
+                self.client.describe_db_snapshots().include_shared(true)
+            ),
+            ResourceKind::DbClusterSnapshot => pages!(
+                self,
+                "DescribeDBClusterSnapshots",
+                "DBClusterSnapshots",
+                self.client
+                    .describe_db_cluster_snapshots()
+                    .include_shared(true)
+            ),
+            ResourceKind::DbInstanceAutomatedBackup => pages!(
+                self,
+                "DescribeDBInstanceAutomatedBackups",
+                "DBInstanceAutomatedBackups",
+                self.client.describe_db_instance_automated_backups()
+            ),
+            ResourceKind::DbClusterAutomatedBackup => pages!(
+                self,
+                "DescribeDBClusterAutomatedBackups",
+                "DBClusterAutomatedBackups",
+                self.client.describe_db_cluster_automated_backups()
+            ),
+            ResourceKind::ExportTask => pages!(
+                self,
+                "DescribeExportTasks",
+                "ExportTasks",
+                self.client.describe_export_tasks()
+            ),
+        }
+    }
+
+    /// Those parameters of a group that policies ask for ([`PARAMETERS`]): one call, whatever the size of the group.
+    pub async fn asked_parameters(
+        &self,
+        kind: GroupKind,
+        group: &str,
+    ) -> Result<Listing, AwsError> {
+        let wanted = Filter::builder()
+            .name("parameter-name")
+            .set_values(Some(PARAMETERS.map(str::to_owned).to_vec()))
+            .build();
+        match kind {
+            GroupKind::Instance => pages!(
+                self,
+                "DescribeDBParameters",
+                "Parameters",
+                self.client
+                    .describe_db_parameters()
+                    .db_parameter_group_name(group)
+                    .filters(wanted.clone())
+            ),
+            GroupKind::Cluster => pages!(
+                self,
+                "DescribeDBClusterParameters",
+                "Parameters",
+                self.client
+                    .describe_db_cluster_parameters()
+                    .db_cluster_parameter_group_name(group)
+                    .filters(wanted.clone())
+            ),
+        }
     }
 
     /// `DescribeDBSnapshots` of type `manual`.

@@ -31,7 +31,7 @@ use crate::progress::Progress;
 #[derive(Debug, Serialize)]
 struct Summary {
     schema_version: u32,
-    /// Resources with a failing finding at the first scan.
+    /// Resources whose storage was not encrypted at the first scan.
     flagged_before: usize,
     /// Of these, how many the plan migrates.
     planned: usize,
@@ -317,6 +317,7 @@ fn flagged(report: &ScanReport) -> BTreeSet<String> {
     report
         .findings
         .iter()
+        .filter(|f| f.policy == atrest_policies::STORAGE_UNENCRYPTED)
         .filter(|f| f.status == FindingStatus::Fail)
         .map(|f| f.resource.clone())
         .collect()

@@ -8,7 +8,9 @@ mod demo;
 mod diff;
 mod fix;
 mod login;
+mod offline;
 mod plan;
+mod policy;
 mod report;
 mod run_scans;
 mod sandbox;
@@ -16,13 +18,15 @@ mod scan;
 mod status;
 
 use crate::cli::{Cli, Command};
+use crate::config::Config;
 use crate::exit::Exit;
 
 /// Runs the verb.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
     let output = cli.output;
     match cli.command {
-        Command::Scan(args) => scan::run(args).await,
+        Command::Scan(args) => scan::run(args, &Config::load(cli.config.as_deref())?).await,
+        Command::Policy(args) => policy::run(&args.command, &Config::load(cli.config.as_deref())?),
         Command::Plan(args) => plan::run(args).await,
         Command::Fix(args) => fix::run(args, &output).await,
         Command::Status(args) => status::run(&args),

@@ -249,6 +249,7 @@ fn wanted(
         let failing: BTreeSet<&str> = report
             .findings
             .iter()
+            .filter(|finding| finding.policy == atrest_policies::STORAGE_UNENCRYPTED)
             .filter(|finding| finding.status == FindingStatus::Fail)
             .map(|finding| finding.resource.as_str())
             .collect();

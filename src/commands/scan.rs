@@ -1,24 +1,27 @@
 //! `atrest scan`.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use atrest_model::finding::{Change, Control, Finding, FindingStatus, Severity};
+use atrest_model::finding::{Change, Finding, FindingStatus, Severity};
 use atrest_model::instance::tags_of;
 use atrest_model::scan::{ResourceKind, SCHEMA_VERSION, ScanReport, WaiverNoteKind};
 use atrest_model::{Tool, baseline};
-use atrest_policies::{Controls, CustomPolicies, Fleet, Subject, Waivers};
-use atrest_reports::{Output, PreviousFindings, Rule, RuleControls, ScanContext, ScanFormat};
+use atrest_policies::{CustomPolicies, Fleet, Settings, Waivers};
+use atrest_reports::{Output, PreviousFindings, Rule, ScanContext, ScanFormat};
 use atrest_scanner::aws::Aws;
 use atrest_scanner::error::AwsErrorKind;
-use atrest_scanner::inventory::{self, Inventory};
+use atrest_scanner::inventory::{self, Inventory, RegionInventory};
 use jiff::tz::TimeZone;
 
-use super::common;
+use super::{common, offline, policy};
 use crate::cli::{ScanArgs, SeverityArg};
+use crate::config::Config;
 use crate::exit::{Exit, ExpectedError};
+use crate::rules;
 
-pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: ScanArgs, config: &Config) -> anyhow::Result<Exit> {
     let outputs = args
         .format
         .iter()
@@ -33,17 +36,16 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<Exit> {
         .iter()
         .map(previous)
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let judgement = Judgement::read(&args)?;
-    let aws = common::aws(&args.aws).await?;
-    let identity = aws.identity().await.map_err(|error| match error.kind {
-        AwsErrorKind::Credentials => ExpectedError::aws(&error),
-        _ => ExpectedError::of(Exit::NothingScanned, error.to_string(), error.hint()),
-    })?;
-    let regions = common::regions(&aws, &args.aws).await?;
-    let (mut report, inventory) = scan(&aws, &identity.account, &regions).await;
-    judgement.apply(&mut report, &inventory)?;
-    let mut rules = rules();
-    rules.extend(judgement.rules());
+    let judgement = Judgement::read(&args, config)?;
+    let kinds = kinds(&args.only_kinds)?;
+    let started = jiff::Timestamp::now();
+    let inventories = match &args.offline {
+        Some(path) => offline::read(path, &kinds)?,
+        None => vec![Box::pin(online(&args, &kinds)).await?],
+    };
+    let mut report = judged(started, &inventories, &judgement.settings);
+    judgement.apply(&mut report, &inventories)?;
+    let rules = judgement.rules(&inventories);
     for (output, previous) in outputs.iter().zip(&previous) {
         let context = ScanContext {
             rules: &rules,
@@ -64,34 +66,20 @@ pub(crate) async fn run(args: ScanArgs) -> anyhow::Result<Exit> {
 /// What the operator adds to the built-in verdict. Read before the scan: a mistake must not cost a night.
 struct Judgement {
     policies: Option<CustomPolicies>,
+    settings: Settings,
     waivers: Waivers,
     baseline: Option<(PathBuf, ScanReport)>,
 }
 
 impl Judgement {
-    fn read(args: &ScanArgs) -> anyhow::Result<Self> {
+    fn read(args: &ScanArgs, config: &Config) -> anyhow::Result<Self> {
         let policies = args
             .policies
             .as_deref()
-            .map(CustomPolicies::read)
-            .transpose()
-            .map_err(|error| {
-                let cause = std::error::Error::source(&error);
-                let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-                ExpectedError::usage(
-                    format!("{error}{cause}"),
-                    "docs/custom-policies.md says what a policy looks like; nothing was scanned",
-                )
-            })?;
-        let known = |id: &str| {
-            atrest_policies::registry()
-                .iter()
-                .any(|policy| policy.meta().id == id)
-                || policies
-                    .iter()
-                    .flat_map(CustomPolicies::metas)
-                    .any(|meta| meta.id == id)
-        };
+            .map(policy::read_custom)
+            .transpose()?;
+        let known = |id: &str| policy::is_known(id, policies.as_ref());
+        let settings = config.settings(known)?;
         let read = |path: &Path| {
             std::fs::read_to_string(path).map_err(|error| {
                 ExpectedError::usage(
@@ -123,33 +111,31 @@ impl Judgement {
         };
         Ok(Self {
             policies,
+            settings,
             waivers,
             baseline,
         })
     }
 
-    fn apply(&self, report: &mut ScanReport, inventory: &Inventory) -> anyhow::Result<()> {
-        let instances = || {
-            inventory
-                .regions
-                .iter()
-                .flat_map(|region| &region.instances)
-        };
-        let clusters = || inventory.regions.iter().flat_map(|region| &region.clusters);
+    fn apply(&self, report: &mut ScanReport, inventories: &[Inventory]) -> anyhow::Result<()> {
         if let Some(policies) = &self.policies {
-            let fleet = Fleet::new(instances(), clusters());
-            let own = policies.evaluate(&inventory.account, &fleet, report.started);
-            report.complete &= own
-                .iter()
-                .all(|finding| finding.status != FindingStatus::NotEvaluated);
-            report.findings.extend(own);
+            for inventory in inventories {
+                let (account, fleet) = (&inventory.account, fleet(inventory));
+                let own = policies.evaluate(account, &fleet, report.started, &self.settings);
+                report.complete &= own
+                    .iter()
+                    .all(|finding| finding.status != FindingStatus::NotEvaluated);
+                report.findings.extend(own);
+            }
             report
                 .findings
                 .sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
         }
-        let documents: HashMap<&str, &serde_json::Value> = instances()
-            .map(|instance| (instance.arn(), &instance.document))
-            .chain(clusters().map(|cluster| (cluster.arn(), &cluster.document)))
+        let documents: HashMap<Cow<'_, str>, &serde_json::Value> = inventories
+            .iter()
+            .flat_map(|inventory| &inventory.regions)
+            .flat_map(RegionInventory::described)
+            .map(|found| (found.arn(), found.document))
             .collect();
         let today = TimeZone::UTC.to_datetime(report.started).date();
         report.waiver_notes = self.waivers.apply(&mut report.findings, today, |arn| {
@@ -185,25 +171,17 @@ impl Judgement {
         Ok(())
     }
 
-    fn rules(&self) -> Vec<Rule> {
-        let metas = self.policies.iter().flat_map(CustomPolicies::metas);
-        metas
-            .map(|meta| Rule {
-                id: meta.id.to_owned(),
-                title: meta.title.to_owned(),
-                severity: meta.severity,
-                help: meta
-                    .remedy
-                    .map(|remedy| format!("**Fix.** {remedy}\n"))
-                    .unwrap_or_default(),
-                help_uri: None,
-                controls: vec![RuleControls {
-                    kind: meta.kind,
-                    engine: None,
-                    controls: Vec::new(),
-                }],
-            })
-            .collect()
+    fn rules(&self, inventories: &[Inventory]) -> Vec<Rule> {
+        let of_one = |inventory| {
+            atrest_policies::asked(&fleet(inventory), &self.settings).collect::<Vec<_>>()
+        };
+        let mut asked: Vec<_> = inventories.iter().flat_map(of_one).collect();
+        asked.sort_by_key(|meta| meta.id);
+        asked.dedup_by_key(|meta| meta.id);
+        let mut all = rules::built_in(asked.into_iter(), &self.settings);
+        let own = self.policies.iter();
+        all.extend(own.flat_map(|policies| rules::custom(policies, &self.settings)));
+        all
     }
 }
 
@@ -249,89 +227,106 @@ fn previous(output: &Output<ScanFormat>) -> anyhow::Result<Option<PreviousFindin
     Ok(Some(previous))
 }
 
-/// Page of every policy.
-const PAGES: &[(&str, &str)] = &[(
-    "storage-unencrypted",
-    include_str!("../../docs/policies/storage-unencrypted.md"),
-)];
-
-/// The policies as reports speak of them.
+/// The built-in policies as reports of saved scans speak of them.
 pub(crate) fn rules() -> Vec<Rule> {
-    let controls = |controls: &Controls| {
-        let (kind, engine) = match controls.subject {
-            Subject::DbInstance => (ResourceKind::DbInstance, None),
-            Subject::DbCluster => (ResourceKind::DbCluster, None),
-            Subject::NeptuneCluster => (ResourceKind::DbCluster, Some("neptune")),
-            Subject::DocDbCluster => (ResourceKind::DbCluster, Some("docdb")),
-        };
-        let control = |(publisher, id): &(&str, &str)| Control {
-            publisher: (*publisher).to_owned(),
-            id: (*id).to_owned(),
-        };
-        RuleControls {
-            kind,
-            engine: engine.map(str::to_owned),
-            controls: controls.ids.iter().map(control).collect(),
-        }
-    };
-    atrest_policies::registry()
+    let settings = Settings::default();
+    let asked = atrest_policies::registry()
         .iter()
-        .map(|policy| {
-            let meta = policy.meta();
-            let page = PAGES.iter().find(|(id, _)| *id == meta.id);
-            let help = page.map_or("", |(_, page)| *page);
-            Rule {
-                id: meta.id.to_owned(),
-                title: meta.title.to_owned(),
-                severity: meta.severity,
-                help: help.to_owned(),
-                help_uri: first_link(help),
-                controls: meta.controls.iter().map(controls).collect(),
-            }
+        .map(|policy| policy.meta())
+        .filter(|meta| settings.asks(meta.id));
+    rules::built_in(asked, &settings)
+}
+
+/// What the policies may look at.
+fn fleet(inventory: &Inventory) -> Fleet<'_> {
+    let regions = || inventory.regions.iter();
+    Fleet::new(
+        regions().flat_map(|region| &region.instances),
+        regions().flat_map(|region| &region.clusters),
+    )
+    .with_resources(regions().flat_map(|region| &region.others))
+    .with_keys(&inventory.keys)
+    .with_parameter_groups(&inventory.groups)
+}
+
+/// Reads the regions and asks the policies, as their pages say.
+pub(crate) async fn scan(aws: &Aws, account: &str, regions: &[String]) -> (ScanReport, Inventory) {
+    scan_with(aws, account, regions, &Settings::default()).await
+}
+
+async fn scan_with(
+    aws: &Aws,
+    account: &str,
+    regions: &[String],
+    settings: &Settings,
+) -> (ScanReport, Inventory) {
+    let started = jiff::Timestamp::now();
+    let kinds = BTreeSet::from(ResourceKind::ALL);
+    let inventory = inventory::read_surface(aws, account, regions, &kinds).await;
+    let report = judged(started, std::slice::from_ref(&inventory), settings);
+    (report, inventory)
+}
+
+/// Reads `kinds` in the regions that were asked for.
+async fn online(args: &ScanArgs, kinds: &BTreeSet<ResourceKind>) -> anyhow::Result<Inventory> {
+    let aws = common::aws(&args.aws).await?;
+    let identity = aws.identity().await.map_err(|error| match error.kind {
+        AwsErrorKind::Credentials => ExpectedError::aws(&error),
+        _ => ExpectedError::of(Exit::NothingScanned, error.to_string(), error.hint()),
+    })?;
+    let regions = common::regions(&aws, &args.aws).await?;
+    Ok(inventory::read_surface(&aws, &identity.account, &regions, kinds).await)
+}
+
+/// The kinds of resources to read.
+fn kinds(only: &[String]) -> anyhow::Result<BTreeSet<ResourceKind>> {
+    if only.is_empty() {
+        return Ok(BTreeSet::from(ResourceKind::ALL));
+    }
+    only.iter()
+        .map(|word| {
+            ResourceKind::ALL
+                .into_iter()
+                .find(|kind| kind.as_str() == word)
+                .ok_or_else(|| {
+                    let all = ResourceKind::ALL.map(ResourceKind::as_str).join(", ");
+                    ExpectedError::usage(
+                        format!("{word:?} is no kind of resource"),
+                        format!("there are {all}; nothing was scanned"),
+                    )
+                })
         })
         .collect()
 }
 
-/// Where the first reference of a page leads.
-fn first_link(page: &str) -> Option<String> {
-    let (_, references) = page.split_once("## References")?;
-    let (_, link) = references.split_once("](")?;
-    let (link, _) = link.split_once(')')?;
-    Some(link.to_owned())
-}
-
-/// Reads the regions and asks the policies.
-pub(crate) async fn scan(aws: &Aws, account: &str, regions: &[String]) -> (ScanReport, Inventory) {
-    let started = jiff::Timestamp::now();
-    let inventory = inventory::read(aws, account, regions).await;
-    let findings = findings(&inventory);
-    let regions = inventory.region_rows();
-    let complete = regions.iter().all(|region| region.error.is_none())
+/// What the built-in policies say of what was read.
+fn judged(started: jiff::Timestamp, inventories: &[Inventory], settings: &Settings) -> ScanReport {
+    let all = || inventories.iter();
+    let mut findings: Vec<Finding> = all()
+        .flat_map(|inventory| atrest_policies::evaluate_with(&fleet(inventory), settings))
+        .collect();
+    findings.sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
+    let mut resources: Vec<_> = all().flat_map(Inventory::resources).collect();
+    resources.sort_by(|a, b| (&a.arn, &a.account).cmp(&(&b.arn, &b.account)));
+    let regions: Vec<_> = all().flat_map(Inventory::region_rows).collect();
+    let unread: Vec<_> = all().flat_map(Inventory::unread_rows).collect();
+    let complete = unread.is_empty()
+        && regions.iter().all(|region| region.error.is_none())
         && findings
             .iter()
             .all(|f| f.status != FindingStatus::NotEvaluated);
-    let report = ScanReport {
+    ScanReport {
         schema_version: SCHEMA_VERSION,
         tool: Tool::current(),
         started,
         complete,
         regions,
-        resources: inventory.resources(),
+        unread,
+        resources,
         findings,
         baseline: None,
         waiver_notes: Vec::new(),
-        unread: Vec::new(),
-    };
-    (report, inventory)
-}
-
-fn findings(inventory: &Inventory) -> Vec<Finding> {
-    let instances = inventory
-        .regions
-        .iter()
-        .flat_map(|region| &region.instances);
-    let clusters = inventory.regions.iter().flat_map(|region| &region.clusters);
-    atrest_policies::evaluate(instances, clusters)
+    }
 }
 
 /// Exit code of a scan. What could not be read is never clean, and nothing at all is never a pass.
@@ -372,21 +367,6 @@ fn severity(arg: SeverityArg) -> Severity {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_policy_has_its_page_and_a_reference_in_reports() {
-        let rules = rules();
-        assert_eq!(rules.len(), atrest_policies::registry().len());
-        for rule in rules {
-            assert!(
-                rule.help.starts_with(&format!("# {}\n", rule.id)),
-                "{}",
-                rule.id
-            );
-            assert!(rule.help_uri.is_some_and(|uri| uri.starts_with("https://")));
-            assert!(!rule.controls.is_empty(), "{}", rule.id);
-        }
-    }
 
     #[test]
     fn an_asff_file_that_cannot_be_read_stops_before_the_scan() {

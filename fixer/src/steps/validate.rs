@@ -116,7 +116,9 @@ pub(super) fn rescan(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
                 instance.status()
             )));
         }
-        if let Some(finding) = atrest_policies::evaluate_instance("storage-unencrypted", instance) {
+        if let Some(finding) =
+            atrest_policies::evaluate_instance(atrest_policies::STORAGE_UNENCRYPTED, instance)
+        {
             return Ok(Seen::stuck(
                 format!("{name}: {}", finding.reason),
                 "compare the instance with the plan",

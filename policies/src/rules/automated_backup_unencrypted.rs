@@ -5,7 +5,7 @@ use atrest_model::key::region_of;
 use atrest_model::resource::DescribedRef;
 
 use super::unencrypted;
-use crate::policy::{Context, Controls, Fix, Policy, PolicyMeta, Subject, Verdict};
+use crate::policy::{Context, Controls, Fix, Needs, Policy, PolicyMeta, Subject, Verdict};
 
 /// Flags automated backups that are not encrypted: of living instances, retained after their deletion, or copied from
 /// another region.
@@ -18,6 +18,7 @@ static META: PolicyMeta = PolicyMeta {
     severity: Severity::Medium,
     since: "0.1.0",
     fix: Fix::Manual,
+    needs: Needs::Nothing,
     controls: &[
         Controls::none(Subject::DbInstanceAutomatedBackup),
         Controls::none(Subject::DbClusterAutomatedBackup),

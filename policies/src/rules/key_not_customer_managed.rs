@@ -4,7 +4,7 @@ use atrest_model::finding::Severity;
 use atrest_model::resource::DescribedRef;
 
 use super::{Owner, is_aws_managed, owner};
-use crate::policy::{Context, Controls, Fix, Policy, PolicyMeta, Subject, Verdict};
+use crate::policy::{Context, Controls, Fix, Needs, Policy, PolicyMeta, Subject, Verdict};
 
 /// Flags what is encrypted under a key that AWS owns or manages.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ static META: PolicyMeta = PolicyMeta {
     severity: Severity::Info,
     since: "0.1.0",
     fix: Fix::Manual,
+    needs: Needs::Keys,
     controls: &[
         Controls::none(Subject::DbInstance),
         Controls {

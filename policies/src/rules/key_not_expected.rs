@@ -4,7 +4,7 @@ use atrest_model::finding::Severity;
 use atrest_model::resource::DescribedRef;
 
 use super::{Owner, owner};
-use crate::policy::{Context, Controls, Fix, Policy, PolicyMeta, Subject, Verdict};
+use crate::policy::{Context, Controls, Fix, Needs, Policy, PolicyMeta, Subject, Verdict};
 use crate::settings::KEY_NOT_EXPECTED;
 
 /// Flags what is encrypted under a key that is not among the expected ones. It is not asked when none are expected.
@@ -17,6 +17,7 @@ static META: PolicyMeta = PolicyMeta {
     severity: Severity::Medium,
     since: "0.1.0",
     fix: Fix::Manual,
+    needs: Needs::Nothing,
     controls: &[
         Controls::none(Subject::DbInstance),
         Controls::none(Subject::DbCluster),

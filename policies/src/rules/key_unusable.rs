@@ -4,7 +4,7 @@ use atrest_model::finding::Severity;
 use atrest_model::resource::DescribedRef;
 
 use super::{Owner, facts, owner, usable};
-use crate::policy::{Context, Controls, Fix, Policy, PolicyMeta, Subject, Verdict};
+use crate::policy::{Context, Controls, Fix, Needs, Policy, PolicyMeta, Subject, Verdict};
 
 /// Flags what is encrypted under a key that does not work now, or soon will not. The key of a database activity stream
 /// is asked about too: without it the stream stops.
@@ -17,6 +17,7 @@ static META: PolicyMeta = PolicyMeta {
     severity: Severity::Critical,
     since: "0.1.0",
     fix: Fix::Manual,
+    needs: Needs::Keys,
     controls: &[
         Controls::none(Subject::DbInstance),
         Controls::none(Subject::DbCluster),

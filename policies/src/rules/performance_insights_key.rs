@@ -5,7 +5,7 @@ use atrest_model::resource::DescribedRef;
 use atrest_model::scan::ResourceKind;
 
 use super::{facts, is_aws_managed, usable};
-use crate::policy::{Context, Controls, Fix, Policy, PolicyMeta, Subject, Verdict};
+use crate::policy::{Context, Controls, Fix, Needs, Policy, PolicyMeta, Subject, Verdict};
 
 /// Flags instances and clusters whose Performance Insights data is under an AWS-managed or unusable key.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ static META: PolicyMeta = PolicyMeta {
     severity: Severity::Info,
     since: "0.1.0",
     fix: Fix::Manual,
+    needs: Needs::Keys,
     controls: &[
         Controls::none(Subject::DbInstance),
         Controls::none(Subject::DbCluster),

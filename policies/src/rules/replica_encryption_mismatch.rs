@@ -5,7 +5,7 @@ use atrest_model::key::region_of;
 use atrest_model::resource::DescribedRef;
 use atrest_model::scan::ResourceKind;
 
-use crate::policy::{Context, Controls, Fix, Policy, PolicyMeta, Subject, Verdict};
+use crate::policy::{Context, Controls, Fix, Needs, Policy, PolicyMeta, Subject, Verdict};
 
 /// Flags replicas whose state of encryption differs from their source's, or, within a region, their key.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ static META: PolicyMeta = PolicyMeta {
     severity: Severity::Medium,
     since: "0.1.0",
     fix: Fix::Manual,
+    needs: Needs::Nothing,
     controls: &[
         Controls::none(Subject::DbInstance),
         Controls::none(Subject::DbCluster),

@@ -4,7 +4,7 @@ use atrest_model::finding::Severity;
 use atrest_model::resource::DescribedRef;
 
 use super::unencrypted;
-use crate::policy::{Context, Controls, Fix, Policy, PolicyMeta, Subject, Verdict};
+use crate::policy::{Context, Controls, Fix, Needs, Policy, PolicyMeta, Subject, Verdict};
 
 /// Flags snapshots of DB instances and clusters that are not encrypted, whoever made them.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ static META: PolicyMeta = PolicyMeta {
     severity: Severity::Medium,
     since: "0.1.0",
     fix: Fix::Manual,
+    needs: Needs::Nothing,
     controls: &[
         Controls {
             subject: Subject::DbSnapshot,

@@ -5,18 +5,19 @@ use atrest_model::resource::DescribedRef;
 use atrest_model::scan::ResourceKind;
 
 use super::unencrypted;
-use crate::policy::{Context, Controls, Fix, Policy, PolicyMeta, Subject, Verdict};
+use crate::policy::{Context, Controls, Fix, Needs, Policy, PolicyMeta, Subject, Verdict};
 
 /// Flags DB instances, clusters and global clusters whose storage is not encrypted at rest.
 #[derive(Debug)]
 pub(crate) struct StorageUnencrypted;
 
 static META: PolicyMeta = PolicyMeta {
-    id: "storage-unencrypted",
+    id: crate::STORAGE_UNENCRYPTED,
     title: "storage is not encrypted at rest",
     severity: Severity::High,
     since: "0.1.0",
     fix: Fix::Planned,
+    needs: Needs::Nothing,
     controls: &[
         Controls {
             subject: Subject::DbInstance,

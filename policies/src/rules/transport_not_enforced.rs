@@ -7,7 +7,7 @@ use atrest_model::finding::Severity;
 use atrest_model::resource::{DescribedRef, GroupKind, ParameterGroup};
 use serde_json::Value;
 
-use crate::policy::{Context, Controls, Fix, Policy, PolicyMeta, Subject, Verdict};
+use crate::policy::{Context, Controls, Fix, Needs, Policy, PolicyMeta, Subject, Verdict};
 
 /// Flags DB instances whose parameter group lets clients connect without TLS.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ static META: PolicyMeta = PolicyMeta {
     severity: Severity::Info,
     since: "0.1.0",
     fix: Fix::Manual,
+    needs: Needs::ParameterGroups,
     controls: &[
         Controls {
             subject: Subject::PostgresInstance,
