@@ -16,5 +16,6 @@ mod harness;
 mod judgement;
 mod kill_matrix;
 mod kill_walk;
+mod policies;
 mod resume;
 mod whole_loop;
