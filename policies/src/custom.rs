@@ -51,6 +51,24 @@ const LISTS: [(&str, ResourceKind); 8] = [
     ("export_tasks", ResourceKind::ExportTask),
 ];
 
+/// Bytes of stack for the parser: enough for what [`expression`] lets through, many times over.
+const PARSER_STACK: usize = 64 << 20;
+
+/// Bytes of stack for the interpreter, for the same reason.
+const INTERPRETER_STACK: usize = 16 << 20;
+
+/// Does the work on threads with room for the interpreter, which calls itself for every operator.
+fn on_large_stacks<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .stack_size(INTERPRETER_STACK)
+        .build();
+    match pool {
+        Ok(pool) => pool.install(work),
+        // Without threads of its own it works on those that are there.
+        Err(_no_threads) => work(),
+    }
+}
+
 /// The policies of a folder.
 pub struct CustomPolicies {
     env: Arc<Env>,
@@ -190,7 +208,23 @@ impl CustomPolicies {
     }
 
     fn add(&mut self, file: &Path, text: &str) -> Result<(), InvalidPolicy> {
-        let policies = file::parse(&self.env, file, text, &mut self.taken)?;
+        let (env, taken) = (&*self.env, &mut self.taken);
+        // The parser of CEL takes tens of kilobytes for each bracket, and the thread that asks may be a small one.
+        let parsed = std::thread::scope(|scope| {
+            std::thread::Builder::new()
+                .stack_size(PARSER_STACK)
+                .spawn_scoped(scope, || file::parse(env, file, text, taken))
+                .map(std::thread::ScopedJoinHandle::join)
+        });
+        let parsed = parsed.map_err(|source| InvalidPolicy::Read {
+            path: file.to_owned(),
+            source,
+        })?;
+        let policies = parsed.unwrap_or_else(|panic| {
+            Err(InvalidPolicy::Value {
+                text: format!("{}: {}", file.display(), broke(panic.as_ref())),
+            })
+        })?;
         self.list.extend(policies);
         Ok(())
     }
@@ -253,7 +287,12 @@ impl CustomPolicies {
                     .collect()
             };
             let resources: Vec<DescribedRef<'_>> = fleet.resources(kind).collect();
-            findings.par_extend(resources.par_iter().flat_map_iter(judge));
+            findings.extend(on_large_stacks(|| {
+                resources
+                    .par_iter()
+                    .flat_map_iter(judge)
+                    .collect::<Vec<_>>()
+            }));
         }
         // The sum decides, so the verdict does not hang on which thread came first.
         let is_stopped = |at: usize| asked.get(at).is_some_and(Asked::is_stopped);

@@ -18,6 +18,7 @@ mod journal;
 mod judgement;
 mod kill_matrix;
 mod kill_walk;
+mod policies;
 mod preflight;
 mod remedies;
 mod resume;

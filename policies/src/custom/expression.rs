@@ -22,6 +22,11 @@ const SPEND: &str = "@spend";
 /// Most elements all comprehensions of one policy may walk over in one scan: seconds, not nights.
 pub(super) const LIMIT: u64 = 2_000_000;
 
+/// Deepest nesting of brackets, and most operators, of one expression. Parser and interpreter call themselves for each; a
+/// stack that overflows would end the scan without a word.
+const NESTING: usize = 32;
+const OPERATORS: usize = 200;
+
 thread_local! {
     /// Elements walked over by the evaluation that runs on this thread, and how many it may.
     static SPENT: Cell<u64> = const { Cell::new(0) };
@@ -93,6 +98,7 @@ fn spend<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execut
 
 impl Expression {
     pub(super) fn parse(env: &Env, text: &str) -> Result<Self, Invalid> {
+        bounded(text)?;
         let program = env.compile(text).map_err(|errors| {
             let first = errors.errors.into_iter().next();
             first.map_or_else(
@@ -176,6 +182,56 @@ fn words(error: &ExecutionError) -> String {
             text
         }
     }
+}
+
+/// Refuses what is nested too deep or has too many operators, outside of its strings.
+fn bounded(text: &str) -> Result<(), Invalid> {
+    let (mut depth, mut operators) = (0_usize, 0_usize);
+    let mut quote = None;
+    let (mut is_raw, mut is_escaped) = (false, false);
+    let mut before = ' ';
+    for (at, character) in text.char_indices() {
+        if let Some(end) = quote {
+            if is_escaped {
+                is_escaped = false;
+            } else if character == end {
+                quote = None;
+            } else {
+                is_escaped = character == '\\' && !is_raw;
+            }
+            continue;
+        }
+        match character {
+            '"' | '\'' => {
+                quote = Some(character);
+                is_raw = matches!(before, 'r' | 'R');
+            }
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            '+' | '-' | '*' | '/' | '%' | '!' | '?' | '.' | '<' | '>' | '=' | '&' | '|' => {
+                // `&&` and `<=` are one operator; `!!` and `--` are two.
+                if !matches!((before, character), ('&', '&') | ('|', '|') | (_, '=')) {
+                    operators += 1;
+                }
+            }
+            _ => {}
+        }
+        before = character;
+        let what = if depth > NESTING {
+            format!("brackets are nested more than {NESTING} deep")
+        } else if operators > OPERATORS {
+            format!("it has more than {OPERATORS} operators")
+        } else {
+            continue;
+        };
+        let start = text.get(..at).unwrap_or_default();
+        return Err(Invalid {
+            line: 1 + start.matches('\n').count(),
+            column: at - start.rfind('\n').map_or(0, |newline| newline + 1) + 1,
+            what,
+        });
+    }
+    Ok(())
 }
 
 /// Charges every comprehension with the size of its range.

@@ -177,3 +177,176 @@ fn a_bad_file_is_shown_with_its_line_and_a_caret() {
     let brace = error(&policy("true", "").replace("days\"", "days}\""));
     assert!(brace.contains("a lone brace"), "{brace}");
 }
+
+#[test]
+fn a_policy_sees_the_facts_of_the_key_and_nothing_of_one_that_is_not_known() {
+    use atrest_model::key::{KeyFacts, KeyState, Keys, Rotation};
+    let arn = |id: &str| format!("arn:aws:kms:eu-central-1:111122223333:key/{id}");
+    let with_key = |name: &str, key: Option<&str>| {
+        let mut instance = instance(name, Some(1));
+        if let Some(key) = key {
+            instance.document["KmsKeyId"] = arn(key).into();
+        }
+        instance
+    };
+    let facts = KeyFacts {
+        arn: arn("known"),
+        state: "Enabled".to_owned(),
+        usage: "ENCRYPT_DECRYPT".to_owned(),
+        spec: "SYMMETRIC_DEFAULT".to_owned(),
+        manager: "CUSTOMER".to_owned(),
+        origin: "AWS_KMS".to_owned(),
+        multi_region: false,
+        deletion_date: None,
+        rotation: Rotation::Off,
+    };
+    let keys: Keys = [
+        (arn("known"), KeyState::Known(facts)),
+        (arn("secret"), KeyState::Unreadable("denied".to_owned())),
+    ]
+    .into();
+    let instances = [
+        with_key("a-known", Some("known")),
+        with_key("b-secret", Some("secret")),
+        with_key("c-none", None),
+    ];
+    let policies = policies(&policy("key != null && key.rotation", "")).unwrap();
+    let fleet = Fleet::new(&instances, []).with_keys(&keys);
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let found = policies.evaluate("111122223333", &fleet, now, &Settings::default());
+    let statuses: Vec<FindingStatus> = found.iter().map(|finding| finding.status).collect();
+    use FindingStatus::{Fail, NotEvaluated};
+    assert_eq!(statuses, [Fail, NotEvaluated, Fail]);
+    assert_eq!(found[1].reason, "check: there is no member rotation");
+}
+
+#[test]
+fn snapshots_and_backups_are_judged_too() {
+    use atrest_model::resource::Described;
+    let snapshot = Described {
+        kind: ResourceKind::DbSnapshot,
+        account: "111122223333".to_owned(),
+        region: "eu-central-1".to_owned(),
+        document: json!({
+            "DBSnapshotArn": "arn:aws:rds:eu-central-1:111122223333:snapshot:s",
+            "DBSnapshotIdentifier": "s",
+            "BackupRetentionPeriod": 0,
+        }),
+    };
+    let text = policy("size(fleet.snapshots) == 0", "").replace("db-instance", "db-snapshot");
+    let others = [snapshot];
+    let fleet = Fleet::new([], []).with_resources(&others);
+    let found = policies(&text).unwrap().evaluate(
+        "111122223333",
+        &fleet,
+        jiff::Timestamp::UNIX_EPOCH,
+        &Settings::default(),
+    );
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        found[0].resource,
+        "arn:aws:rds:eu-central-1:111122223333:snapshot:s"
+    );
+    assert_eq!(found[0].reason, "retention is 0 days");
+}
+
+#[test]
+fn thousands_of_policies_are_read_and_asked_and_one_of_them_twice_is_refused() {
+    let mut text = String::new();
+    for n in 0..2_000 {
+        text.push_str(
+            &policy("resource.BackupRetentionPeriod >= 7", "")
+                .replace("own-rule", &format!("rule-{n}")),
+        );
+    }
+    let found = judge(&text, &[instance("short", Some(1))]);
+    assert_eq!(found.len(), 2_000);
+    text.push_str(&policy("true", "").replace("own-rule", "rule-77"));
+    let twice = policies(&text).unwrap_err();
+    assert!(
+        twice.starts_with("own.toml:16002:6: the id \"rule-77\" is taken"),
+        "{twice}"
+    );
+}
+
+#[test]
+fn odd_characters_stay_what_they_are() {
+    let odd = "\u{202e}é💥\u{0301}";
+    let mut one = instance("a", Some(1));
+    one.document["Engine"] = odd.into();
+    let text = policy("resource.Engine != \"💥\" && false", "").replace(
+        "retention is {resource.BackupRetentionPeriod} days",
+        "engine {resource.Engine} ü",
+    );
+    let found = judge(&text, &[one]);
+    assert_eq!(found[0].2, format!("engine {odd} ü"));
+    let caret = policies(&policy("resource.Engine == \"💥é\" && nope", "")).unwrap_err();
+    let lines: Vec<&str> = caret.lines().collect();
+    let at = lines[1].chars().count() - "nope'".len();
+    assert!(lines[0].contains("there is no nope"), "{caret}");
+    assert_eq!(
+        lines[1].chars().skip(at).take(4).collect::<String>(),
+        "nope",
+        "{caret}"
+    );
+    assert_eq!(lines[2].chars().position(|c| c == '^'), Some(at), "{caret}");
+}
+
+#[test]
+fn nesting_without_end_is_refused_and_what_is_allowed_does_not_crash() {
+    let nested = |open: &str, close: &str, depth: usize| {
+        format!("{}true{}", open.repeat(depth), close.repeat(depth))
+    };
+    let refused = |check: &str| {
+        let error = policies(&policy(check, "")).unwrap_err();
+        let first = error.lines().next().unwrap().to_owned();
+        assert!(first.contains("more than"), "{first}");
+    };
+    for (open, close) in [("(", ")"), ("[", "]"), ("!(", ")"), ("{1:", "}")] {
+        refused(&nested(open, close, 5_000));
+    }
+    refused(&format!("{}true", "!".repeat(5_000)));
+    refused(&format!("true{}", " && true".repeat(5_000)));
+    refused(&format!("{}true", "true ? true : ".repeat(5_000)));
+
+    // The most that is taken, asked on threads of the usual size.
+    for check in [
+        nested("(", ")", 32),
+        nested("!(", ")", 32),
+        format!("true{}", " && true".repeat(200)),
+        format!("0{} == 200", " + 1".repeat(199)),
+        format!("{}true", "!".repeat(200)),
+        format!("{}true", "true ? true : ".repeat(60)),
+        format!("\"{}\" != \"\"", "((((!!!!".repeat(500)),
+    ] {
+        let judged = judge(&policy(&check, ""), &[instance("a", Some(1))]);
+        assert!(judged.len() <= 1, "{check}");
+    }
+}
+
+#[test]
+fn a_policy_is_switched_off_or_made_worse_by_settings() {
+    let set = |text: &str| {
+        let source = crate::Source {
+            file: Path::new("atrest.toml"),
+            text,
+        };
+        Settings::parse(&source, |id| id == "own-rule").unwrap()
+    };
+    let policies = policies(&policy("false", "")).unwrap();
+    let instances = [instance("a", Some(1))];
+    let fleet = Fleet::new(&instances, []);
+    let judged = |settings: &Settings| {
+        policies.evaluate(
+            "111122223333",
+            &fleet,
+            jiff::Timestamp::UNIX_EPOCH,
+            settings,
+        )
+    };
+    assert_eq!(
+        judged(&set("[own-rule]\nseverity = \"critical\"\n"))[0].severity,
+        Severity::Critical
+    );
+    assert_eq!(judged(&set("[own-rule]\nenabled = false\n")), []);
+}
