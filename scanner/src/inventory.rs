@@ -13,7 +13,7 @@ use atrest_model::instance::{DbCluster, DbInstance};
 use atrest_model::key::{Keys, region_of};
 use atrest_model::resource::{Described, DescribedRef, ParameterGroups};
 use atrest_model::scan::{RegionScan, Resource, ResourceKind, UnreadKind};
-use futures::future::join_all;
+use futures::future::{self, BoxFuture, Either, join_all};
 use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 
@@ -60,7 +60,40 @@ pub struct Inventory {
 /// Reads the instances and clusters of all `regions` concurrently. A region of which one kind fails has failed.
 pub async fn read(aws: &Aws, account: &str, regions: &[String]) -> Inventory {
     let kinds = BTreeSet::from([ResourceKind::DbInstance, ResourceKind::DbCluster]);
-    let mut inventory = read_regions(aws, account, regions, &kinds).await;
+    let watch = Watch::default();
+    let mut inventory = read_regions(aws, account, regions, &kinds, watch).await;
+    for region in &mut inventory.regions {
+        region.unread.clear();
+    }
+    inventory
+}
+
+/// Who looks on while regions are read.
+pub struct Watch<'a> {
+    /// Ends the reading: what is not read by then has failed.
+    pub stop: BoxFuture<'a, ()>,
+    /// Is told of each region that is done.
+    pub done: Box<dyn FnMut(&RegionInventory) + Send + 'a>,
+}
+
+impl Default for Watch<'_> {
+    fn default() -> Self {
+        Self {
+            stop: Box::pin(std::future::pending()),
+            done: Box::new(|_region| {}),
+        }
+    }
+}
+
+/// As [`read`], and somebody looks on.
+pub async fn read_watched(
+    aws: &Aws,
+    account: &str,
+    regions: &[String],
+    watch: Watch<'_>,
+) -> Inventory {
+    let kinds = BTreeSet::from([ResourceKind::DbInstance, ResourceKind::DbCluster]);
+    let mut inventory = read_regions(aws, account, regions, &kinds, watch).await;
     for region in &mut inventory.regions {
         region.unread.clear();
     }
@@ -75,7 +108,7 @@ pub async fn read_surface(
     regions: &[String],
     kinds: &BTreeSet<ResourceKind>,
 ) -> Inventory {
-    let mut inventory = read_regions(aws, account, regions, kinds).await;
+    let mut inventory = read_regions(aws, account, regions, kinds, Watch::default()).await;
     for region in &mut inventory.regions {
         if region.unread.len() < kinds.len() {
             region.error = None;
@@ -93,12 +126,32 @@ async fn read_regions(
     account: &str,
     regions: &[String],
     kinds: &BTreeSet<ResourceKind>,
+    watch: Watch<'_>,
 ) -> Inventory {
-    let mut read: Vec<RegionInventory> = stream::iter(regions)
+    let Watch { mut stop, mut done } = watch;
+    let mut reading = stream::iter(regions)
         .map(|region| read_region(aws, account, region, kinds))
-        .buffer_unordered(REGIONS_AT_ONCE)
-        .collect()
-        .await;
+        .buffer_unordered(REGIONS_AT_ONCE);
+    let mut read: Vec<RegionInventory> = Vec::with_capacity(regions.len());
+    loop {
+        match future::select(reading.next(), &mut stop).await {
+            Either::Left((Some(region), _)) => {
+                done(&region);
+                read.push(region);
+            }
+            Either::Left((None, _)) => break,
+            Either::Right(_) => {
+                let unread = |region: &&String| !read.iter().any(|done| done.region == **region);
+                let left: Vec<&String> = regions.iter().filter(unread).collect();
+                read.extend(left.into_iter().map(|region| RegionInventory {
+                    error: Some(AwsError::interrupted(region)),
+                    ..RegionInventory::new(region)
+                }));
+                break;
+            }
+        }
+    }
+    drop(reading);
     read.sort_by(|a, b| a.region.cmp(&b.region));
     Inventory {
         account: account.to_owned(),

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use atrest_model::plan::DataCheck;
 use atrest_reports::{Output, Style, UnknownFormat};
-use atrest_scanner::aws::{Aws, AwsOptions, Identity};
+use atrest_scanner::aws::{AccountRegion, Aws, AwsOptions, Identity};
+use atrest_scanner::regions;
 use futures::FutureExt as _;
 
 use crate::cli::{AwsArgs, DataCheckArg};
@@ -44,19 +45,59 @@ fn check_region_names(args: &AwsArgs) -> anyhow::Result<()> {
 
 /// The regions asked for, or all that are enabled for the account.
 pub(crate) async fn regions(aws: &Aws, args: &AwsArgs) -> anyhow::Result<Vec<String>> {
-    if !args.region.is_empty() {
-        let mut regions = args.region.clone();
-        regions.sort();
-        regions.dedup();
+    if let Some(regions) = named_regions(aws, args).await? {
         return Ok(regions);
     }
-    aws.enabled_regions().await.map_err(|error| {
+    let regions = aws.account_regions().await.map_err(|error| {
         ExpectedError::of(
             Exit::Incomplete,
             format!("cannot list the account's regions: {error}"),
             "allow account:ListRegions, or name the regions with --region",
         )
-    })
+    })?;
+    Ok(enabled(regions))
+}
+
+/// Names of those that are enabled.
+pub(crate) fn enabled(regions: Vec<AccountRegion>) -> Vec<String> {
+    regions
+        .into_iter()
+        .filter(|region| region.enabled)
+        .map(|region| region.name)
+        .collect()
+}
+
+/// The regions asked for by name, sorted; `None` when none was named. A name that this version does not know may be of
+/// a new region, so AWS is asked; one that it does not know either is a typo.
+pub(crate) async fn named_regions(
+    aws: &Aws,
+    args: &AwsArgs,
+) -> anyhow::Result<Option<Vec<String>>> {
+    if args.region.is_empty() {
+        return Ok(None);
+    }
+    let mut named = args.region.clone();
+    named.sort();
+    named.dedup();
+    if named.iter().all(|region| regions::is_known(region)) {
+        return Ok(Some(named));
+    }
+    let theirs = aws.account_regions().await.unwrap_or_default();
+    let theirs = || theirs.iter().map(|region| region.name.as_str());
+    let unknown = named
+        .iter()
+        .find(|name| !regions::is_known(name) && !theirs().any(|region| region == name.as_str()));
+    let Some(unknown) = unknown else {
+        return Ok(Some(named));
+    };
+    let hint = match regions::nearest(unknown, theirs()) {
+        Some(near) => format!("did you mean {near}? `aws account list-regions` lists yours"),
+        None => "`aws account list-regions` lists yours".to_owned(),
+    };
+    Err(ExpectedError::usage(
+        format!("there is no region {unknown}"),
+        hint,
+    ))
 }
 
 fn looks_like_region(name: &str) -> bool {
