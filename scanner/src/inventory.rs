@@ -7,6 +7,7 @@
 mod details;
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 
 use atrest_model::document::{list_of, str_of};
 use atrest_model::instance::{DbCluster, DbInstance};
@@ -38,6 +39,8 @@ pub struct RegionInventory {
     pub error: Option<AwsError>,
     /// Kinds that could not be read where others could, and why.
     pub unread: Vec<(ResourceKind, String)>,
+    /// Whether the reading was broken off; `error` says so too.
+    pub interrupted: bool,
     /// API calls made.
     pub calls: usize,
 }
@@ -60,8 +63,8 @@ pub struct Inventory {
 /// Reads the instances and clusters of all `regions` concurrently. A region of which one kind fails has failed.
 pub async fn read(aws: &Aws, account: &str, regions: &[String]) -> Inventory {
     let kinds = BTreeSet::from([ResourceKind::DbInstance, ResourceKind::DbCluster]);
-    let watch = Watch::default();
-    let mut inventory = read_regions(aws, account, regions, &kinds, watch).await;
+    let mut watch = Watch::default();
+    let mut inventory = read_regions(aws, account, regions, &kinds, &mut watch).await;
     for region in &mut inventory.regions {
         region.unread.clear();
     }
@@ -70,8 +73,8 @@ pub async fn read(aws: &Aws, account: &str, regions: &[String]) -> Inventory {
 
 /// Who looks on while regions are read.
 pub struct Watch<'a> {
-    /// Ends the reading: what is not read by then has failed.
-    pub stop: BoxFuture<'a, ()>,
+    /// Gives what ends the reading: what is not read by then has failed.
+    pub stop: Box<dyn Fn() -> BoxFuture<'a, ()> + Send + 'a>,
     /// Is told of each region that is done.
     pub done: Box<dyn FnMut(&RegionInventory) + Send + 'a>,
 }
@@ -79,25 +82,10 @@ pub struct Watch<'a> {
 impl Default for Watch<'_> {
     fn default() -> Self {
         Self {
-            stop: Box::pin(std::future::pending()),
+            stop: Box::new(|| Box::pin(std::future::pending())),
             done: Box::new(|_region| {}),
         }
     }
-}
-
-/// As [`read`], and somebody looks on.
-pub async fn read_watched(
-    aws: &Aws,
-    account: &str,
-    regions: &[String],
-    watch: Watch<'_>,
-) -> Inventory {
-    let kinds = BTreeSet::from([ResourceKind::DbInstance, ResourceKind::DbCluster]);
-    let mut inventory = read_regions(aws, account, regions, &kinds, watch).await;
-    for region in &mut inventory.regions {
-        region.unread.clear();
-    }
-    inventory
 }
 
 /// Reads `kinds` in all `regions` concurrently, then the keys and parameter groups that they name. A region has failed
@@ -108,16 +96,31 @@ pub async fn read_surface(
     regions: &[String],
     kinds: &BTreeSet<ResourceKind>,
 ) -> Inventory {
-    let mut inventory = read_regions(aws, account, regions, kinds, Watch::default()).await;
+    Box::pin(read_watched(aws, account, regions, kinds, Watch::default())).await
+}
+
+/// As [`read_surface`], and somebody looks on.
+pub async fn read_watched(
+    aws: &Aws,
+    account: &str,
+    regions: &[String],
+    kinds: &BTreeSet<ResourceKind>,
+    mut watch: Watch<'_>,
+) -> Inventory {
+    let mut inventory = read_regions(aws, account, regions, kinds, &mut watch).await;
     for region in &mut inventory.regions {
-        if region.unread.len() < kinds.len() {
+        if region.unread.len() < kinds.len() && !region.interrupted {
             region.error = None;
         } else {
             region.unread.clear();
         }
     }
     inventory.settle_global_clusters();
-    details::read(aws, &mut inventory).await;
+    {
+        let details = pin!(details::read(aws, &mut inventory));
+        // What is not known of a key by then is a policy that is not evaluated.
+        future::select(details, (watch.stop)()).await;
+    }
     inventory
 }
 
@@ -126,9 +129,9 @@ async fn read_regions(
     account: &str,
     regions: &[String],
     kinds: &BTreeSet<ResourceKind>,
-    watch: Watch<'_>,
+    watch: &mut Watch<'_>,
 ) -> Inventory {
-    let Watch { mut stop, mut done } = watch;
+    let mut stop = (watch.stop)();
     let mut reading = stream::iter(regions)
         .map(|region| read_region(aws, account, region, kinds))
         .buffer_unordered(REGIONS_AT_ONCE);
@@ -136,7 +139,7 @@ async fn read_regions(
     loop {
         match future::select(reading.next(), &mut stop).await {
             Either::Left((Some(region), _)) => {
-                done(&region);
+                (watch.done)(&region);
                 read.push(region);
             }
             Either::Left((None, _)) => break,
@@ -145,6 +148,7 @@ async fn read_regions(
                 let left: Vec<&String> = regions.iter().filter(unread).collect();
                 read.extend(left.into_iter().map(|region| RegionInventory {
                     error: Some(AwsError::interrupted(region)),
+                    interrupted: true,
                     ..RegionInventory::new(region)
                 }));
                 break;
@@ -252,6 +256,7 @@ impl Inventory {
                 region: region.region.clone(),
                 error: region.error.as_ref().map(ToString::to_string),
                 resources: region.rows().count(),
+                throttled: 0,
             })
             .collect()
     }

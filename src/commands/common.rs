@@ -33,7 +33,7 @@ pub(crate) async fn identity(aws: &Aws) -> anyhow::Result<Identity> {
 }
 
 /// Region names as given must look like regions: a typo would be asked for in DNS.
-fn check_region_names(args: &AwsArgs) -> anyhow::Result<()> {
+pub(crate) fn check_region_names(args: &AwsArgs) -> anyhow::Result<()> {
     match args.region.iter().find(|region| !looks_like_region(region)) {
         None => Ok(()),
         Some(bad) => Err(ExpectedError::usage(
@@ -225,6 +225,36 @@ pub(crate) fn stop_signal() -> anyhow::Result<tokio::sync::watch::Receiver<bool>
         std::process::abort();
     });
     Ok(receive)
+}
+
+/// Becomes true at the first interrupt or termination signal; a second one ends the process at once. For verbs that
+/// only read: nothing is in flight that would have to be looked for.
+pub(crate) fn interrupt_signal() -> anyhow::Result<tokio::sync::watch::Receiver<bool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let (send, receive) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        tracing::warn!("interrupted: what is known so far is reported; once more to stop at once");
+        send.send_replace(true);
+        // Some callers send their signal to the process and to its group: that is one wish, not two.
+        tokio::time::sleep(SAME_WISH).await;
+        while interrupt.recv().now_or_never().flatten().is_some() {}
+        while terminate.recv().now_or_never().flatten().is_some() {}
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        end_at_once();
+    });
+    Ok(receive)
+}
+
+#[expect(
+    clippy::exit,
+    clippy::disallowed_methods,
+    reason = "a person has asked twice, and main may be busy writing"
+)]
+fn end_at_once() -> ! {
+    std::process::exit(Exit::Interrupted as i32)
 }
 
 #[cfg(test)]
