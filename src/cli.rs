@@ -123,6 +123,24 @@ pub(crate) struct AwsArgs {
 pub(crate) struct ScanArgs {
     #[command(flatten)]
     pub(crate) aws: AwsArgs,
+    /// Every account of the organization: the caller's own, and by a role in each other one
+    #[arg(long, help_heading = "Accounts")]
+    pub(crate) org: bool,
+    /// Only these accounts; with --org those of its accounts, without it any in which the role exists
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = parse_account, help_heading = "Accounts")]
+    pub(crate) account: Vec<String>,
+    /// Role that is assumed in each account, with its path if it has one
+    #[arg(long, value_name = "NAME", default_value = "atrest-scan", value_parser = parse_role, help_heading = "Accounts")]
+    pub(crate) role_name: String,
+    /// External id that the role asks for
+    #[arg(long, value_name = "ID", help_heading = "Accounts")]
+    pub(crate) external_id: Option<String>,
+    /// The accounts of these profiles instead
+    #[arg(long, value_name = "PROFILE", value_delimiter = ',', conflicts_with_all = ["profile", "org", "account"], help_heading = "Accounts")]
+    pub(crate) profiles: Vec<String>,
+    /// How long a call may be throttled before its region is given up
+    #[arg(long, value_name = "TIME", default_value = "3m", value_parser = parse_duration, help_heading = "Accounts")]
+    pub(crate) throttle_patience: std::time::Duration,
     /// Output: table, json, jsonl, csv, markdown, html, sarif, junit, ocsf, asff; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
     pub(crate) format: Vec<String>,
@@ -399,6 +417,25 @@ pub(crate) struct ServeArgs {
     /// Go on from the state in this file, if it exists, and save it there at the end; with --engines none
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
+}
+
+/// Twelve digits.
+fn parse_account(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("an account id has twelve digits".to_owned())
+    }
+}
+
+/// What IAM allows in a role's name and path.
+fn parse_role(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-/".contains(&byte);
+    if !text.is_empty() && !text.starts_with('/') && text.bytes().all(allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err("a role name, or path/name, not an ARN".to_owned())
+    }
 }
 
 /// `250ms`, `10s`, `3m`, `2h`.

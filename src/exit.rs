@@ -27,6 +27,8 @@ pub(crate) enum Exit {
     StalePlan = 22,
     /// A person must look.
     NeedsOperator = 24,
+    /// Interrupted; what is written says that it is incomplete.
+    Interrupted = 130,
 }
 
 impl Exit {
@@ -44,6 +46,7 @@ impl Exit {
             Self::NothingScanned => 8,
             Self::Usage => 9,
             Self::Internal => 10,
+            Self::Interrupted => 11,
         }
     }
 

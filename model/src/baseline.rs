@@ -165,6 +165,7 @@ mod tests {
                 region: "eu-central-1".to_owned(),
                 error: error.map(str::to_owned),
                 resources: findings.len(),
+                throttled: 0,
             }],
             resources: Vec::new(),
             findings,

@@ -88,12 +88,20 @@ pub enum WaiverNoteKind {
 pub struct RegionScan {
     /// Account id; empty when not even that could be learned.
     pub account: String,
-    /// Region name.
+    /// Region name; `*` for all of an account of which no region could be learned.
     pub region: String,
     /// `None` when everything was read; otherwise why not.
     pub error: Option<String>,
     /// How many resources came from it.
     pub resources: usize,
+    /// How many calls were throttled, and sent again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub throttled: u64,
+}
+
+/// For `skip_serializing_if`, which passes a reference.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One kind of resource in one region that could not be read, or not to its end.

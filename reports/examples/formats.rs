@@ -182,6 +182,7 @@ fn report(amount: usize) -> Result<ScanReport, Box<dyn std::error::Error>> {
             region: region.to_owned(),
             error: None,
             resources: amount / (40 * REGIONS.len()),
+            throttled: 0,
         })
         .collect();
     Ok(ScanReport {

@@ -9,10 +9,19 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_account::types::RegionOptStatus;
 use aws_sdk_rds::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_async::time::SystemTimeSource;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, ConnectorBuilder};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
 use crate::error::AwsError;
+use crate::limit::{Limits, PATIENCE, Tally};
 use crate::rds::Rds;
 
 pub use atrest_model::key::{KeyFacts, Rotation};
@@ -34,10 +43,11 @@ pub struct AwsOptions {
     pub endpoint_url: Option<String>,
 }
 
-/// Loaded configuration. Cheap to clone.
+/// Loaded configuration, and how fast its account may be asked. Cheap to clone; clones share connections and limits.
 #[derive(Clone)]
 pub struct Aws {
     pub(crate) config: SdkConfig,
+    limits: Limits,
 }
 
 impl std::fmt::Debug for Aws {
@@ -57,11 +67,67 @@ pub struct Identity {
     pub arn: String,
 }
 
-/// Reads are repeated by the SDK; mutations are not, see the fixer.
+impl Identity {
+    /// The partition of the caller: `aws`, `aws-cn`, `aws-us-gov`, …
+    #[must_use]
+    pub fn partition(&self) -> &str {
+        self.arn.split(':').nth(1).unwrap_or("aws")
+    }
+}
+
+/// A region as the account sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRegion {
+    /// Name.
+    pub name: String,
+    /// Whether it is enabled, by default or by choice.
+    pub enabled: bool,
+}
+
+/// For what the SDK does on its own: fetching credentials.
 fn retries() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(6)
         .with_initial_backoff(Duration::from_millis(200))
+}
+
+/// For every client: reads are repeated by [`crate::limit`], mutations by nobody, see the fixer.
+pub(crate) fn no_retries() -> RetryConfig {
+    RetryConfig::disabled()
+}
+
+/// One set of connections for all clients. The SDK's default makes a new one for each client, and reads the machine's
+/// certificates for it.
+#[derive(Debug)]
+struct OneHttpClient(SharedHttpClient);
+
+impl OneHttpClient {
+    fn new() -> Self {
+        // What the SDK's default client is made of.
+        Self(
+            Builder::new().build_with_connector_fn(|settings, components| {
+                let mut connector = ConnectorBuilder::default()
+                    .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc));
+                connector.set_connector_settings(settings.cloned());
+                if let Some(components) = components {
+                    connector.set_sleep_impl(components.sleep_impl());
+                }
+                connector.set_proxy_config(Some(ProxyConfig::from_env()));
+                connector.build()
+            }),
+        )
+    }
+}
+
+impl HttpClient for OneHttpClient {
+    // The check of the base configuration is left out: it makes a connector for each client and drops it.
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        self.0.http_connector(settings, components)
+    }
 }
 
 fn timeouts() -> TimeoutConfig {
@@ -75,6 +141,7 @@ impl Aws {
     /// Loads environment, profile and config files. Credentials are fetched at the first call.
     pub async fn load(options: &AwsOptions) -> Self {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(OneHttpClient::new())
             .retry_config(retries())
             .timeout_config(timeouts());
         if let Some(profile) = &options.profile {
@@ -88,6 +155,7 @@ impl Aws {
         }
         Self {
             config: loader.load().await,
+            limits: Limits::new(Tally::default(), PATIENCE),
         }
     }
 
@@ -105,11 +173,57 @@ impl Aws {
             .region(Region::new(region.to_owned()))
             .endpoint_url(endpoint_url)
             .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(OneHttpClient::new())
             .retry_config(retries())
             .timeout_config(timeouts())
             .time_source(SystemTimeSource::new())
             .build();
-        Self { config }
+        Self {
+            config,
+            limits: Limits::new(Tally::default(), PATIENCE),
+        }
+    }
+
+    /// Counts into `tally`, and gives a call up that was throttled for longer than `patience`.
+    #[must_use]
+    pub fn with_limits(self, tally: &Tally, patience: Duration) -> Self {
+        Self {
+            config: self.config,
+            limits: Limits::new(tally.clone(), patience),
+        }
+    }
+
+    /// What the calls of this account, and of those that share its tally, have come to.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        self.limits.tally()
+    }
+
+    /// Calls of RDS in a region that were throttled.
+    #[must_use]
+    pub fn throttled(&self, region: &str) -> u64 {
+        self.limits.bucket("rds", region).throttled()
+    }
+
+    pub(crate) fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The way to another account: limits of its own, the same connections and counts.
+    pub(crate) fn in_another_account(&self, config: SdkConfig) -> Self {
+        Self {
+            config,
+            limits: self.limits.of_another_account(),
+        }
+    }
+
+    /// The configured region, or one from which the account-wide services answer.
+    pub(crate) fn region_or_fallback(&self) -> &str {
+        self.region().unwrap_or(FALLBACK_REGION)
     }
 
     /// The configured region, if there is one.
@@ -123,21 +237,36 @@ impl Aws {
     pub fn rds(&self, region: &str) -> Rds {
         let config = aws_sdk_rds::config::Builder::from(&self.config)
             .region(Region::new(region.to_owned()))
+            .retry_config(no_retries())
             .build();
-        Rds::new(aws_sdk_rds::Client::from_conf(config), region)
+        Rds::new(
+            aws_sdk_rds::Client::from_conf(config),
+            region,
+            self.limits.bucket("rds", region),
+        )
     }
 
     /// `sts:GetCallerIdentity`.
     pub async fn identity(&self) -> Result<Identity, AwsError> {
-        let region = self.region().unwrap_or(FALLBACK_REGION);
+        let region = self.region_or_fallback();
         let config = aws_sdk_sts::config::Builder::from(&self.config)
             .region(Region::new(region.to_owned()))
+            .retry_config(no_retries())
             .build();
-        let answer = aws_sdk_sts::Client::from_conf(config)
-            .get_caller_identity()
-            .send()
-            .await
-            .map_err(|e| AwsError::from_sdk("GetCallerIdentity", region, &e))?;
+        let request = aws_sdk_sts::Client::from_conf(config).get_caller_identity();
+        let answer = self
+            .limits
+            .bucket("sts", region)
+            .call(|| {
+                let request = request.clone();
+                Box::pin(async move {
+                    request
+                        .send()
+                        .await
+                        .map_err(|e| AwsError::from_sdk("GetCallerIdentity", region, &e))
+                })
+            })
+            .await?;
         match (answer.account(), answer.arn()) {
             (Some(account), Some(arn)) => Ok(Identity {
                 account: account.to_owned(),
@@ -151,30 +280,57 @@ impl Aws {
         }
     }
 
-    /// Regions that are enabled for the account (`account:ListRegions`), sorted.
-    pub async fn enabled_regions(&self) -> Result<Vec<String>, AwsError> {
-        use aws_sdk_account::types::RegionOptStatus;
-        let region = self.region().unwrap_or(FALLBACK_REGION);
+    /// Every region the account could have (`account:ListRegions`), sorted by name.
+    ///
+    /// # Errors
+    ///
+    /// A failed call, or a list with nothing in it.
+    pub async fn account_regions(&self) -> Result<Vec<AccountRegion>, AwsError> {
+        let region = self.region_or_fallback();
         let config = aws_sdk_account::config::Builder::from(&self.config)
             .region(Region::new(region.to_owned()))
+            .retry_config(no_retries())
             .build();
         let client = aws_sdk_account::Client::from_conf(config);
-        let mut pages = client
-            .list_regions()
-            .region_opt_status_contains(RegionOptStatus::Enabled)
-            .region_opt_status_contains(RegionOptStatus::EnabledByDefault)
-            .into_paginator()
-            .send();
-        let mut regions = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| AwsError::from_sdk("ListRegions", region, &e))?;
-            regions.extend(
-                page.regions()
-                    .iter()
-                    .filter_map(|r| r.region_name().map(str::to_owned)),
-            );
+        let bucket = self.limits.bucket("account", region);
+        let mut regions: Vec<AccountRegion> = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let request = client.list_regions().set_next_token(token.clone());
+            let page = bucket
+                .call(|| {
+                    let request = request.clone();
+                    Box::pin(async move {
+                        request
+                            .send()
+                            .await
+                            .map_err(|e| AwsError::from_sdk("ListRegions", region, &e))
+                    })
+                })
+                .await?;
+            regions.extend(page.regions().iter().filter_map(|found| {
+                Some(AccountRegion {
+                    name: found.region_name()?.to_owned(),
+                    enabled: matches!(
+                        found.region_opt_status(),
+                        Some(RegionOptStatus::Enabled | RegionOptStatus::EnabledByDefault)
+                    ),
+                })
+            }));
+            let next = page.next_token().map(str::to_owned);
+            if next.is_none() {
+                break;
+            }
+            if next == token {
+                return Err(AwsError::bad_answer(
+                    "ListRegions",
+                    region,
+                    "its pages do not end",
+                ));
+            }
+            token = next;
         }
-        regions.sort();
+        regions.sort_by(|a, b| a.name.cmp(&b.name));
         if regions.is_empty() {
             return Err(AwsError::bad_answer(
                 "ListRegions",

@@ -148,6 +148,17 @@ impl AwsError {
         }
     }
 
+    /// A region whose reading was broken off by somebody.
+    pub(crate) fn interrupted(region: &str) -> Self {
+        Self {
+            operation: "the scan",
+            region: region.to_owned(),
+            kind: AwsErrorKind::Unreachable,
+            code: None,
+            message: "interrupted before it was read".to_owned(),
+        }
+    }
+
     /// Whether a mutation may have taken effect although this came back.
     #[must_use]
     pub fn outcome_unknown(&self) -> bool {
@@ -168,6 +179,12 @@ impl AwsError {
                 self.kind,
                 AwsErrorKind::Throttled | AwsErrorKind::InvalidState
             )
+    }
+
+    /// Whether a read that failed so may work when it is sent again: nothing was wrong with it.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.outcome_unknown() || self.kind == AwsErrorKind::Throttled
     }
 
     /// What a person can do about it.

@@ -7,13 +7,14 @@
 mod details;
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 
 use atrest_model::document::{list_of, str_of};
 use atrest_model::instance::{DbCluster, DbInstance};
 use atrest_model::key::{Keys, region_of};
 use atrest_model::resource::{Described, DescribedRef, ParameterGroups};
 use atrest_model::scan::{RegionScan, Resource, ResourceKind, UnreadKind};
-use futures::future::join_all;
+use futures::future::{self, BoxFuture, Either, join_all};
 use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 
@@ -38,6 +39,8 @@ pub struct RegionInventory {
     pub error: Option<AwsError>,
     /// Kinds that could not be read where others could, and why.
     pub unread: Vec<(ResourceKind, String)>,
+    /// Whether the reading was broken off; `error` says so too.
+    pub interrupted: bool,
     /// API calls made.
     pub calls: usize,
 }
@@ -60,11 +63,29 @@ pub struct Inventory {
 /// Reads the instances and clusters of all `regions` concurrently. A region of which one kind fails has failed.
 pub async fn read(aws: &Aws, account: &str, regions: &[String]) -> Inventory {
     let kinds = BTreeSet::from([ResourceKind::DbInstance, ResourceKind::DbCluster]);
-    let mut inventory = read_regions(aws, account, regions, &kinds).await;
+    let mut watch = Watch::default();
+    let mut inventory = read_regions(aws, account, regions, &kinds, &mut watch).await;
     for region in &mut inventory.regions {
         region.unread.clear();
     }
     inventory
+}
+
+/// Who looks on while regions are read.
+pub struct Watch<'a> {
+    /// Gives what ends the reading: what is not read by then has failed.
+    pub stop: Box<dyn Fn() -> BoxFuture<'a, ()> + Send + 'a>,
+    /// Is told of each region that is done.
+    pub done: Box<dyn FnMut(&RegionInventory) + Send + 'a>,
+}
+
+impl Default for Watch<'_> {
+    fn default() -> Self {
+        Self {
+            stop: Box::new(|| Box::pin(std::future::pending())),
+            done: Box::new(|_region| {}),
+        }
+    }
 }
 
 /// Reads `kinds` in all `regions` concurrently, then the keys and parameter groups that they name. A region has failed
@@ -75,16 +96,31 @@ pub async fn read_surface(
     regions: &[String],
     kinds: &BTreeSet<ResourceKind>,
 ) -> Inventory {
-    let mut inventory = read_regions(aws, account, regions, kinds).await;
+    Box::pin(read_watched(aws, account, regions, kinds, Watch::default())).await
+}
+
+/// As [`read_surface`], and somebody looks on.
+pub async fn read_watched(
+    aws: &Aws,
+    account: &str,
+    regions: &[String],
+    kinds: &BTreeSet<ResourceKind>,
+    mut watch: Watch<'_>,
+) -> Inventory {
+    let mut inventory = read_regions(aws, account, regions, kinds, &mut watch).await;
     for region in &mut inventory.regions {
-        if region.unread.len() < kinds.len() {
+        if region.unread.len() < kinds.len() && !region.interrupted {
             region.error = None;
         } else {
             region.unread.clear();
         }
     }
     inventory.settle_global_clusters();
-    details::read(aws, &mut inventory).await;
+    {
+        let details = pin!(details::read(aws, &mut inventory));
+        // What is not known of a key by then is a policy that is not evaluated.
+        future::select(details, (watch.stop)()).await;
+    }
     inventory
 }
 
@@ -93,12 +129,33 @@ async fn read_regions(
     account: &str,
     regions: &[String],
     kinds: &BTreeSet<ResourceKind>,
+    watch: &mut Watch<'_>,
 ) -> Inventory {
-    let mut read: Vec<RegionInventory> = stream::iter(regions)
+    let mut stop = (watch.stop)();
+    let mut reading = stream::iter(regions)
         .map(|region| read_region(aws, account, region, kinds))
-        .buffer_unordered(REGIONS_AT_ONCE)
-        .collect()
-        .await;
+        .buffer_unordered(REGIONS_AT_ONCE);
+    let mut read: Vec<RegionInventory> = Vec::with_capacity(regions.len());
+    loop {
+        match future::select(reading.next(), &mut stop).await {
+            Either::Left((Some(region), _)) => {
+                (watch.done)(&region);
+                read.push(region);
+            }
+            Either::Left((None, _)) => break,
+            Either::Right(_) => {
+                let unread = |region: &&String| !read.iter().any(|done| done.region == **region);
+                let left: Vec<&String> = regions.iter().filter(unread).collect();
+                read.extend(left.into_iter().map(|region| RegionInventory {
+                    error: Some(AwsError::interrupted(region)),
+                    interrupted: true,
+                    ..RegionInventory::new(region)
+                }));
+                break;
+            }
+        }
+    }
+    drop(reading);
     read.sort_by(|a, b| a.region.cmp(&b.region));
     Inventory {
         account: account.to_owned(),
@@ -199,6 +256,7 @@ impl Inventory {
                 region: region.region.clone(),
                 error: region.error.as_ref().map(ToString::to_string),
                 resources: region.rows().count(),
+                throttled: 0,
             })
             .collect()
     }

@@ -6,24 +6,28 @@ use aws_sdk_kms::Client;
 use aws_sdk_kms::types::KeyMetadata;
 use aws_smithy_types::date_time::Format;
 
-use crate::aws::Aws;
+use crate::aws::{Aws, no_retries};
 use crate::error::{AwsError, AwsErrorKind};
+use crate::limit::Bucket;
 
 /// KMS in one region.
 #[derive(Debug, Clone)]
 pub(crate) struct Kms {
     client: Client,
     region: String,
+    bucket: Bucket,
 }
 
 impl Aws {
     pub(crate) fn kms(&self, region: &str) -> Kms {
         let config = aws_sdk_kms::config::Builder::from(&self.config)
             .region(Region::new(region.to_owned()))
+            .retry_config(no_retries())
             .build();
         Kms {
             client: Client::from_conf(config),
             region: region.to_owned(),
+            bucket: self.limits().bucket("kms", region),
         }
     }
 
@@ -37,9 +41,17 @@ impl Kms {
     /// `DescribeKey`.
     pub(crate) async fn describe(&self, key: &str) -> Result<KeyFacts, AwsError> {
         let region = &self.region;
-        let sent = self.client.describe_key().key_id(key).send().await;
-        let answer = sent.map_err(|e| {
-            let mut error = AwsError::from_sdk("DescribeKey", region, &e);
+        let request = self.client.describe_key().key_id(key);
+        let sent = self.bucket.call(|| {
+            let request = request.clone();
+            Box::pin(async move {
+                request
+                    .send()
+                    .await
+                    .map_err(|e| AwsError::from_sdk("DescribeKey", region, &e))
+            })
+        });
+        let answer = sent.await.map_err(|mut error| {
             if error.kind == AwsErrorKind::NotFound {
                 error.message = format!("no KMS key {key:?} in {region}");
             }
@@ -53,7 +65,19 @@ impl Kms {
 
     /// `GetKeyRotationStatus`. Many identities may not ask; that is unknown and no failure of the scan.
     pub(crate) async fn rotation(&self, key: &str) -> Rotation {
-        let sent = self.client.get_key_rotation_status().key_id(key).send();
+        let (region, request) = (
+            &self.region,
+            self.client.get_key_rotation_status().key_id(key),
+        );
+        let sent = self.bucket.call(|| {
+            let request = request.clone();
+            Box::pin(async move {
+                request
+                    .send()
+                    .await
+                    .map_err(|e| AwsError::from_sdk("GetKeyRotationStatus", region, &e))
+            })
+        });
         match sent.await {
             Ok(answer) if answer.key_rotation_enabled() => Rotation::On,
             Ok(_) => Rotation::Off,

@@ -1,131 +1,35 @@
 //! RDS reads: one method a call, all pages, whole documents.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use atrest_model::document::str_of;
 use atrest_model::instance::{DbCluster, DbInstance};
 use atrest_model::resource::{GroupKind, PARAMETERS};
 use atrest_model::scan::ResourceKind;
 use aws_sdk_rds::Client;
 use aws_sdk_rds::types::Filter;
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
-use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::config_bag::ConfigBag;
 use serde_json::Value;
 
+use crate::answer::pages;
 use crate::error::AwsError;
-use crate::xml;
+use crate::limit::Bucket;
 
-/// Most pages of one listing: 100 000 pages of 100 are ten million resources, more than any account holds.
-const MAX_PAGES: usize = 100_000;
+pub use crate::answer::Listing;
 
 /// RDS in one region. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Rds {
     client: Client,
     region: String,
-}
-
-/// A listing: its items and how many calls it took.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Listing {
-    /// Items in the order AWS sent them.
-    pub items: Vec<Value>,
-    /// Calls made.
-    pub calls: usize,
-}
-
-/// Keeps the body of an answer, so that one call gives both the SDK's verdict and the whole document.
-#[derive(Debug, Clone, Default)]
-struct Capture(Arc<Mutex<String>>);
-
-impl Capture {
-    fn take(&self) -> String {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-#[dyn_dispatch_hint]
-impl Intercept for Capture {
-    fn name(&self) -> &'static str {
-        "capture the answer"
-    }
-
-    fn read_after_deserialization(
-        &self,
-        context: &AfterDeserializationInterceptorContextRef<'_>,
-        _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        // RDS answers are read whole before they are parsed; a body that is not UTF-8 is refused by the parser.
-        if let Some(bytes) = context.response().body().bytes() {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-                String::from_utf8_lossy(bytes).into_owned();
-        }
-        Ok(())
-    }
-}
-
-/// Sends one operation and returns the document of its answer.
-macro_rules! call {
-    ($self:ident, $operation:literal, $builder:expr) => {{
-        let capture = Capture::default();
-        let sent = $builder
-            .customize()
-            .interceptor(capture.clone())
-            .send()
-            .await;
-        match sent {
-            Err(error) => Err(AwsError::from_sdk($operation, &$self.region, &error)),
-            Ok(_) => xml::result_document(&capture.take(), $operation)
-                .map_err(|e| AwsError::bad_answer($operation, &$self.region, &e.to_string())),
-        }
-    }};
-}
-
-/// All pages of a listing.
-macro_rules! pages {
-    ($self:ident, $operation:literal, $list:literal, $builder:expr) => {{
-        let mut listing = Listing::default();
-        let mut marker: Option<String> = None;
-        loop {
-            let mut document = call!(
-                $self,
-                $operation,
-                $builder.clone().set_marker(marker.clone())
-            )?;
-            listing.calls += 1;
-            if let Some(Value::Array(items)) = document.get_mut($list).map(Value::take) {
-                listing.items.extend(items);
-            }
-            let next = str_of(&document, "Marker")
-                .filter(|m| !m.is_empty())
-                .map(str::to_owned);
-            match next {
-                None => break Ok(listing),
-                // A marker that comes back would never end.
-                Some(next) if Some(&next) == marker.as_ref() || listing.calls >= MAX_PAGES => {
-                    break Err(AwsError::bad_answer(
-                        $operation,
-                        &$self.region,
-                        "its pages do not end",
-                    ));
-                }
-                Some(next) => marker = Some(next),
-            }
-        }
-    }};
+    bucket: Bucket,
 }
 
 mod around;
 
 impl Rds {
-    pub(crate) fn new(client: Client, region: &str) -> Self {
+    /// `client` must not repeat calls: the bucket does.
+    pub(crate) fn new(client: Client, region: &str, bucket: Bucket) -> Self {
         Self {
             client,
             region: region.to_owned(),
+            bucket,
         }
     }
 

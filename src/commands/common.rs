@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use atrest_model::plan::DataCheck;
 use atrest_reports::{Output, Style, UnknownFormat};
-use atrest_scanner::aws::{Aws, AwsOptions, Identity};
+use atrest_scanner::aws::{AccountRegion, Aws, AwsOptions, Identity};
+use atrest_scanner::regions;
 use futures::FutureExt as _;
 
 use crate::cli::{AwsArgs, DataCheckArg};
@@ -32,7 +33,7 @@ pub(crate) async fn identity(aws: &Aws) -> anyhow::Result<Identity> {
 }
 
 /// Region names as given must look like regions: a typo would be asked for in DNS.
-fn check_region_names(args: &AwsArgs) -> anyhow::Result<()> {
+pub(crate) fn check_region_names(args: &AwsArgs) -> anyhow::Result<()> {
     match args.region.iter().find(|region| !looks_like_region(region)) {
         None => Ok(()),
         Some(bad) => Err(ExpectedError::usage(
@@ -44,19 +45,59 @@ fn check_region_names(args: &AwsArgs) -> anyhow::Result<()> {
 
 /// The regions asked for, or all that are enabled for the account.
 pub(crate) async fn regions(aws: &Aws, args: &AwsArgs) -> anyhow::Result<Vec<String>> {
-    if !args.region.is_empty() {
-        let mut regions = args.region.clone();
-        regions.sort();
-        regions.dedup();
+    if let Some(regions) = named_regions(aws, args).await? {
         return Ok(regions);
     }
-    aws.enabled_regions().await.map_err(|error| {
+    let regions = aws.account_regions().await.map_err(|error| {
         ExpectedError::of(
             Exit::Incomplete,
             format!("cannot list the account's regions: {error}"),
             "allow account:ListRegions, or name the regions with --region",
         )
-    })
+    })?;
+    Ok(enabled(regions))
+}
+
+/// Names of those that are enabled.
+pub(crate) fn enabled(regions: Vec<AccountRegion>) -> Vec<String> {
+    regions
+        .into_iter()
+        .filter(|region| region.enabled)
+        .map(|region| region.name)
+        .collect()
+}
+
+/// The regions asked for by name, sorted; `None` when none was named. A name that this version does not know may be of
+/// a new region, so AWS is asked; one that it does not know either is a typo.
+pub(crate) async fn named_regions(
+    aws: &Aws,
+    args: &AwsArgs,
+) -> anyhow::Result<Option<Vec<String>>> {
+    if args.region.is_empty() {
+        return Ok(None);
+    }
+    let mut named = args.region.clone();
+    named.sort();
+    named.dedup();
+    if named.iter().all(|region| regions::is_known(region)) {
+        return Ok(Some(named));
+    }
+    let theirs = aws.account_regions().await.unwrap_or_default();
+    let theirs = || theirs.iter().map(|region| region.name.as_str());
+    let unknown = named
+        .iter()
+        .find(|name| !regions::is_known(name) && !theirs().any(|region| region == name.as_str()));
+    let Some(unknown) = unknown else {
+        return Ok(Some(named));
+    };
+    let hint = match regions::nearest(unknown, theirs()) {
+        Some(near) => format!("did you mean {near}? `aws account list-regions` lists yours"),
+        None => "`aws account list-regions` lists yours".to_owned(),
+    };
+    Err(ExpectedError::usage(
+        format!("there is no region {unknown}"),
+        hint,
+    ))
 }
 
 fn looks_like_region(name: &str) -> bool {
@@ -210,6 +251,36 @@ pub(crate) fn stop_signal() -> anyhow::Result<tokio::sync::watch::Receiver<bool>
         std::process::abort();
     });
     Ok(receive)
+}
+
+/// Becomes true at the first interrupt or termination signal; a second one ends the process at once. For verbs that
+/// only read: nothing is in flight that would have to be looked for.
+pub(crate) fn interrupt_signal() -> anyhow::Result<tokio::sync::watch::Receiver<bool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let (send, receive) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        tracing::warn!("interrupted: what is known so far is reported; once more to stop at once");
+        send.send_replace(true);
+        // Some callers send their signal to the process and to its group: that is one wish, not two.
+        tokio::time::sleep(SAME_WISH).await;
+        while interrupt.recv().now_or_never().flatten().is_some() {}
+        while terminate.recv().now_or_never().flatten().is_some() {}
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        end_at_once();
+    });
+    Ok(receive)
+}
+
+#[expect(
+    clippy::exit,
+    clippy::disallowed_methods,
+    reason = "a person has asked twice, and main may be busy writing"
+)]
+fn end_at_once() -> ! {
+    std::process::exit(Exit::Interrupted as i32)
 }
 
 #[cfg(test)]

@@ -25,7 +25,10 @@ use crate::exit::Exit;
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
     let output = cli.output;
     match cli.command {
-        Command::Scan(args) => scan::run(args, &Config::load(cli.config.as_deref())?).await,
+        Command::Scan(args) => {
+            let config = Config::load(cli.config.as_deref())?;
+            Box::pin(scan::run(args, &config, &output)).await
+        }
         Command::Policy(args) => policy::run(&args.command, &Config::load(cli.config.as_deref())?),
         Command::Plan(args) => plan::run(args).await,
         Command::Fix(args) => fix::run(args, &output).await,

@@ -1,27 +1,37 @@
 //! `atrest scan`.
 
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+mod accounts;
+mod fleet;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use atrest_model::finding::{Change, Finding, FindingStatus, Severity};
 use atrest_model::instance::tags_of;
-use atrest_model::scan::{ResourceKind, SCHEMA_VERSION, ScanReport, WaiverNoteKind};
+use atrest_model::scan::{RegionScan, ResourceKind, SCHEMA_VERSION, ScanReport, WaiverNoteKind};
 use atrest_model::{Tool, baseline};
-use atrest_policies::{CustomPolicies, Fleet, Settings, Waivers};
+use atrest_policies::{CustomPolicies, Fleet, PolicyMeta, Settings, Waivers};
 use atrest_reports::{Output, PreviousFindings, Rule, ScanContext, ScanFormat};
 use atrest_scanner::aws::Aws;
-use atrest_scanner::error::AwsErrorKind;
 use atrest_scanner::inventory::{self, Inventory, RegionInventory};
+use atrest_scanner::limit::Tally;
 use jiff::tz::TimeZone;
+use tokio::sync::watch;
 
+use self::fleet::{Account, Reading};
 use super::{common, offline, policy};
-use crate::cli::{ScanArgs, SeverityArg};
+use crate::cli::{OutputArgs, ScanArgs, SeverityArg};
 use crate::config::Config;
 use crate::exit::{Exit, ExpectedError};
+use crate::progress::ScanProgress;
 use crate::rules;
 
-pub(crate) async fn run(args: ScanArgs, config: &Config) -> anyhow::Result<Exit> {
+pub(crate) async fn run(
+    args: ScanArgs,
+    config: &Config,
+    output: &OutputArgs,
+) -> anyhow::Result<Exit> {
     let outputs = args
         .format
         .iter()
@@ -38,14 +48,34 @@ pub(crate) async fn run(args: ScanArgs, config: &Config) -> anyhow::Result<Exit>
         .collect::<anyhow::Result<Vec<_>>>()?;
     let judgement = Judgement::read(&args, config)?;
     let kinds = kinds(&args.only_kinds)?;
-    let started = jiff::Timestamp::now();
-    let inventories = match &args.offline {
-        Some(path) => offline::read(path, &kinds)?,
-        None => vec![Box::pin(online(&args, &kinds)).await?],
-    };
-    let mut report = judged(started, &inventories, &judgement.settings);
-    judgement.apply(&mut report, &inventories)?;
-    let rules = judgement.rules(&inventories);
+    common::check_region_names(&args.aws)?;
+    let stop = common::interrupt_signal()?;
+    let mut gathered = Gathered::new();
+    match &args.offline {
+        Some(path) => {
+            for inventory in offline::read(path, &kinds)? {
+                gathered.add(&judgement, &inventory, inventory.region_rows());
+            }
+        }
+        None => {
+            let online = Online {
+                args: &args,
+                kinds: &kinds,
+                stop: &stop,
+            };
+            Box::pin(online.read(&judgement, output, &mut gathered)).await?;
+        }
+    }
+    gathered.settle();
+    let Gathered {
+        mut report,
+        tags,
+        asked,
+    } = gathered;
+    // A signal that came after the last region was read has interrupted nothing, but it was a wish to stop.
+    report.complete &= !*stop.borrow();
+    judgement.apply(&mut report, &tags)?;
+    let rules = judgement.rules(asked);
     for (output, previous) in outputs.iter().zip(&previous) {
         let context = ScanContext {
             rules: &rules,
@@ -56,11 +86,142 @@ pub(crate) async fn run(args: ScanArgs, config: &Config) -> anyhow::Result<Exit>
     if let Some(path) = &args.save {
         common::deliver(Some(path), &common::json(&report)?)?;
     }
+    if *stop.borrow() {
+        return Ok(Exit::Interrupted);
+    }
     let counts = |finding: &Finding| {
         finding.severity >= severity(args.fail_on)
             && !(args.fail_on_new && finding.change == Some(Change::Unchanged))
     };
     Ok(verdict(&report, counts, args.exit_zero))
+}
+
+/// Tags of the resources that findings are about, by ARN: what waivers may ask for.
+type Tags = HashMap<String, BTreeMap<String, String>>;
+
+/// What the scan has found so far. Of an account that is judged only rows and findings are kept: documents of a
+/// thousand accounts are more than a machine has room for.
+struct Gathered {
+    report: ScanReport,
+    tags: Tags,
+    /// The policies that were asked somewhere, by id.
+    asked: BTreeMap<&'static str, &'static PolicyMeta>,
+}
+
+impl Gathered {
+    fn new() -> Self {
+        let report = ScanReport {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool::current(),
+            started: jiff::Timestamp::now(),
+            complete: false,
+            regions: Vec::new(),
+            unread: Vec::new(),
+            resources: Vec::new(),
+            findings: Vec::new(),
+            baseline: None,
+            waiver_notes: Vec::new(),
+        };
+        Self {
+            report,
+            tags: Tags::new(),
+            asked: BTreeMap::new(),
+        }
+    }
+
+    /// Judges one account and adds it; the number of its findings.
+    fn add(
+        &mut self,
+        judgement: &Judgement,
+        inventory: &Inventory,
+        rows: Vec<RegionScan>,
+    ) -> usize {
+        let fleet = fleet_of(inventory);
+        let findings = judgement.evaluate(&inventory.account, &fleet, self.report.started);
+        let flagged: HashSet<&str> = findings.iter().map(|f| f.resource.as_str()).collect();
+        for found in inventory
+            .regions
+            .iter()
+            .flat_map(RegionInventory::described)
+        {
+            let arn = found.arn();
+            if flagged.contains(&*arn) {
+                let tags = tags_of(found.document).into_iter();
+                let owned = tags.map(|(key, value)| (key.to_owned(), value.to_owned()));
+                self.tags.insert(arn.into_owned(), owned.collect());
+            }
+        }
+        let asked = atrest_policies::asked(&fleet, &judgement.settings);
+        self.asked.extend(asked.map(|meta| (meta.id, meta)));
+        let number = findings.len();
+        self.report.regions.extend(rows);
+        self.report.unread.extend(inventory.unread_rows());
+        self.report.resources.extend(inventory.resources());
+        self.report.findings.extend(findings);
+        number
+    }
+
+    /// Puts everything in order, and says whether it is all.
+    fn settle(&mut self) {
+        let report = &mut self.report;
+        report
+            .regions
+            .sort_by(|a, b| (&a.account, &a.region).cmp(&(&b.account, &b.region)));
+        report.unread.sort();
+        report
+            .resources
+            .sort_by(|a, b| (&a.arn, &a.account).cmp(&(&b.arn, &b.account)));
+        report
+            .findings
+            .sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
+        report.complete = report.unread.is_empty()
+            && report.regions.iter().all(|region| region.error.is_none())
+            && report
+                .findings
+                .iter()
+                .all(|finding| finding.status != FindingStatus::NotEvaluated);
+    }
+}
+
+/// A scan that asks AWS.
+struct Online<'a> {
+    args: &'a ScanArgs,
+    kinds: &'a BTreeSet<ResourceKind>,
+    stop: &'a watch::Receiver<bool>,
+}
+
+impl Online<'_> {
+    /// Reads and judges account by account.
+    async fn read(
+        &self,
+        judgement: &Judgement,
+        output: &OutputArgs,
+        gathered: &mut Gathered,
+    ) -> anyhow::Result<()> {
+        let tally = Tally::default();
+        let progress = Arc::new(ScanProgress::default());
+        let _shown = (!output.no_progress && !output.quiet).then(|| progress.show(&tally));
+        let found = Box::pin(accounts::targets(self.args, &tally)).await?;
+        let regions = match &found.caller {
+            Some(caller) => common::named_regions(caller, &self.args.aws).await?,
+            None => None,
+        };
+        progress.accounts_found(found.targets.len());
+        let reading = Reading {
+            regions: regions.as_deref(),
+            kinds: self.kinds,
+            stop: self.stop,
+            progress: &progress,
+        };
+        let take = |account| match account {
+            Account::Unread(row) => gathered.report.regions.push(row),
+            Account::Read(inventory, rows) => {
+                progress.findings(gathered.add(judgement, &inventory, rows));
+            }
+        };
+        reading.all(found.targets, take).await;
+        Ok(())
+    }
 }
 
 /// What the operator adds to the built-in verdict. Read before the scan: a mistake must not cost a night.
@@ -117,32 +278,21 @@ impl Judgement {
         })
     }
 
-    fn apply(&self, report: &mut ScanReport, inventories: &[Inventory]) -> anyhow::Result<()> {
+    /// What the built-in policies and those of the operator say of one account.
+    fn evaluate(&self, account: &str, fleet: &Fleet<'_>, now: jiff::Timestamp) -> Vec<Finding> {
+        let mut findings = atrest_policies::evaluate_with(fleet, &self.settings);
         if let Some(policies) = &self.policies {
-            for inventory in inventories {
-                let (account, fleet) = (&inventory.account, fleet(inventory));
-                let own = policies.evaluate(account, &fleet, report.started, &self.settings);
-                report.complete &= own
-                    .iter()
-                    .all(|finding| finding.status != FindingStatus::NotEvaluated);
-                report.findings.extend(own);
-            }
-            report
-                .findings
-                .sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
+            findings.extend(policies.evaluate(account, fleet, now, &self.settings));
         }
-        let documents: HashMap<Cow<'_, str>, &serde_json::Value> = inventories
-            .iter()
-            .flat_map(|inventory| &inventory.regions)
-            .flat_map(RegionInventory::described)
-            .map(|found| (found.arn(), found.document))
-            .collect();
+        findings
+    }
+
+    /// Waivers and baseline: what is said of the report as a whole.
+    fn apply(&self, report: &mut ScanReport, tags: &Tags) -> anyhow::Result<()> {
         let today = TimeZone::UTC.to_datetime(report.started).date();
         report.waiver_notes = self.waivers.apply(&mut report.findings, today, |arn| {
-            documents
-                .get(arn)
-                .map(|document| tags_of(document))
-                .unwrap_or_default()
+            let pairs = tags.get(arn).into_iter().flatten();
+            pairs.map(|(key, value)| (&**key, &**value)).collect()
         });
         for note in &report.waiver_notes {
             match note.kind {
@@ -171,14 +321,8 @@ impl Judgement {
         Ok(())
     }
 
-    fn rules(&self, inventories: &[Inventory]) -> Vec<Rule> {
-        let of_one = |inventory| {
-            atrest_policies::asked(&fleet(inventory), &self.settings).collect::<Vec<_>>()
-        };
-        let mut asked: Vec<_> = inventories.iter().flat_map(of_one).collect();
-        asked.sort_by_key(|meta| meta.id);
-        asked.dedup_by_key(|meta| meta.id);
-        let mut all = rules::built_in(asked.into_iter(), &self.settings);
+    fn rules(&self, asked: BTreeMap<&'static str, &'static PolicyMeta>) -> Vec<Rule> {
+        let mut all = rules::built_in(asked.into_values(), &self.settings);
         let own = self.policies.iter();
         all.extend(own.flat_map(|policies| rules::custom(policies, &self.settings)));
         all
@@ -238,7 +382,7 @@ pub(crate) fn rules() -> Vec<Rule> {
 }
 
 /// What the policies may look at.
-fn fleet(inventory: &Inventory) -> Fleet<'_> {
+fn fleet_of(inventory: &Inventory) -> Fleet<'_> {
     let regions = || inventory.regions.iter();
     Fleet::new(
         regions().flat_map(|region| &region.instances),
@@ -249,33 +393,20 @@ fn fleet(inventory: &Inventory) -> Fleet<'_> {
     .with_parameter_groups(&inventory.groups)
 }
 
-/// Reads the regions and asks the policies, as their pages say.
+/// Reads the regions of one account and asks the built-in policies, as their pages say.
 pub(crate) async fn scan(aws: &Aws, account: &str, regions: &[String]) -> (ScanReport, Inventory) {
-    scan_with(aws, account, regions, &Settings::default()).await
-}
-
-async fn scan_with(
-    aws: &Aws,
-    account: &str,
-    regions: &[String],
-    settings: &Settings,
-) -> (ScanReport, Inventory) {
-    let started = jiff::Timestamp::now();
+    let judgement = Judgement {
+        policies: None,
+        settings: Settings::default(),
+        waivers: Waivers::default(),
+        baseline: None,
+    };
+    let mut gathered = Gathered::new();
     let kinds = BTreeSet::from(ResourceKind::ALL);
     let inventory = inventory::read_surface(aws, account, regions, &kinds).await;
-    let report = judged(started, std::slice::from_ref(&inventory), settings);
-    (report, inventory)
-}
-
-/// Reads `kinds` in the regions that were asked for.
-async fn online(args: &ScanArgs, kinds: &BTreeSet<ResourceKind>) -> anyhow::Result<Inventory> {
-    let aws = common::aws(&args.aws).await?;
-    let identity = aws.identity().await.map_err(|error| match error.kind {
-        AwsErrorKind::Credentials => ExpectedError::aws(&error),
-        _ => ExpectedError::of(Exit::NothingScanned, error.to_string(), error.hint()),
-    })?;
-    let regions = common::regions(&aws, &args.aws).await?;
-    Ok(inventory::read_surface(&aws, &identity.account, &regions, kinds).await)
+    gathered.add(&judgement, &inventory, inventory.region_rows());
+    gathered.settle();
+    (gathered.report, inventory)
 }
 
 /// The kinds of resources to read.
@@ -297,36 +428,6 @@ fn kinds(only: &[String]) -> anyhow::Result<BTreeSet<ResourceKind>> {
                 })
         })
         .collect()
-}
-
-/// What the built-in policies say of what was read.
-fn judged(started: jiff::Timestamp, inventories: &[Inventory], settings: &Settings) -> ScanReport {
-    let all = || inventories.iter();
-    let mut findings: Vec<Finding> = all()
-        .flat_map(|inventory| atrest_policies::evaluate_with(&fleet(inventory), settings))
-        .collect();
-    findings.sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
-    let mut resources: Vec<_> = all().flat_map(Inventory::resources).collect();
-    resources.sort_by(|a, b| (&a.arn, &a.account).cmp(&(&b.arn, &b.account)));
-    let regions: Vec<_> = all().flat_map(Inventory::region_rows).collect();
-    let unread: Vec<_> = all().flat_map(Inventory::unread_rows).collect();
-    let complete = unread.is_empty()
-        && regions.iter().all(|region| region.error.is_none())
-        && findings
-            .iter()
-            .all(|f| f.status != FindingStatus::NotEvaluated);
-    ScanReport {
-        schema_version: SCHEMA_VERSION,
-        tool: Tool::current(),
-        started,
-        complete,
-        regions,
-        unread,
-        resources,
-        findings,
-        baseline: None,
-        waiver_notes: Vec::new(),
-    }
 }
 
 /// Exit code of a scan. What could not be read is never clean, and nothing at all is never a pass.

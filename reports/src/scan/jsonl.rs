@@ -52,6 +52,10 @@ enum Record<'a> {
         error: Option<&'a str>,
         /// How many resources came from it.
         resources: usize,
+        /// How many calls were throttled, and sent again; absent for none.
+        #[serde(skip_serializing_if = "is_zero")]
+        #[schemars(default)]
+        throttled: u64,
     },
     /// What a policy said of a resource.
     Verdict {
@@ -81,6 +85,11 @@ enum Record<'a> {
     },
 }
 
+/// For `skip_serializing_if`, which passes a reference.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> io::Result<()> {
     let mut line = |record| {
         let line = ScanLine {
@@ -100,6 +109,7 @@ pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> i
         region,
         error,
         resources,
+        throttled,
     } in &report.regions
     {
         line(Record::Region {
@@ -107,6 +117,7 @@ pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> i
             region,
             error: error.as_deref(),
             resources: *resources,
+            throttled: *throttled,
         })?;
     }
     for judged in verdicts(report, rules) {

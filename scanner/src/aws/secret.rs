@@ -4,7 +4,7 @@ use aws_config::Region;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::{Aws, FALLBACK_REGION};
+use super::{Aws, FALLBACK_REGION, no_retries};
 use crate::error::{AwsError, AwsErrorKind};
 
 /// What a secret of a database holds. `Debug` does not show the password.
@@ -82,21 +82,29 @@ impl Aws {
             .unwrap_or(FALLBACK_REGION);
         let config = aws_sdk_secretsmanager::config::Builder::from(&self.config)
             .region(Region::new(region.to_owned()))
+            .retry_config(no_retries())
             .build();
-        let answer = aws_sdk_secretsmanager::Client::from_conf(config)
+        let request = aws_sdk_secretsmanager::Client::from_conf(config)
             .get_secret_value()
-            .secret_id(id)
-            .send()
-            .await
-            .map_err(|e| {
-                let mut error = AwsError::from_sdk("GetSecretValue", region, &e);
-                // Secrets Manager's own code, which says nothing of what was looked for.
-                if error.code.as_deref() == Some("ResourceNotFoundException") {
-                    error.kind = AwsErrorKind::NotFound;
-                    error.message = format!("there is no secret {id:?}");
-                }
-                error
-            })?;
+            .secret_id(id);
+        let answer = self
+            .limits
+            .bucket("secretsmanager", region)
+            .call(|| {
+                let request = request.clone();
+                Box::pin(async move {
+                    request.send().await.map_err(|e| {
+                        let mut error = AwsError::from_sdk("GetSecretValue", region, &e);
+                        // Secrets Manager's own code, which says nothing of what was looked for.
+                        if error.code.as_deref() == Some("ResourceNotFoundException") {
+                            error.kind = AwsErrorKind::NotFound;
+                            error.message = format!("there is no secret {id:?}");
+                        }
+                        error
+                    })
+                })
+            })
+            .await?;
         let text = answer.secret_string().ok_or_else(|| SecretError::Form {
             id: id.to_owned(),
             problem: "is binary; RDS writes JSON text",

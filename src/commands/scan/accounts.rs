@@ -1,0 +1,197 @@
+//! Which accounts are scanned, and by what way each is reached.
+
+use atrest_scanner::aws::{Aws, AwsOptions, Identity};
+use atrest_scanner::error::{AwsError, AwsErrorKind};
+use atrest_scanner::limit::Tally;
+use atrest_scanner::organization::Role;
+
+use super::super::common;
+use crate::cli::ScanArgs;
+use crate::exit::{Exit, ExpectedError};
+
+/// `RoleSessionName`: how CloudTrail names the scan.
+const SESSION: &str = "atrest-scan";
+
+/// An account to scan.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// Account id; empty when not even that could be learned.
+    pub(super) account: String,
+    way: Way,
+}
+
+/// How an account is reached.
+#[derive(Debug)]
+enum Way {
+    /// With credentials that are there.
+    Own(Box<Aws>),
+    /// By a role, assumed from the caller's account.
+    Role(Box<(Aws, Role)>),
+    /// Not at all, and why.
+    None(String),
+}
+
+impl Target {
+    /// The way into the account; otherwise why there is none.
+    pub(super) async fn enter(self) -> Result<Aws, String> {
+        match self.way {
+            Way::Own(aws) => Ok(*aws),
+            Way::Role(way) => {
+                let (aws, role) = *way;
+                Box::pin(aws.assume(role))
+                    .await
+                    .map_err(|error| error.to_string())
+            }
+            Way::None(reason) => Err(reason),
+        }
+    }
+}
+
+/// The accounts of a scan.
+#[derive(Debug)]
+pub(super) struct Targets {
+    pub(super) targets: Vec<Target>,
+    /// Somebody who can be asked about regions.
+    pub(super) caller: Option<Aws>,
+}
+
+/// Every account that the command line asks for.
+pub(super) async fn targets(args: &ScanArgs, tally: &Tally) -> anyhow::Result<Targets> {
+    if !args.profiles.is_empty() {
+        return of_profiles(args, tally).await;
+    }
+    let aws = common::aws(&args.aws).await?;
+    let aws = aws.with_limits(tally, args.throttle_patience);
+    let identity = aws.identity().await.map_err(|error| match error.kind {
+        AwsErrorKind::Credentials => ExpectedError::aws(&error),
+        _ => ExpectedError::of(Exit::NothingScanned, error.to_string(), error.hint()),
+    })?;
+    let targets = if args.org {
+        of_organization(&aws, &identity, args).await?
+    } else if args.account.is_empty() {
+        vec![Target {
+            account: identity.account,
+            way: Way::Own(Box::new(aws.clone())),
+        }]
+    } else {
+        let mut accounts = args.account.clone();
+        accounts.sort();
+        accounts.dedup();
+        accounts
+            .into_iter()
+            .map(|account| by_role(&aws, &identity, account, args))
+            .collect()
+    };
+    Ok(Targets {
+        targets,
+        caller: Some(aws),
+    })
+}
+
+/// A role in `account`; the caller's own account needs none.
+fn by_role(aws: &Aws, identity: &Identity, account: String, args: &ScanArgs) -> Target {
+    if account == identity.account {
+        return Target {
+            account,
+            way: Way::Own(Box::new(aws.clone())),
+        };
+    }
+    let role = Role {
+        arn: format!(
+            "arn:{}:iam::{account}:role/{}",
+            identity.partition(),
+            args.role_name
+        ),
+        external_id: args.external_id.clone(),
+        session_name: SESSION.to_owned(),
+    };
+    Target {
+        account,
+        way: Way::Role(Box::new((aws.clone(), role))),
+    }
+}
+
+async fn of_organization(
+    aws: &Aws,
+    identity: &Identity,
+    args: &ScanArgs,
+) -> anyhow::Result<Vec<Target>> {
+    let members = aws.organization_accounts(identity.partition()).await;
+    let members = members.map_err(|error| {
+        ExpectedError::of(
+            Exit::NothingScanned,
+            format!("cannot list the accounts of the organization: {error}"),
+            "use the management account or a delegated administrator that may call organizations:ListAccounts, or name the accounts with --account",
+        )
+    })?;
+    let stranger = args
+        .account
+        .iter()
+        .find(|account| !members.iter().any(|member| member.id == **account));
+    if let Some(stranger) = stranger {
+        return Err(ExpectedError::usage(
+            format!("{stranger} is not an account of the organization"),
+            "check the id; nothing was scanned",
+        ));
+    }
+    let asked = |id: &String| args.account.is_empty() || args.account.contains(id);
+    Ok(members
+        .into_iter()
+        .filter(|member| asked(&member.id))
+        .map(|member| {
+            if member.is_active() {
+                by_role(aws, identity, member.id, args)
+            } else {
+                Target {
+                    account: member.id,
+                    way: Way::None(format!("the account is {}", member.state)),
+                }
+            }
+        })
+        .collect())
+}
+
+async fn of_profiles(args: &ScanArgs, tally: &Tally) -> anyhow::Result<Targets> {
+    let mut targets: Vec<Target> = Vec::new();
+    let mut caller = None;
+    let mut first_error: Option<AwsError> = None;
+    for profile in &args.profiles {
+        let options = AwsOptions {
+            profile: Some(profile.clone()),
+            region: args.aws.region.first().cloned(),
+            endpoint_url: args.aws.endpoint_url.clone(),
+        };
+        let aws = Aws::load(&options).await;
+        let aws = aws.with_limits(tally, args.throttle_patience);
+        match aws.identity().await {
+            Err(error) => {
+                targets.push(Target {
+                    account: String::new(),
+                    way: Way::None(format!("profile {profile}: {error}")),
+                });
+                first_error.get_or_insert(error);
+            }
+            Ok(identity) => {
+                if targets
+                    .iter()
+                    .any(|known| known.account == identity.account)
+                {
+                    tracing::warn!(
+                        "profile {profile} is of account {} as another one is; the account is scanned once",
+                        identity.account
+                    );
+                    continue;
+                }
+                caller.get_or_insert_with(|| aws.clone());
+                targets.push(Target {
+                    account: identity.account,
+                    way: Way::Own(Box::new(aws)),
+                });
+            }
+        }
+    }
+    match (caller, first_error) {
+        (None, Some(error)) => Err(ExpectedError::aws(&error)),
+        (caller, _) => Ok(Targets { targets, caller }),
+    }
+}
