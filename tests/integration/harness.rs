@@ -169,14 +169,19 @@ impl Sandbox {
             .collect()
     }
 
-    /// Every DB instance of a region by name, as the SDK reads it.
-    pub(crate) fn instances(&self, region: &str) -> BTreeMap<String, DbInstance> {
-        let aws = Aws::fixed(
+    /// AWS as this sandbox plays it.
+    pub(crate) fn aws(&self, region: &str) -> Aws {
+        Aws::fixed(
             &self.endpoint,
             region,
             &self.access.access_key_id,
             &self.access.secret_access_key,
-        );
+        )
+    }
+
+    /// Every DB instance of a region by name, as the SDK reads it.
+    pub(crate) fn instances(&self, region: &str) -> BTreeMap<String, DbInstance> {
+        let aws = self.aws(region);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

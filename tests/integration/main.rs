@@ -21,5 +21,6 @@ mod kill_walk;
 mod policies;
 mod preflight;
 mod remedies;
+mod offline;
 mod resume;
 mod whole_loop;
