@@ -208,12 +208,10 @@ fn bounded(text: &str) -> Result<(), Invalid> {
             }
             '(' | '[' | '{' => depth += 1,
             ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            '+' | '-' | '*' | '/' | '%' | '!' | '?' | '.' | '<' | '>' | '=' | '&' | '|' => {
-                // `&&` and `<=` are one operator; `!!` and `--` are two.
-                if !matches!((before, character), ('&', '&') | ('|', '|') | (_, '=')) {
-                    operators += 1;
-                }
-            }
+            // `&&` and `<=` are one operator; `!!` and `--` are two.
+            '=' => {}
+            '&' | '|' if before == character => {}
+            '+' | '-' | '*' | '/' | '%' | '!' | '?' | '.' | '<' | '>' | '&' | '|' => operators += 1,
             _ => {}
         }
         before = character;
