@@ -1,6 +1,6 @@
 //! The executor against a control plane, and against itself with a safeguard taken out: the safeguards must matter.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -59,8 +59,7 @@ impl Bed {
             account: account.to_owned(),
             instances: inventory.regions[0].instances.clone(),
             clusters: Vec::new(),
-            keys: BTreeMap::from([(REGION.to_owned(), Ok(key.arn))]),
-            unencryptable: BTreeSet::new(),
+            keys: BTreeMap::from([(REGION.to_owned(), Ok(key))]),
             mysql: MysqlAccess::Off {
                 reason: "control plane only".to_owned(),
             },

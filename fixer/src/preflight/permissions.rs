@@ -37,7 +37,7 @@ impl Place<'_> {
 /// number of instances.
 #[must_use]
 pub fn questions(plan: &Plan) -> Vec<Question> {
-    let mut grouped: BTreeMap<(String, Vec<(String, String)>), BTreeSet<String>> = BTreeMap::new();
+    let mut grouped = BTreeMap::<_, BTreeSet<String>>::new();
     for need in plan
         .migrations
         .iter()

@@ -215,7 +215,7 @@ impl<'de> Visitor<'de> for Output<'_> {
                     saved.parameters = Some(all);
                 }
                 "KeyMetadata" => {
-                    saved.key = Some(facts(&map.next_value()?).map_err(A::Error::custom)?)
+                    saved.key = Some(facts(&map.next_value()?).map_err(A::Error::custom)?);
                 }
                 "KeyId" => key_id = map.next_value::<Option<String>>()?,
                 "KeyRotationEnabled" => rotates = Some(map.next_value::<bool>()?),

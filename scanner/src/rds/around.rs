@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::{Capture, Listing, MAX_PAGES, Rds};
+use super::{Listing, Rds};
+use crate::answer::{body, pages};
 use crate::error::AwsError;
 use crate::xml;
-use atrest_model::document::{list_of, str_of};
+use atrest_model::document::list_of;
 
 impl Rds {
     /// `DescribeOrderableDBInstanceOptions` of one engine version, all classes.
@@ -28,11 +29,14 @@ impl Rds {
 
     /// `DescribeAccountAttributes`: quotas with what is used of them. Nothing is paged.
     pub async fn quotas(&self) -> Result<Vec<Value>, AwsError> {
-        let document = call!(
+        const OPERATION: &str = "DescribeAccountAttributes";
+        let answer = body!(
             self,
             "DescribeAccountAttributes",
             self.client.describe_account_attributes()
         )?;
+        let document = xml::result_document(&answer, OPERATION)
+            .map_err(|error| AwsError::bad_answer(OPERATION, &self.region, &error.to_string()))?;
         Ok(list_of(&document, "AccountQuotas").to_vec())
     }
 
