@@ -89,7 +89,8 @@ pub(crate) fn scans() -> Vec<(&'static str, ScanReport)> {
         account: String::new(),
         region: "eu-central-1".to_owned(),
         error: Some("no credentials".to_owned()),
-        resources: 0, throttled: 0,
+        resources: 0,
+        throttled: 0,
     }];
     nothing.complete = false;
     vec![
