@@ -1,6 +1,8 @@
 //! Every few points of the kill matrix; `cargo run --example kill_matrix -- --all` walks the whole.
 
-use crate::kill_matrix::{Matrix, child, table};
+use std::collections::BTreeSet;
+
+use crate::kill_matrix::{Case, Matrix, child, table};
 
 /// The process that the walk stops: it starts this test by name.
 #[test]
@@ -24,12 +26,28 @@ fn a_migration_stopped_anywhere_ends_like_one_that_was_not() {
         ])
         .await;
         let all = matrix.cases();
-        // A stride that shares no factor with the pattern of the list takes points of every kind.
-        let sample = all.iter().copied().step_by(19).collect();
+        let sample = sample(&all);
         let walked = matrix.walk(sample).await;
         let (table, failed) = table(&walked, &all);
         let (records, mutations) = matrix.size();
-        println!("{records} records, {mutations} mutations; every 19th point is walked\n{table}");
+        println!("{records} records, {mutations} mutations; {EACH} points of each kind are walked\n{table}");
         assert!(failed.is_empty(), "{}", failed.join("\n"));
     });
+}
+
+/// How many points of each kind are taken.
+const EACH: usize = 6;
+
+/// The same few of every kind each time, spread over the run.
+fn sample(all: &[Case]) -> Vec<Case> {
+    let kinds: BTreeSet<&str> = all.iter().map(|case| case.family()).collect();
+    let of = |kind| {
+        all.iter()
+            .copied()
+            .filter(move |case| case.family() == kind)
+    };
+    kinds
+        .into_iter()
+        .flat_map(|kind| of(kind).step_by(of(kind).count().div_ceil(EACH).max(1)))
+        .collect()
 }

@@ -173,7 +173,10 @@ impl Matrix {
             Case::LostAnswer(number) => self.fault(number, "lost-answer", ""),
             _ => String::new(),
         };
-        let mut world = World::start(&faults).await;
+        let mut world = match case {
+            Case::Outage(_) => World::start_to_restart().await,
+            _ => World::start(&faults).await,
+        };
         match case {
             Case::Killed(at) => {
                 self.killed(&world, Begin::Fresh, at).await;

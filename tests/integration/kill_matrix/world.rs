@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Instant;
 
 use atrest_fixer::planner::{self, Facts};
 use atrest_fixer::store::{self, RunStore};
 use atrest_model::id::RunId;
 use atrest_model::instance::Encryption;
 use atrest_model::plan::{DataCheck, MysqlAccess, Plan, TAG_CLAIM};
-use atrest_sandbox::{EngineMode, Sandbox, SandboxOptions, Scenario};
+use atrest_sandbox::{EngineMode, Sandbox, SandboxError, SandboxOptions, Scenario};
 use atrest_scanner::inventory;
 use serde_json::{Value, json};
 
+use super::PATIENCE;
 use super::child::{ACCESS_KEY, REGION, aws};
 
 /// Virtual seconds per real second: a migration of an hour takes a second or two.
@@ -39,16 +42,19 @@ pub(crate) struct Mutation {
 impl World {
     /// `faults` is added to the scenario.
     pub(crate) async fn start(faults: &str) -> Self {
-        let scenario = format!("{}\n{faults}", include_str!("fleet.toml"));
-        let mut world = Self {
+        let mut world = Self::closed(faults, 0);
+        world.open().await;
+        world
+    }
+
+    fn closed(faults: &str, port: u16) -> Self {
+        Self {
             dir: tempfile::tempdir().unwrap(),
             sandbox: None,
             endpoint: String::new(),
-            port: 0,
-            scenario,
-        };
-        world.open().await;
-        world
+            port,
+            scenario: format!("{}\n{faults}", include_str!("fleet.toml")),
+        }
     }
 
     async fn open(&mut self) {
@@ -63,10 +69,36 @@ impl World {
             seed: 1,
         };
         let state = self.dir.path().join("sandbox.state");
-        let sandbox = Sandbox::start_with_state(options, state).await.unwrap();
+        let began = Instant::now();
+        // The listener of the sandbox before may be open for another moment.
+        let sandbox = loop {
+            match Sandbox::start_with_state(options.clone(), state.clone()).await {
+                Ok(sandbox) => break sandbox,
+                Err(SandboxError::PortInUse { .. }) if began.elapsed() < PATIENCE => {
+                    super::pause().await;
+                }
+                Err(other) => panic!("{other}"),
+            }
+        };
         self.endpoint = sandbox.endpoint();
         self.port = self.endpoint.rsplit(':').next().unwrap().parse().unwrap();
         self.sandbox = Some(sandbox);
+    }
+
+    /// A sandbox whose port nobody is given meanwhile: the kernel gives out those from 32768 on.
+    pub(crate) async fn start_to_restart() -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let first = u16::try_from(std::process::id() % 10_000).unwrap();
+        let port = loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let port = 20_000 + (first + number * 7) % 12_000;
+            if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                break port;
+            }
+        };
+        let mut world = Self::closed("", port);
+        world.open().await;
+        world
     }
 
     /// The control plane goes away and comes back as it was.
