@@ -125,18 +125,18 @@ fn table(rows: &[Row]) -> String {
     let width =
         |of: fn(&Row) -> usize, least: usize| rows.iter().map(of).max().unwrap_or(0).max(least);
     let id = width(|row| row.id.len(), "policy".len());
-    let mut text = format!("{:id$}  {:8}  {:7}  title\n", "policy", "severity", "fix");
-    for row in rows {
+    let head = format!("{:id$}  {:8}  {:7}  title\n", "policy", "severity", "fix");
+    let line = |row: &Row| {
         let fix = row.fix.unwrap_or("-");
         let off = if row.enabled { "" } else { " (not asked)" };
-        text.push_str(&format!(
+        format!(
             "{:id$}  {:8}  {fix:7}  {}{off}\n",
             row.id,
             row.severity.as_str(),
             atrest_reports::printable(&row.title),
-        ));
-    }
-    text
+        )
+    };
+    std::iter::once(head).chain(rows.iter().map(line)).collect()
 }
 
 fn show(id: &str, folder: Option<&Path>) -> anyhow::Result<Exit> {

@@ -144,8 +144,7 @@ impl World {
             account: ACCOUNT.to_owned(),
             instances: inventory.regions[0].instances.clone(),
             clusters: Vec::new(),
-            keys: BTreeMap::from([(REGION.to_owned(), Ok(key.arn))]),
-            unencryptable: std::collections::BTreeSet::new(),
+            keys: BTreeMap::from([(REGION.to_owned(), Ok(key))]),
             mysql: MysqlAccess::Off {
                 reason: "control plane only".to_owned(),
             },
