@@ -5,6 +5,7 @@
 CARGO ?= cargo
 ENGINES := sandbox/install-engines.sh
 CLIENTS := sandbox/install-clients.sh
+BROWSER := reports/tests/browser/install.sh
 
 .PHONY: demo test engines lint bench-accounts
 demo: engines
@@ -21,12 +22,15 @@ lint:
 SEED ?= 20260101
 test: export PROPTEST_RNG_SEED = $(SEED)
 
-# MySQL 5.7 comes as an npm package, boto3 and the AWS CLI live in a virtual environment.
+# MySQL 5.7 comes as an npm package; boto3 and the AWS CLI, and what drives the browser, live in virtual environments.
+# ATREST_BROWSER=none does without the browser where there can be none; the tests then say what was not run.
 test: lint
 	@command -v npm >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends npm; }
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends python3-venv; }
 	@$(ENGINES) mariadb1011 mysql57
 	@$(CLIENTS)
+	@[ "$$ATREST_BROWSER" = none ] || command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; }
+	@$(BROWSER)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
 	  then $(CARGO) nextest run --locked --workspace; \
 	  else echo "cargo-nextest is not installed: running cargo test" >&2; $(CARGO) test --locked --workspace; fi

@@ -12,6 +12,14 @@ use atrest_model::event::RunEvent;
 use atrest_reports::{EventLines, Style};
 use atrest_scanner::limit::Tally;
 
+/// A line of the event log: the members of the event, and when it was.
+#[derive(Debug, serde::Serialize)]
+struct Timed<'a> {
+    at: jiff::Timestamp,
+    #[serde(flatten)]
+    event: &'a RunEvent,
+}
+
 /// Prints one line an event, and appends each event as a JSON line to `events.jsonl`.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -43,7 +51,11 @@ impl Progress {
 
 impl Reporter for Progress {
     fn event(&self, event: &RunEvent) {
-        if let (Some(log), Ok(mut line)) = (&self.log, serde_json::to_string(event)) {
+        let timed = Timed {
+            at: jiff::Timestamp::now(),
+            event,
+        };
+        if let (Some(log), Ok(mut line)) = (&self.log, serde_json::to_string(&timed)) {
             line.push('\n');
             let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
             // A full disk must not stop a migration; the journal will complain where it matters.

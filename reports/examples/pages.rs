@@ -71,6 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let context = RunContext {
         plan: Some(&plan),
         steps: &steps,
+        marks: &[],
         diff: Some(&diff),
     };
     write_atomically_with(&folder.join("run.html"), |out| {

@@ -172,7 +172,7 @@ fn summary(report: &DiffReport) -> String {
 }
 
 /// Controls as people read them: `security-hub RDS.5`.
-fn controls(difference: &Difference) -> String {
+pub(crate) fn controls(difference: &Difference) -> String {
     let named = difference.controls.iter();
     let named: Vec<String> = named.map(|c| format!("{} {}", c.publisher, c.id)).collect();
     named.join(", ")

@@ -1,16 +1,26 @@
 //! Pages that are one file: no network, nothing but what is written in them, every text from outside escaped.
 //!
 //! Templates are in `templates/` and checked when this crate is built. A page works without its script, which only
-//! filters and sorts. The policy in its head names the style and the script by their hashes: nothing else can run, even
+//! filters and sorts. A page is made of parts (a scan, a run, a diff), each with its summary and its sections; with
+//! several parts it has a table of contents. The policy in its head names the style and the script by their hashes: nothing else can run, even
 //! if an escape were missing.
 
 mod chart;
+mod compared;
+mod coverage;
 mod diff;
+mod gantt;
+mod policies;
+mod report;
+mod resources;
 mod run;
 mod scan;
 mod sides;
+mod trend;
+mod waivers;
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 use std::sync::LazyLock;
 
@@ -23,8 +33,10 @@ use sha2::Digest as _;
 use crate::text::printable;
 
 pub(crate) use diff::write as diff;
-pub use run::{RunContext, StepTime, run_page};
+pub use report::{Report, RunDocument, report_page};
+pub use run::run_page;
 pub(crate) use scan::write as scan;
+pub use trend::History;
 
 const CSS: &str = include_str!("../templates/report.css");
 const JS: &str = include_str!("../templates/report.js");
@@ -63,6 +75,17 @@ impl Mood {
         }
     }
 
+    /// The lower, the more alarming.
+    fn alarm(self) -> u8 {
+        match self {
+            Self::Bad => 0,
+            Self::Odd => 1,
+            Self::Waived => 2,
+            Self::Plain => 3,
+            Self::Good => 4,
+        }
+    }
+
     /// The mood of a number of things, if there are any.
     fn of(self, amount: usize) -> &'static str {
         if amount > 0 { self.class() } else { "" }
@@ -78,8 +101,8 @@ struct Page {
     title: String,
     /// The verdict in one line.
     headline: String,
-    /// Of what, and when.
-    detail: String,
+    /// Of what, and when; a line each.
+    details: Vec<String>,
     mood: &'static str,
 }
 
@@ -102,6 +125,106 @@ struct Tile {
     value: String,
     label: &'static str,
     mood: &'static str,
+}
+
+/// What is seen of a part at first glance.
+struct Summary {
+    /// What it is called where there are several.
+    name: &'static str,
+    tiles: Vec<Tile>,
+    bar: Vec<chart::Segment>,
+    bar_label: String,
+}
+
+/// A part of a page that has a title. It escapes what it shows by itself.
+struct Section<'a> {
+    id: String,
+    title: String,
+    body: Box<dyn Display + 'a>,
+}
+
+impl<'a> Section<'a> {
+    fn new(id: &str, title: &str, body: impl Display + 'a) -> Self {
+        Self {
+            id: id.to_owned(),
+            title: title.to_owned(),
+            body: Box::new(body),
+        }
+    }
+}
+
+/// What a scan, a run or a diff adds to a page.
+struct Part<'a> {
+    kind: &'static str,
+    headline: String,
+    detail: String,
+    mood: Mood,
+    tool: String,
+    summary: Summary,
+    sections: Vec<Section<'a>>,
+}
+
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Document<'a> {
+    page: Page,
+    contents: Vec<(String, String)>,
+    summaries: Vec<Summary>,
+    sections: Vec<Box<dyn Display + 'a>>,
+}
+
+/// Writes parts as one page. `verb` names what made it.
+fn write_page(parts: Vec<Part<'_>>, verb: &str, out: &mut dyn Write) -> io::Result<()> {
+    let headline = match parts.as_slice() {
+        [one] => one.headline.clone(),
+        many => {
+            let headlines: Vec<&str> = many.iter().map(|part| part.headline.as_str()).collect();
+            headlines.join(" · ")
+        }
+    };
+    let alone = parts.len() == 1;
+    let mood = parts
+        .iter()
+        .map(|part| part.mood)
+        .min_by_key(|mood| mood.alarm());
+    let page = Page {
+        tool: parts
+            .first()
+            .map(|part| part.tool.clone())
+            .unwrap_or_default(),
+        kind: match parts.as_slice() {
+            [one] => one.kind,
+            _ => "encryption at rest of RDS, as it was saved",
+        },
+        title: format!("{headline} – {verb}"),
+        headline,
+        details: parts
+            .iter()
+            .map(|part| {
+                if alone {
+                    part.detail.clone()
+                } else {
+                    format!("{}: {}", part.summary.name, part.detail)
+                }
+            })
+            .collect(),
+        mood: mood.unwrap_or(Mood::Odd).class(),
+    };
+    let (mut contents, mut summaries, mut sections) = (Vec::new(), Vec::new(), Vec::new());
+    for part in parts {
+        summaries.push(part.summary);
+        for section in part.sections {
+            contents.push((section.id, section.title));
+            sections.push(section.body);
+        }
+    }
+    let document = Document {
+        page,
+        contents,
+        summaries,
+        sections,
+    };
+    render(&document, out)
 }
 
 fn tool(tool: &Tool) -> String {

@@ -41,14 +41,14 @@ pub use files::{
 pub use format::{
     DiffFormat, Output, ReportFormat, RunFormat, ScanFormat, StatusFormat, UnknownFormat,
 };
-pub use html::{RunContext, StepTime, run_page};
+pub use html::{History, Report, RunDocument, report_page, run_page};
 pub use plan::{plan, plan_markdown};
 pub use rule::{Rule, RuleControls};
-pub use run::{run, run_as};
+pub use run::{MarkKind, RunContext, RunMark, StepTime, run, run_as, run_markdown, run_steps};
 pub use scan::{
     PreviousError, PreviousFindings, SCAN_LINE_VERSION, ScanContext, ScanLine, scan, scan_with,
 };
 pub use schema::{DocumentSchema, schemas};
 pub use status::{CurrentStep, MigrationStatus, RunStatus, STATUS_SCHEMA_VERSION};
 pub use style::Style;
-pub use text::{duration, printable};
+pub use text::{duration, markdown, printable};

@@ -1,4 +1,10 @@
-//! The end of a run.
+//! A run: how it ended, and when its steps ran.
+
+mod csv;
+mod junit;
+mod markdown;
+mod steps;
+mod times;
 
 use std::io::{self, Write};
 
@@ -9,9 +15,10 @@ use crate::format::RunFormat;
 use crate::style::{Style, WHOLE, bad, cell, good, odd};
 use crate::text::{count, duration, paragraph, printable};
 
-mod csv;
-mod junit;
-mod markdown;
+pub use markdown::run_markdown;
+pub(crate) use steps::remarks;
+pub use steps::run_steps;
+pub use times::{MarkKind, RunContext, RunMark, StepTime};
 
 /// Renders the end of a run in any of its formats.
 ///
@@ -28,7 +35,7 @@ pub fn run_as(
         RunFormat::Table => run(report, style, out),
         RunFormat::Json => crate::json::write(report, out),
         RunFormat::Csv => csv::write(report, out),
-        RunFormat::Markdown => markdown::write(report, out),
+        RunFormat::Markdown => run_markdown(report, &RunContext::default(), out),
         RunFormat::Junit => junit::write(report, out),
     }
 }
@@ -94,8 +101,19 @@ pub fn run(report: &RunReport, style: &Style, out: &mut dyn Write) -> io::Result
 /// What happened to a migration that has not arrived, and what to do about it.
 fn write_next(migration: &MigrationReport, style: Style, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", style.strong(&printable(&migration.migration)))?;
-    let (what, next) = match &migration.outcome {
-        Outcome::Migrated => return Ok(()),
+    let Some((what, next)) = next_of(migration) else {
+        return Ok(());
+    };
+    let what = paragraph("  ", &printable(&what), 4, style.width);
+    writeln!(out, "{}", style.odd(&what))?;
+    let next = paragraph("  next: ", &printable(&next), 8, style.width);
+    writeln!(out, "{next}\n")
+}
+
+/// What happened to a migration that has not arrived, and what to do about it.
+fn next_of(migration: &MigrationReport) -> Option<(String, String)> {
+    Some(match &migration.outcome {
+        Outcome::Migrated => return None,
         Outcome::Stopped { step, reason } => (
             format!("stopped before {step} was done: {reason}"),
             "nothing is lost: resume the run".to_owned(),
@@ -113,11 +131,7 @@ fn write_next(migration: &MigrationReport, style: Style, out: &mut dyn Write) ->
         Outcome::NeedsOperator { step, reason, hint } => {
             (format!("at {step}: {reason}"), hint.clone())
         }
-    };
-    let what = paragraph("  ", &printable(&what), 4, style.width);
-    writeln!(out, "{}", style.odd(&what))?;
-    let next = paragraph("  next: ", &printable(&next), 8, style.width);
-    writeln!(out, "{next}\n")
+    })
 }
 
 fn write_total(report: &RunReport, style: Style, out: &mut dyn Write) -> io::Result<()> {

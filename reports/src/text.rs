@@ -66,6 +66,38 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// Seconds in words: `0.4 seconds`, `1 minute`, `1 hour 23 minutes`, `2 days 3 hours`.
+pub(crate) fn words(seconds: f64) -> String {
+    if seconds < 9.95 {
+        return format!("{:.1} seconds", seconds.max(0.0));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float that is too large becomes the largest integer, and one that is no number 0"
+    )]
+    let whole = seconds.round() as usize;
+    let units = [
+        (86_400, "day", "days"),
+        (3600, "hour", "hours"),
+        (60, "minute", "minutes"),
+        (1, "second", "seconds"),
+    ];
+    let mut left = whole;
+    let parts = units.into_iter().filter_map(|(unit, one, many)| {
+        let amount = left / unit;
+        left %= unit;
+        (amount > 0).then(|| (unit, count(amount, one, many)))
+    });
+    // The two largest, if they are neighbours: seconds beside hours say nothing.
+    let parts: Vec<(usize, String)> = parts.take(2).collect();
+    match parts.as_slice() {
+        [(large, first), (small, second)] if *large <= small * 60 => format!("{first} {second}"),
+        [(_, first), ..] => first.clone(),
+        [] => "0 seconds".to_owned(),
+    }
+}
+
 /// Whole seconds, see [`duration`].
 pub(crate) fn seconds(seconds: u64) -> String {
     #[expect(
@@ -73,6 +105,29 @@ pub(crate) fn seconds(seconds: u64) -> String {
         reason = "a deadline is far below 2^52 seconds"
     )]
     duration(seconds as f64)
+}
+
+/// Text that can neither break out of a Markdown table cell nor become markup, a link or HTML.
+#[must_use]
+pub fn markdown(text: &str) -> String {
+    let text = printable(text);
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '~' | '!' | '$' => {
+                safe.push('\\');
+                safe.push(character);
+            }
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '&' => safe.push_str("&amp;"),
+            // A name must not mention a person.
+            '@' => safe.push_str("&#64;"),
+            c => safe.push(c),
+        }
+    }
+    // Nor must an address become a link.
+    safe.replace("://", "&#58;//").replace("www.", "www&#46;")
 }
 
 /// A number with its thousands set apart: `1,234,567`.
@@ -125,6 +180,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn durations_in_words_have_two_parts_at_most() {
+        for (seconds, text) in [
+            (0.0, "0.0 seconds"),
+            (0.42, "0.4 seconds"),
+            (9.97, "10 seconds"),
+            (60.0, "1 minute"),
+            (61.0, "1 minute 1 second"),
+            (4_980.0, "1 hour 23 minutes"),
+            (3_601.0, "1 hour"),
+            (86_461.0, "1 day"),
+            (183_600.0, "2 days 3 hours"),
+        ] {
+            assert_eq!(words(seconds), text);
+        }
+    }
 
     #[test]
     fn escapes_and_direction_marks_are_made_visible() {

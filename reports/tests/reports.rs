@@ -5,6 +5,8 @@
     reason = "a helper of a test may panic"
 )]
 
+#[expect(clippy::print_stdout, reason = "a test says what was not run")]
+mod browser;
 mod formats;
 mod samples;
 

@@ -22,6 +22,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::plan::PlanRequest;
+use super::report::{self, Named, Saved, SavedRun};
 use super::{common, diff, fix, plan, sandbox, scan};
 use crate::cli::{DemoArgs, OutputArgs};
 use crate::exit::{Exit, ExpectedError};
@@ -212,17 +213,17 @@ async fn tell(
         output.no_progress || output.quiet,
         Some(&run_dir),
     );
-    let report = executor::run(aws, store, &options, &progress, common::stop_signal()?)
+    let ended = executor::run(aws, store, &options, &progress, common::stop_signal()?)
         .await
         .map_err(|e| ExpectedError::store(&e))?;
-    show(|out| atrest_reports::run(&report, &style, out))?;
+    show(|out| atrest_reports::run(&ended, &style, out))?;
 
     stage(5, "the audit again: atrest scan");
     let (after, inventory) = scan::scan(aws, account, regions).await;
     show(|out| atrest_reports::scan(&after, ScanFormat::Table, &style, out))?;
     save(dir, "scan-after.json", &after)?;
 
-    let migrated = fix::exit_of(&report);
+    let migrated = fix::exit_of(&ended);
     if migrated != Exit::Ok {
         // A summary would need pairs that are not there.
         return Err(ExpectedError::of(
@@ -251,6 +252,35 @@ async fn tell(
     say(&format!(
         "every difference with its class is in {}",
         dir.join("diff.txt").display()
+    ));
+
+    let saved = Saved {
+        scans: vec![
+            Named {
+                name: "scan-before.json".to_owned(),
+                document: before.clone(),
+            },
+            Named {
+                name: "scan-after.json".to_owned(),
+                document: after.clone(),
+            },
+        ],
+        diffs: vec![Named {
+            name: "diff.json".to_owned(),
+            document: differences.clone(),
+        }],
+        runs: vec![Named {
+            name: plan.run.to_string(),
+            document: SavedRun::of_store(&store).map_err(|e| ExpectedError::store(&e))?,
+        }],
+    };
+    let page = dir.join("report.html");
+    atrest_reports::write_atomically_with(&page, |out| {
+        report::page(&saved, None, &scan::rules(), out)
+    })?;
+    say(&format!(
+        "audit, migration and proof on one page: {}",
+        page.display()
     ));
 
     let planned: BTreeSet<String> = plan

@@ -6,7 +6,7 @@ use std::path::Path;
 use atrest_fixer::store::{self, RunStore, StoreError};
 use atrest_model::journal::StepStatus;
 use atrest_reports::{
-    CurrentStep, MigrationStatus, RunStatus, STATUS_SCHEMA_VERSION, StatusFormat,
+    CurrentStep, MigrationStatus, RunFormat, RunStatus, STATUS_SCHEMA_VERSION, StatusFormat,
 };
 
 use super::common;
@@ -44,7 +44,26 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
                 let saved = SavedRun::of_store(&store).map_err(|e| ExpectedError::store(&e))?;
                 let mut bytes = Vec::new();
                 let style = common::style_of(output);
-                atrest_reports::run_as(&saved.report, format, &style, &mut bytes)?;
+                let document = saved.document();
+                match format {
+                    RunFormat::Markdown => {
+                        atrest_reports::run_markdown(
+                            document.report,
+                            &document.context,
+                            &mut bytes,
+                        )?;
+                    }
+                    _ => atrest_reports::run_as(document.report, format, &style, &mut bytes)?,
+                }
+                if format == RunFormat::Table {
+                    writeln!(bytes)?;
+                    atrest_reports::run_steps(
+                        document.report,
+                        &document.context,
+                        &style,
+                        &mut bytes,
+                    )?;
+                }
                 bytes
             }
         };

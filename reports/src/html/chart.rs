@@ -9,7 +9,6 @@ use crate::text::number;
 /// Part of a bar of 1000 units.
 pub(super) struct Segment {
     pub(super) mood: &'static str,
-    pub(super) word: &'static str,
     pub(super) label: String,
     pub(super) x: f64,
     pub(super) width: f64,
@@ -28,7 +27,6 @@ pub(super) fn stacked(parts: &[(usize, Mood, &'static str)]) -> Vec<Segment> {
             let width = LEAST + free * float(*amount) / all;
             let segment = Segment {
                 mood: mood.class(),
-                word,
                 label: format!("{} {word}", number(*amount as u64)),
                 x: rounded(x),
                 width: rounded(width),
@@ -39,7 +37,7 @@ pub(super) fn stacked(parts: &[(usize, Mood, &'static str)]) -> Vec<Segment> {
         .collect()
 }
 
-fn float(amount: usize) -> f64 {
+pub(super) fn float(amount: usize) -> f64 {
     #[expect(
         clippy::cast_precision_loss,
         reason = "a count of resources is far below 2^52"
@@ -49,7 +47,7 @@ fn float(amount: usize) -> f64 {
 }
 
 /// To a tenth of a unit: nobody sees more, and the page stays small.
-fn rounded(x: f64) -> f64 {
+pub(super) fn rounded(x: f64) -> f64 {
     (x * 10.0).round() / 10.0
 }
 

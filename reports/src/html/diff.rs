@@ -7,22 +7,15 @@ use askama::Template;
 use atrest_model::diff::{Area, DiffClass, DiffReport, Difference, NotCompared, PairDiff};
 
 use super::sides::{Line, sides};
-use super::{Mood, Page, Tile, render, shown, tool, when};
+use super::{Mood, Part, Section, Summary, Tile, shown, tool, when, write_page};
 use crate::text::{count, number};
-
-#[derive(Template)]
-#[template(path = "diff.html")]
-struct DiffPage<'a> {
-    page: Page,
-    tiles: Vec<Tile>,
-    /// Escapes what it shows by itself.
-    pairs: Pairs<'a>,
-}
 
 /// The part of a page that shows pairs.
 #[derive(Template)]
 #[template(path = "pairs.html")]
 pub(super) struct Pairs<'a> {
+    id: String,
+    title: String,
     pairs: Vec<Pair<'a>>,
 }
 
@@ -64,6 +57,8 @@ struct Shown<'a> {
     /// Why it is drift.
     reason: Cow<'a, str>,
     remedy: Cow<'a, str>,
+    /// Controls it breaks.
+    breaks: String,
 }
 
 struct Not<'a> {
@@ -72,6 +67,16 @@ struct Not<'a> {
 }
 
 pub(crate) fn write(report: &DiffReport, drift_only: bool, out: &mut dyn Write) -> io::Result<()> {
+    let part = part(report, drift_only, "pairs", "Pairs");
+    write_page(vec![part], "atrest diff", out)
+}
+
+pub(super) fn part<'a>(
+    report: &'a DiffReport,
+    drift_only: bool,
+    id: &str,
+    title: &str,
+) -> Part<'a> {
     let drift = report.drift();
     let unread = report
         .pairs
@@ -102,26 +107,31 @@ pub(crate) fn write(report: &DiffReport, drift_only: bool, out: &mut dyn Write) 
             Mood::Bad,
         ),
     };
-    let page = DiffPage {
-        page: Page {
-            tool: tool(&report.tool),
-            kind: "old and new, compared",
-            title: format!("{headline} – atrest diff"),
-            headline,
-            detail: format!(
-                "{} · {} attributes, {} settings, {} accounts, {} rows compared",
-                when(report.created),
-                number(sum(|pair| pair.compared.attributes)),
-                number(sum(|pair| pair.compared.settings)),
-                number(sum(|pair| pair.compared.accounts)),
-                number(sum(|pair| pair.compared.rows)),
-            ),
-            mood: mood.class(),
+    Part {
+        kind: "old and new, compared",
+        headline,
+        detail: format!(
+            "{} · {} attributes, {} settings, {} accounts, {} rows compared",
+            when(report.created),
+            number(sum(|pair| pair.compared.attributes)),
+            number(sum(|pair| pair.compared.settings)),
+            number(sum(|pair| pair.compared.accounts)),
+            number(sum(|pair| pair.compared.rows)),
+        ),
+        mood,
+        tool: tool(&report.tool),
+        summary: Summary {
+            name: "The comparison",
+            tiles: tiles(report),
+            bar: Vec::new(),
+            bar_label: String::new(),
         },
-        tiles: tiles(report),
-        pairs: pairs(report, drift_only),
-    };
-    render(&page, out)
+        sections: vec![Section::new(
+            id,
+            title,
+            pairs(report, drift_only, id, title),
+        )],
+    }
 }
 
 fn tiles(report: &DiffReport) -> Vec<Tile> {
@@ -157,14 +167,23 @@ fn tiles(report: &DiffReport) -> Vec<Tile> {
 }
 
 /// The pairs, each with its differences by class.
-pub(super) fn pairs(report: &DiffReport, drift_only: bool) -> Pairs<'_> {
+pub(super) fn pairs<'a>(
+    report: &'a DiffReport,
+    drift_only: bool,
+    id: &str,
+    title: &str,
+) -> Pairs<'a> {
     let pairs = report
         .pairs
         .iter()
         .filter(|pair| !drift_only || pair.drift() > 0 || pair.incomplete().is_some())
         .map(|found| pair(found, drift_only))
         .collect();
-    Pairs { pairs }
+    Pairs {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        pairs,
+    }
 }
 
 fn pair(pair: &PairDiff, drift_only: bool) -> Pair<'_> {
@@ -274,6 +293,7 @@ fn difference(difference: &Difference) -> Shown<'_> {
         because: Cow::Borrowed(""),
         reason: shown(&difference.reason),
         remedy: shown(difference.remedy.as_deref().unwrap_or_default()),
+        breaks: shown(&crate::diff::controls(difference)).into_owned(),
     }
 }
 

@@ -1,42 +1,90 @@
-//! A run for a pull request or a chat.
+//! A run for a ticket: how each migration ended, then when each step ran.
 
 use std::io::{self, Write};
 
 use atrest_model::run::{Outcome, RunReport};
 
-use super::{hint, word};
-use crate::scan::markdown::cell;
-use crate::text::{count, duration};
+use super::steps::{lines, remarks, span};
+use super::{RunContext, next_of};
+use crate::text::{count, markdown, words};
 
-pub(super) fn write(report: &RunReport, out: &mut dyn Write) -> io::Result<()> {
+/// Renders a run as Markdown. Times are UTC.
+///
+/// # Errors
+///
+/// Any error of `out`.
+pub fn run_markdown(
+    report: &RunReport,
+    context: &RunContext<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let migrated = report
         .migrations
         .iter()
         .filter(|migration| migration.outcome == Outcome::Migrated)
         .count();
+    let all = count(report.migrations.len(), "migration", "migrations");
+    let run = markdown(report.run.as_str());
+    writeln!(out, "**run {run}: {migrated} of {all} migrated**")?;
+    if report.migrations.is_empty() {
+        return Ok(());
+    }
     writeln!(
         out,
-        "**run {}: {migrated} of {} migrated**\n\n| migration | outcome | steps | downtime | what, and what next |\n|---|---|---|---|---|",
-        cell(report.run.as_str()),
-        count(report.migrations.len(), "migration", "migrations"),
+        "\n| migration | outcome | steps | downtime | next |\n|---|---|---|---|---|"
     )?;
     for migration in &report.migrations {
-        let more = match &migration.outcome {
-            Outcome::Migrated => String::new(),
-            outcome => format!("{}; {}", outcome.summary(), hint(outcome)),
+        let outcome = match migration.outcome {
+            Outcome::Migrated => "migrated",
+            Outcome::Stopped { .. } => "stopped",
+            Outcome::ValidationFailed { .. } => "validation failed",
+            Outcome::NeedsOperator { .. } => "needs an operator",
         };
+        let next = next_of(migration).map_or_else(String::new, |(what, next)| {
+            format!("{}; {}", markdown(&what), markdown(&next))
+        });
         writeln!(
             out,
-            "| {} | {} | {}/{} | {} | {} |",
-            cell(&migration.migration),
-            word(&migration.outcome),
+            "| {} | {outcome} | {}/{} | {} | {next} |",
+            markdown(&migration.migration),
             migration.steps_done,
             migration.steps,
-            migration
-                .downtime_seconds
-                .map_or_else(|| "-".to_owned(), duration),
-            cell(&more),
+            migration.downtime_seconds.map_or_else(String::new, words),
         )?;
+    }
+    let Some((_, ends)) = span(report, context) else {
+        return Ok(());
+    };
+    for migration in &report.migrations {
+        let id = migration.migration.as_str();
+        let steps = context.steps_of(id);
+        if steps.is_empty() {
+            continue;
+        }
+        writeln!(
+            out,
+            "\n### {}\n\n| step | began (UTC) | took | state | remarks |\n|---|---|---|---|---|",
+            markdown(id)
+        )?;
+        for step in &steps {
+            let until = step.ended.unwrap_or(ends).max(step.began);
+            let took = words(until.duration_since(step.began).as_secs_f64());
+            writeln!(
+                out,
+                "| {} | {} | {took} | {} | {} |",
+                markdown(&step.step),
+                step.began.strftime("%Y-%m-%d %H:%M:%S"),
+                step.status.as_str(),
+                markdown(&remarks(step, context)),
+            )?;
+        }
+        let mut said = lines(id, &[], context, ends).into_iter().peekable();
+        if said.peek().is_some() {
+            writeln!(out)?;
+        }
+        for line in said {
+            writeln!(out, "- {}", markdown(&line))?;
+        }
     }
     Ok(())
 }

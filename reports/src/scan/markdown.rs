@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use atrest_model::scan::ScanReport;
 
 use super::rows::{Row, Verdict, failed, rows, total};
-use crate::text::printable;
+pub(crate) use crate::text::markdown as cell;
 
 pub(super) fn write(report: &ScanReport, out: &mut dyn Write) -> io::Result<()> {
     let rows = rows(report);
@@ -58,26 +58,4 @@ pub(super) fn write(report: &ScanReport, out: &mut dyn Write) -> io::Result<()> 
         }
     }
     Ok(())
-}
-
-/// Text that can neither break out of a Markdown table cell nor become markup, a link or HTML.
-pub(crate) fn cell(text: &str) -> String {
-    let text = printable(text);
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '~' | '!' | '$' => {
-                safe.push('\\');
-                safe.push(character);
-            }
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
-            // A name must not mention a person.
-            '@' => safe.push_str("&#64;"),
-            c => safe.push(c),
-        }
-    }
-    // Nor must an address become a link.
-    safe.replace("://", "&#58;//").replace("www.", "www&#46;")
 }

@@ -1,14 +1,17 @@
 //! A run as its folder has it.
 
-use atrest_fixer::store::{RunStore, StepRecord, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
+
+use atrest_fixer::store::{Entry, RunStore, StepRecord, StoreError};
 use atrest_model::Tool;
 use atrest_model::diff::DiffReport;
+use atrest_model::event::RunEvent;
 use atrest_model::journal::StepStatus;
 use atrest_model::plan::{Migration, Plan};
 use atrest_model::run::{MigrationReport, Outcome, RunReport, SCHEMA_VERSION};
-use atrest_reports::StepTime;
+use atrest_reports::{MarkKind, RunContext, RunDocument, RunMark, StepTime};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use serde::Deserialize;
 
 /// A run with what its page can show beside its end.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub(crate) struct SavedRun {
     /// Absent for the end of a run that was saved by itself.
     pub(crate) plan: Option<Plan>,
     pub(crate) steps: Vec<StepTime>,
+    /// Retries and stops.
+    pub(crate) marks: Vec<RunMark>,
     /// What validation found.
     pub(crate) diff: Option<DiffReport>,
 }
@@ -28,7 +33,21 @@ impl SavedRun {
             report,
             plan: None,
             steps: Vec::new(),
+            marks: Vec::new(),
             diff: None,
+        }
+    }
+
+    /// As renderers take it.
+    pub(crate) fn document(&self) -> RunDocument<'_> {
+        RunDocument {
+            report: &self.report,
+            context: RunContext {
+                plan: self.plan.as_ref(),
+                steps: &self.steps,
+                marks: &self.marks,
+                diff: self.diff.as_ref(),
+            },
         }
     }
 
@@ -73,9 +92,88 @@ impl SavedRun {
             diff: validation(store, plan),
             report,
             plan: Some(plan.clone()),
+            marks: marks(store, &entries),
             steps,
         })
     }
+}
+
+/// A line of the event log. Logs of older versions have no times.
+#[derive(Debug, Deserialize)]
+struct Timed {
+    at: Option<Timestamp>,
+}
+
+/// Retries and stops: those of the event log, which is best effort, and of the journal where the log has none.
+fn marks(store: &RunStore, entries: &[Entry]) -> Vec<RunMark> {
+    let text = std::fs::read_to_string(store.dir().join("events.jsonl")).unwrap_or_default();
+    let mut began = BTreeSet::new();
+    let mut marks: Vec<RunMark> = text
+        .lines()
+        .filter_map(|line| {
+            // The last line of a process that was killed may be half of one.
+            let at = serde_json::from_str::<Timed>(line).ok()?.at?;
+            mark(at, serde_json::from_str(line).ok()?, &mut began)
+        })
+        .collect();
+    if !marks.iter().any(|mark| mark.kind == MarkKind::Stopped) {
+        let stopped = entries.iter().filter(|e| e.status == StepStatus::Stopped);
+        marks.extend(stopped.map(|entry| {
+            RunMark {
+                migration: entry.migration.clone(),
+                step: entry.step.clone(),
+                at: entry.at,
+                kind: MarkKind::Stopped,
+                reason: entry
+                    .detail
+                    .get("reason")
+                    .and_then(|reason| reason.as_str())
+                    .unwrap_or_default()
+                    .to_owned(),
+            }
+        }));
+    }
+    marks.sort_by_key(|mark| mark.at);
+    marks
+}
+
+fn mark(at: Timestamp, event: RunEvent, began: &mut BTreeSet<String>) -> Option<RunMark> {
+    let (migration, step, kind, reason) = match event {
+        RunEvent::Retrying {
+            subject,
+            step,
+            reason,
+        } => (subject, step, MarkKind::Retry, reason),
+        RunEvent::MigrationBegan { migration, .. } => {
+            if began.insert(migration.clone()) {
+                return None;
+            }
+            (migration, String::new(), MarkKind::Resumed, String::new())
+        }
+        RunEvent::MigrationEnded { migration, outcome } => {
+            let (step, reason) = match outcome {
+                Outcome::Migrated => return None,
+                Outcome::Stopped { step, reason } | Outcome::NeedsOperator { step, reason, .. } => {
+                    (step, reason)
+                }
+                Outcome::ValidationFailed { drift } => (
+                    "validate".to_owned(),
+                    format!("validation found {drift} drift entries"),
+                ),
+            };
+            (migration, step, MarkKind::Stopped, reason)
+        }
+        RunEvent::Acted { .. } | RunEvent::Waiting { .. } | RunEvent::StepDone { .. } => {
+            return None;
+        }
+    };
+    Some(RunMark {
+        migration,
+        step,
+        at,
+        kind,
+        reason,
+    })
 }
 
 /// How far a migration is.
