@@ -210,9 +210,10 @@ impl<'a> DescribedRef<'a> {
         let asks = ["mysql", "mariadb", "postgres", "sqlserver", "aurora"]
             .iter()
             .any(|engine| self.engine().starts_with(engine));
-        let of_instance = (asks && self.kind == ResourceKind::DbInstance)
-            .then(|| list_of(document, "DBParameterGroups"))
-            .unwrap_or_default();
+        let of_instance = match self.kind {
+            ResourceKind::DbInstance if asks => list_of(document, "DBParameterGroups"),
+            _ => &[],
+        };
         let of_cluster = (asks && self.kind == ResourceKind::DbCluster)
             .then(|| str_of(document, "DBClusterParameterGroup"))
             .flatten();

@@ -11,7 +11,7 @@ use atrest_model::scan::{ResourceKind, ScanReport, WaiverNoteKind};
 use super::chart::{Segment, stacked};
 use super::{Mood, Page, Tile, render, shown, tool, when};
 use crate::rule::Rule;
-use crate::scan::rows::{self, Row, Verdict, failed, rows};
+use crate::scan::rows::{self, Row, Verdict, failed, holes, rows, unread_kinds};
 use crate::scan::verdicts::{verdicts, waived};
 use crate::text::{count, number};
 
@@ -135,11 +135,11 @@ pub(crate) fn write(report: &ScanReport, rules: &[Rule], out: &mut dyn Write) ->
         tiles: tiles(report, &rows),
         bar: stacked(&parts),
         bar_label,
-        unread: failed(report)
-            .map(|(region, error)| Unread {
-                account: shown(&region.account),
-                region: shown(&region.region),
-                error: shown(error),
+        unread: holes(report)
+            .map(|hole| Unread {
+                account: shown(hole.account),
+                region: Cow::Owned(shown(&hole.place()).into_owned()),
+                error: shown(hole.error),
             })
             .collect(),
         heat: heat(report, &rows),
@@ -176,6 +176,9 @@ fn head(report: &ScanReport, rows: &[Row<'_>]) -> Page {
             "Incomplete: {} could not be read",
             count(unread, "region", "regions")
         ),
+        (0, _) if !report.unread.is_empty() => {
+            format!("Incomplete: {}", unread_kinds(report).unwrap_or_default())
+        }
         (0, 0) if rows.is_empty() => "No DB instance and no cluster was found".to_owned(),
         (0, 0) if of(Verdict::Waived) == 0 && report.complete => format!("All {all} passed"),
         (0, 0) if report.complete => format!("None of {all} is flagged"),

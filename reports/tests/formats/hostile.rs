@@ -125,7 +125,8 @@ fn scan(texts: &[String]) -> ScanReport {
         account: text(),
         region: text(),
         error: Some(text()),
-        resources: 0, throttled: 0,
+        resources: 0,
+        throttled: 0,
     });
     report
 }

@@ -92,7 +92,8 @@ fn region(name: &str, resources: usize) -> RegionScan {
         account: ACCOUNT.to_owned(),
         region: name.to_owned(),
         error: None,
-        resources, throttled: 0,
+        resources,
+        throttled: 0,
     }
 }
 
@@ -192,11 +193,11 @@ pub(crate) fn incomplete_scan() -> ScanReport {
     report.findings.clear();
     report.regions.push(RegionScan {
         error: Some("DescribeDBInstances: AccessDenied: User: arn:aws:iam::111122223333:user/audit is not authorized to perform: rds:DescribeDBInstances with an explicit deny in a service control policy (request id 7c1f1a3e-0000-4f5c-9f65-2a5f1d7c9a10)".to_owned()),
-        ..region("ap-east-1", 0), throttled: 0,
+        ..region("ap-east-1", 0)
     });
     report.regions.push(RegionScan {
         error: Some("DescribeDBClusters: no answer within 60s, 4 attempts".to_owned()),
-        ..region("sa-east-1", 0), throttled: 0,
+        ..region("sa-east-1", 0)
     });
     report
 }
@@ -233,7 +234,8 @@ pub(crate) fn hostile_scan() -> ScanReport {
         account: HOSTILE.to_owned(),
         region: HOSTILE.to_owned(),
         error: Some(HOSTILE.to_owned()),
-        resources: 0, throttled: 0,
+        resources: 0,
+        throttled: 0,
     });
     report
 }
@@ -954,7 +956,7 @@ pub(crate) fn fleet() -> ScanReport {
             report.regions.push(RegionScan {
                 account: account.to_owned(),
                 error: (name == "sa-east-1" && account == ACCOUNT).then(|| "DescribeDBInstances: AccessDenied: User: arn:aws:iam::111122223333:user/audit is not authorized to perform: rds:DescribeDBInstances".to_owned()),
-                ..region(name, 8), throttled: 0,
+                ..region(name, 8)
             });
         }
     }
