@@ -210,10 +210,9 @@ impl<'a> DescribedRef<'a> {
         let asks = ["mysql", "mariadb", "postgres", "sqlserver", "aurora"]
             .iter()
             .any(|engine| self.engine().starts_with(engine));
-        let of_instance = if asks && self.kind == ResourceKind::DbInstance {
-            list_of(document, "DBParameterGroups")
-        } else {
-            &[]
+        let of_instance = match self.kind {
+            ResourceKind::DbInstance if asks => list_of(document, "DBParameterGroups"),
+            _ => &[],
         };
         let of_cluster = (asks && self.kind == ResourceKind::DbCluster)
             .then(|| str_of(document, "DBClusterParameterGroup"))

@@ -14,7 +14,7 @@ use super::resources::resources;
 use super::waivers::waivers;
 use super::{Mood, Part, Section, Summary, Tile, shown, tool, when, write_page};
 use crate::rule::Rule;
-use crate::scan::rows::{self, Row, Verdict, failed, rows};
+use crate::scan::rows::{self, Row, Verdict, failed, holes, rows, unread_kinds};
 use crate::text::{count, number};
 
 #[derive(Template)]
@@ -59,11 +59,11 @@ pub(super) fn part<'a>(report: &'a ScanReport, rules: &'a [Rule]) -> Part<'a> {
         .collect::<Vec<_>>()
         .join(", ");
     let mut sections = Vec::new();
-    let regions: Vec<UnreadRegion<'_>> = failed(report)
-        .map(|(region, error)| UnreadRegion {
-            account: shown(&region.account),
-            region: shown(&region.region),
-            error: shown(error),
+    let regions: Vec<UnreadRegion<'_>> = holes(report)
+        .map(|hole| UnreadRegion {
+            account: shown(hole.account),
+            region: Cow::Owned(shown(&hole.place()).into_owned()),
+            error: shown(hole.error),
         })
         .collect();
     if !regions.is_empty() {
@@ -121,6 +121,9 @@ fn head(report: &ScanReport, rows: &[Row<'_>]) -> (String, String, Mood) {
             "Incomplete: {} could not be read",
             count(unread, "region", "regions")
         ),
+        (0, _) if !report.unread.is_empty() => {
+            format!("Incomplete: {}", unread_kinds(report).unwrap_or_default())
+        }
         (0, 0) if rows.is_empty() => "No DB instance and no cluster was found".to_owned(),
         (0, 0) if of(Verdict::Waived) == 0 && report.complete => format!("All {all} passed"),
         (0, 0) if report.complete => format!("None of {all} is flagged"),

@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 
 use atrest_model::finding::Severity;
-use atrest_model::scan::{RegionScan, Resource, ResourceKind, ScanReport};
+use atrest_model::scan::{Resource, ResourceKind, ScanReport};
 use serde::Serialize;
 
 pub use previous::{PreviousError, PreviousFindings};
 
 use super::Out;
-use super::rows::failed;
-use super::verdicts::{ControlIds, Judged, NOT_READ, Status, hole_id, verdicts};
+use super::rows::{Hole, NOT_READ, holes};
+use super::verdicts::{ControlIds, Judged, Status, verdicts};
 use crate::json::List;
 use crate::rule::Rule;
 use crate::text::{is_blank, printable};
@@ -212,7 +212,7 @@ pub(super) fn write(
     let mut list = List::begin(out)?;
     let mut written: HashSet<String> = HashSet::new();
     let judged = verdicts(report, rules).map(|judged| made.judged(&judged));
-    let holes = failed(report).map(|(region, error)| made.hole(region, error));
+    let holes = holes(report).map(|hole| made.hole(hole));
     for finding in judged.chain(holes) {
         list.push(&finding)?;
         if previous.is_some() {
@@ -313,16 +313,17 @@ impl<'a> Made<'a> {
     }
 
     /// A region that could not be read: a finding on the account, so that its silence is not taken for compliance.
-    fn hole(&self, region: &'a RegionScan, error: &str) -> Finding<'a> {
-        let id = id_of(NOT_READ, &region.account, &region.region, &hole_id(region));
-        let error = printable(error);
-        let mut finding = self.base(id, NOT_READ, &region.account, &region.region);
-        finding.title = cut(
-            format!("region could not be read: {}", printable(&region.region)),
-            256,
-        );
+    fn hole(&self, hole: Hole<'a>) -> Finding<'a> {
+        let id = id_of(NOT_READ, hole.account, hole.region, &hole.id());
+        let error = printable(hole.error);
+        let mut finding = self.base(id, NOT_READ, hole.account, hole.region);
+        finding.title = cut(hole.title(), 256);
+        let what = match hole.kind {
+            None => "the resources",
+            Some(kind) => kind.as_str(),
+        };
         finding.description = cut(
-            format!("Nothing is known of the resources of this region. {error}"),
+            format!("Nothing is known of {what} of this region. {error}"),
             1024,
         );
         finding.compliance = compliance(Status::NotEvaluated, error.into_owned());

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use atrest_model::scan::ScanReport;
+use atrest_model::scan::{ResourceKind, ScanReport};
 
-use super::rows::{failed, rows};
+use super::rows::{holes, rows};
 use crate::text::printable;
 
 const HEADER: [&str; 15] = [
@@ -49,16 +49,16 @@ pub(super) fn write(report: &ScanReport, out: &mut dyn Write) -> io::Result<()> 
             row.arn,
         ])?;
     }
-    for (region, error) in failed(report) {
+    for hole in holes(report) {
         // A hole must be a row: whoever counts rows would take it for compliance.
         record([
             "not read",
             "",
             "",
-            error,
-            &region.account,
-            &region.region,
-            "",
+            hole.error,
+            hole.account,
+            hole.region,
+            hole.kind.map_or("", ResourceKind::as_str),
             "",
             "",
             "",

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 
 use atrest_model::finding::{AppliedWaiver, Change, Control, Severity};
-use atrest_model::scan::{RegionScan, Resource, ScanReport};
+use atrest_model::scan::{RegionScan, Resource, ResourceKind, ScanReport};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -56,6 +56,17 @@ enum Record<'a> {
         #[serde(skip_serializing_if = "is_zero")]
         #[schemars(default)]
         throttled: u64,
+    },
+    /// One kind of resource of a region that could not be read where others could.
+    Unread {
+        /// Account id.
+        account: &'a str,
+        /// Region name.
+        region: &'a str,
+        /// The kind.
+        kind: ResourceKind,
+        /// Why.
+        reason: &'a str,
     },
     /// What a policy said of a resource.
     Verdict {
@@ -118,6 +129,14 @@ pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> i
             error: error.as_deref(),
             resources: *resources,
             throttled: *throttled,
+        })?;
+    }
+    for unread in &report.unread {
+        line(Record::Unread {
+            account: &unread.account,
+            region: &unread.region,
+            kind: unread.kind,
+            reason: &unread.reason,
         })?;
     }
     for judged in verdicts(report, rules) {

@@ -10,8 +10,8 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
 use super::Out;
-use super::rows::failed;
-use super::verdicts::{Judged, NOT_READ, Status, verdicts};
+use super::rows::{Hole, NOT_READ, holes};
+use super::verdicts::{Judged, Status, verdicts};
 use crate::rule::Rule;
 use crate::text::printable;
 
@@ -48,7 +48,7 @@ impl Counts {
 /// A case: a verdict, or a region that was not read.
 enum Case<'a> {
     Judged(Judged<'a>),
-    NotRead(&'a str),
+    NotRead(Hole<'a>),
 }
 
 impl Case<'_> {
@@ -64,10 +64,7 @@ pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> i
     let mut cases: Vec<(&str, &str, Case<'_>)> = verdicts(report, rules)
         .map(|judged| (judged.account(), judged.region(), Case::Judged(judged)))
         .collect();
-    cases.extend(failed(report).map(|(region, error)| {
-        let (account, region) = (region.account.as_str(), region.region.as_str());
-        (account, region, Case::NotRead(error))
-    }));
+    cases.extend(holes(report).map(|hole| (hole.account, hole.region, Case::NotRead(hole))));
     // Stable: within a suite the order of the report is kept.
     cases.sort_by_key(|(account, region, _)| (*account, *region));
 
@@ -120,7 +117,7 @@ fn write_suite(
             for (_, _, case) in cases {
                 match case {
                     Case::Judged(judged) => write_judged(judged, &name, xml)?,
-                    Case::NotRead(error) => write_hole(error, &name, xml)?,
+                    Case::NotRead(hole) => write_hole(*hole, &name, xml)?,
                 }
             }
             Ok(())
@@ -185,10 +182,14 @@ fn details(judged: &Judged<'_>) -> String {
     text
 }
 
-fn write_hole(error: &str, suite: &str, xml: &mut Writer<&mut Out<'_>>) -> io::Result<()> {
-    let reason: Cow<'_, str> = printable(error);
+fn write_hole(hole: Hole<'_>, suite: &str, xml: &mut Writer<&mut Out<'_>>) -> io::Result<()> {
+    let reason: Cow<'_, str> = printable(hole.error);
+    let name = match hole.kind {
+        None => NOT_READ.to_owned(),
+        Some(kind) => format!("{NOT_READ} {}", kind.as_str()),
+    };
     xml.create_element("testcase")
-        .with_attribute(("name", NOT_READ))
+        .with_attribute(("name", name.as_str()))
         .with_attribute(("classname", suite))
         .with_attribute(("time", "0"))
         .write_inner_content(|xml| {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use atrest_model::scan::ScanReport;
 
-use super::rows::{Row, Verdict, failed, rows, total};
+use super::rows::{Row, Verdict, holes, rows, total};
 pub(crate) use crate::text::markdown as cell;
 
 pub(super) fn write(report: &ScanReport, out: &mut dyn Write) -> io::Result<()> {
@@ -42,18 +42,18 @@ pub(super) fn write(report: &ScanReport, out: &mut dyn Write) -> io::Result<()> 
             )?;
         }
     }
-    if failed(report).next().is_some() {
+    if holes(report).next().is_some() {
         writeln!(
             out,
             "\n### Not read\n\n| account | region | reason |\n|---|---|---|"
         )?;
-        for (region, error) in failed(report) {
+        for hole in holes(report) {
             writeln!(
                 out,
                 "| {} | {} | {} |",
-                cell(&region.account),
-                cell(&region.region),
-                cell(error)
+                cell(hole.account),
+                cell(&hole.place()),
+                cell(hole.error)
             )?;
         }
     }

@@ -6,12 +6,12 @@ use std::io;
 
 use atrest_model::finding::{Control, Severity};
 use atrest_model::instance::Encryption;
-use atrest_model::scan::{RegionScan, ScanReport};
+use atrest_model::scan::ScanReport;
 use serde::Serialize;
 
 use super::Out;
-use super::rows::failed;
-use super::verdicts::{ControlIds, Judged, NOT_READ, Status, hole_id, verdicts};
+use super::rows::{Hole, NOT_READ, holes};
+use super::verdicts::{ControlIds, Judged, Status, verdicts};
 use crate::json::List;
 use crate::rule::Rule;
 use crate::text::printable;
@@ -145,8 +145,8 @@ pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> i
     for judged in verdicts(report, rules) {
         list.push(&event(report, &judged, fix(judged.policy)))?;
     }
-    for (region, error) in failed(report) {
-        list.push(&hole(report, region, error))?;
+    for hole in holes(report) {
+        list.push(&event_of(report, hole))?;
     }
     list.end()
 }
@@ -199,14 +199,14 @@ fn event<'a>(report: &'a ScanReport, judged: &Judged<'a>, fix: Option<String>) -
 }
 
 /// A region that could not be read: nothing is known of what it holds.
-fn hole<'a>(report: &'a ScanReport, region: &'a RegionScan, error: &'a str) -> Event<'a> {
+fn event_of<'a>(report: &'a ScanReport, hole: Hole<'a>) -> Event<'a> {
     let mut event = base(report, Status::NotEvaluated, Severity::High, NOT_READ, &[]);
-    let error = printable(error);
-    let title = format!("region could not be read: {}", printable(&region.region));
+    let error = printable(hole.error);
+    let title = hole.title();
     event.message = Cow::Owned(format!("{title}: {error}"));
-    event.cloud.account.uid = &region.account;
-    event.cloud.region = &region.region;
-    event.finding_info.uid = Cow::Owned(hole_id(region));
+    event.cloud.account.uid = hole.account;
+    event.cloud.region = hole.region;
+    event.finding_info.uid = Cow::Owned(hole.id());
     event.finding_info.title = Cow::Owned(title);
     event.finding_info.desc = error.clone();
     event.compliance.status_detail = error;

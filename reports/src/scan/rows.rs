@@ -6,7 +6,7 @@ use atrest_model::finding::{Finding, FindingStatus, Severity};
 use atrest_model::instance::Encryption;
 use atrest_model::scan::{RegionScan, Resource, ResourceKind, ScanReport};
 
-use crate::text::{count, number};
+use crate::text::{count, number, printable};
 
 /// What became of a resource: its worst finding. Ordered from bad to good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -250,6 +250,76 @@ pub(crate) fn failed(report: &ScanReport) -> impl Iterator<Item = (&RegionScan, 
         .filter_map(|region| Some((region, region.error.as_deref()?)))
 }
 
+/// A place of which nothing is known, or nothing of one kind. It must be a row in every format: its silence would be
+/// taken for compliance.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hole<'a> {
+    pub(crate) account: &'a str,
+    pub(crate) region: &'a str,
+    /// Absent when the whole region is meant.
+    pub(crate) kind: Option<ResourceKind>,
+    pub(crate) error: &'a str,
+}
+
+impl Hole<'_> {
+    /// `eu-central-1`, or `eu-central-1 (db-snapshot)`.
+    pub(crate) fn place(&self) -> String {
+        match self.kind {
+            None => printable(self.region).into_owned(),
+            Some(kind) => format!("{} ({})", printable(self.region), kind.as_str()),
+        }
+    }
+
+    /// What could not be read.
+    pub(crate) fn title(&self) -> String {
+        match self.kind {
+            None => format!("region could not be read: {}", printable(self.region)),
+            Some(kind) => format!(
+                "{} could not be read in {}",
+                kind.as_str(),
+                printable(self.region)
+            ),
+        }
+    }
+
+    /// The id of such a hole: the same every night.
+    pub(crate) fn id(&self) -> String {
+        let place = format!("{}/{}", self.account, self.region);
+        match self.kind {
+            None => Finding::stable_id(NOT_READ, &place),
+            Some(kind) => Finding::stable_id(NOT_READ, &format!("{place}/{}", kind.as_str())),
+        }
+    }
+}
+
+/// Id and text of what could not be read.
+pub(crate) const NOT_READ: &str = "region-not-read";
+
+/// Everything that could not be read: regions, then kinds.
+pub(crate) fn holes(report: &ScanReport) -> impl Iterator<Item = Hole<'_>> {
+    let regions = failed(report).map(|(region, error)| Hole {
+        account: &region.account,
+        region: &region.region,
+        kind: None,
+        error,
+    });
+    regions.chain(report.unread.iter().map(|unread| Hole {
+        account: &unread.account,
+        region: &unread.region,
+        kind: Some(unread.kind),
+        error: &unread.reason,
+    }))
+}
+
+/// How many kinds could not be read where others could, as words.
+pub(crate) fn unread_kinds(report: &ScanReport) -> Option<String> {
+    (!report.unread.is_empty()).then(|| {
+        let kinds: BTreeSet<ResourceKind> = report.unread.iter().map(|u| u.kind).collect();
+        let words: Vec<&str> = kinds.into_iter().map(ResourceKind::as_str).collect();
+        format!("{} could not be read everywhere", words.join(", "))
+    })
+}
+
 /// How the total line is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
@@ -294,6 +364,8 @@ pub(crate) fn total(report: &ScanReport, rows: &[Row<'_>]) -> (String, Mood) {
             "INCOMPLETE: {} could not be read",
             count(unread, "region", "regions")
         ))
+    } else if let Some(kinds) = unread_kinds(report) {
+        Some(format!("INCOMPLETE: {kinds}"))
     } else if !report.complete && of(Verdict::NotEvaluated) == 0 {
         Some("INCOMPLETE".to_owned())
     } else {

@@ -9,8 +9,8 @@ use atrest_model::scan::ScanReport;
 use serde::Serialize;
 
 use super::Out;
-use super::rows::failed;
-use super::verdicts::{ControlIds, Judged, NOT_READ, Status, verdicts};
+use super::rows::{NOT_READ, holes};
+use super::verdicts::{ControlIds, Judged, Status, verdicts};
 use crate::json::{self, Each};
 use crate::rule::Rule;
 use crate::text::printable;
@@ -368,16 +368,16 @@ fn invocation(report: &ScanReport) -> Invocation {
     Invocation {
         execution_successful: report.complete,
         start_time_utc: report.started.to_string(),
-        tool_execution_notifications: failed(report)
-            .map(|(region, error)| Notification {
+        tool_execution_notifications: holes(report)
+            .map(|hole| Notification {
                 descriptor: NotificationId { id: NOT_READ },
                 level: "error",
                 message: Text {
                     text: message(&format!(
                         "{}/{}: {}",
-                        printable(&region.account),
-                        printable(&region.region),
-                        printable(error)
+                        printable(hole.account),
+                        hole.place(),
+                        printable(hole.error)
                     )),
                 },
             })

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use atrest_model::scan::ScanReport;
 
-use super::rows::{Mood, Row, Verdict, failed, rows, total};
+use super::rows::{Mood, Row, Verdict, failed, holes, rows, total, unread_kinds};
 use crate::style::{Style, WHOLE, bad, cell};
 use crate::text::{count, paragraph, printable};
 
@@ -26,19 +26,18 @@ pub(super) fn write(report: &ScanReport, style: Style, out: &mut dyn Write) -> i
         }
     }
     let unread = failed(report).count();
-    if unread > 0 {
-        let title = format!(
-            "INCOMPLETE: {} could not be read",
-            count(unread, "region", "regions")
-        );
+    if holes(report).next().is_some() {
+        let title = match unread_kinds(report) {
+            Some(kinds) if unread == 0 => format!("INCOMPLETE: {kinds}"),
+            _ => format!(
+                "INCOMPLETE: {} could not be read",
+                count(unread, "region", "regions")
+            ),
+        };
         writeln!(out, "{}", style.bad(&title))?;
-        for (region, error) in failed(report) {
-            let first = format!(
-                "  {} {}  ",
-                printable(&region.account),
-                printable(&region.region)
-            );
-            let reason = paragraph(&first, &printable(error), 4, style.width);
+        for hole in holes(report) {
+            let first = format!("  {} {}  ", printable(hole.account), hole.place());
+            let reason = paragraph(&first, &printable(hole.error), 4, style.width);
             writeln!(out, "{reason}")?;
         }
         writeln!(out)?;

@@ -6,7 +6,7 @@ use std::fmt;
 
 use atrest_model::finding::{AppliedWaiver, Control, Finding, FindingStatus, Severity};
 use atrest_model::resource::kind_of_arn;
-use atrest_model::scan::{RegionScan, Resource, ResourceKind, ScanReport};
+use atrest_model::scan::{Resource, ResourceKind, ScanReport};
 use serde::{Serialize, Serializer};
 
 use crate::rule::Rule;
@@ -232,12 +232,4 @@ impl Serialize for ControlId<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
-}
-
-/// Id and text of a region that could not be read: a hole must be a row.
-pub(crate) const NOT_READ: &str = "region-not-read";
-
-/// The id of such a hole: the same every night.
-pub(crate) fn hole_id(region: &RegionScan) -> String {
-    Finding::stable_id(NOT_READ, &format!("{}/{}", region.account, region.region))
 }

@@ -167,3 +167,22 @@ pub(crate) fn assert_valid(validator: &Validator, value: &Value, what: &str) {
 
 /// The realistic scan has 11 resources and 8 findings; one of these is on a resource that is not listed.
 pub(crate) const VERDICTS: usize = 12;
+
+/// A kind that could not be read where others could.
+#[test]
+fn an_unread_kind_is_told_in_every_format() {
+    let mut report = samples::scan_report();
+    report.complete = false;
+    report.unread = vec![atrest_model::scan::UnreadKind {
+        account: "111122223333".to_owned(),
+        region: "eu-central-1".to_owned(),
+        kind: ResourceKind::DbSnapshot,
+        reason: "AccessDenied: no such permission".to_owned(),
+    }];
+    for (name, format) in ScanFormat::ALL {
+        let text = render(&report, *format);
+        assert!(text.contains("no such permission"), "{name}: {text}");
+        let kind = text.contains("db-snapshot");
+        assert!(kind, "{name}: {text}");
+    }
+}

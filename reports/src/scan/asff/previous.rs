@@ -103,7 +103,7 @@ impl PreviousFindings {
         report: &'a ScanReport,
         now: &'a str,
     ) -> impl Iterator<Item = Value> + 'a {
-        let regions: HashMap<(&str, &str), Option<&str>> = report
+        let mut regions: HashMap<(&str, &str), Option<&str>> = report
             .regions
             .iter()
             .map(|region| {
@@ -111,6 +111,13 @@ impl PreviousFindings {
                 (place, region.error.as_deref())
             })
             .collect();
+        // Of what kind an old finding was is not told reliably: where one kind is unread, none is archived.
+        for unread in &report.unread {
+            let place = (unread.account.as_str(), unread.region.as_str());
+            if let Some(error @ None) = regions.get_mut(&place) {
+                *error = Some(&unread.reason);
+            }
+        }
         self.findings
             .iter()
             .filter(move |(id, finding)| !written.contains(*id) && !is_archived(finding))
