@@ -4,6 +4,10 @@
 //! encrypted, and every second one has Performance Insights. Nothing is read or written.
 
 #![expect(clippy::print_stdout, reason = "an example talks on stdout")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a member that is not there is made"
+)]
 
 use std::time::Instant;
 
@@ -39,12 +43,12 @@ fn instance(n: usize) -> DbInstance {
         "DBInstanceStatus": "available",
         "Engine": "mysql",
         "EngineVersion": "8.0.39",
-        "StorageEncrypted": n % 10 != 0,
-        "PerformanceInsightsEnabled": n % 2 == 0,
+        "StorageEncrypted": !n.is_multiple_of(10),
+        "PerformanceInsightsEnabled": n.is_multiple_of(2),
         "PerformanceInsightsKMSKeyId": format!("arn:aws:kms:{REGION}:111122223333:key/CUSTOMER"),
-        "DBParameterGroups": [{"DBParameterGroupName": if n % 5 == 0 { "off" } else { "on" }, "ParameterApplyStatus": "in-sync"}],
+        "DBParameterGroups": [{"DBParameterGroupName": if n.is_multiple_of(5) { "off" } else { "on" }, "ParameterApplyStatus": "in-sync"}],
     });
-    if n % 10 != 0 {
+    if !n.is_multiple_of(10) {
         let manager = if n % 10 == 1 { "AWS" } else { "CUSTOMER" };
         document["KmsKeyId"] = format!("arn:aws:kms:{REGION}:111122223333:key/{manager}").into();
     }

@@ -448,6 +448,22 @@ mod tests {
     }
 
     #[test]
+    fn of_two_waivers_for_one_finding_the_first_that_holds_is_named_and_neither_is_unused() {
+        let expired = entry("resource = \"legacy-*\"").replace("2027-03-31", "2020-01-01");
+        let text = format!(
+            "{expired}{}{}",
+            entry("resource = \"legacy-shop\""),
+            entry("resource = \"*-shop\"").replace("dba@", "other@")
+        );
+        let mut findings = [finding("legacy-shop", FindingStatus::Fail)];
+        let waivers = waivers(&text).unwrap();
+        let (held, notes) = statuses(&waivers, date(2026, 11, 24), &mut findings);
+        assert_eq!((held, notes), (vec![FindingStatus::Waived], Vec::new()));
+        let by = findings[0].waiver.as_ref().unwrap();
+        assert_eq!(by.owner, "dba@example.com");
+    }
+
+    #[test]
     fn bad_files_name_the_line_and_the_thing() {
         let error = |text: &str| waivers(text).unwrap_err();
         assert_eq!(

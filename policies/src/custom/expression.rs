@@ -186,7 +186,9 @@ fn words(error: &ExecutionError) -> String {
 
 /// Refuses what is nested too deep or has too many operators, outside of its strings.
 fn bounded(text: &str) -> Result<(), Invalid> {
-    let (mut depth, mut operators) = (0_usize, 0_usize);
+    let mut depth = 0_usize;
+    // The one operator that is a word.
+    let mut operators = text.split_whitespace().filter(|word| *word == "in").count();
     let mut quote = None;
     let (mut is_raw, mut is_escaped) = (false, false);
     let mut before = ' ';
@@ -209,9 +211,12 @@ fn bounded(text: &str) -> Result<(), Invalid> {
             '(' | '[' | '{' => depth += 1,
             ')' | ']' | '}' => depth = depth.saturating_sub(1),
             // `&&` and `<=` are one operator; `!!` and `--` are two.
-            '=' => {}
-            '&' | '|' if before == character => {}
-            '+' | '-' | '*' | '/' | '%' | '!' | '?' | '.' | '<' | '>' | '&' | '|' => operators += 1,
+            '+' | '-' | '*' | '/' | '%' | '!' | '?' | '.' | '<' | '>' | '&' | '|'
+                if !matches!((before, character), ('&', '&') | ('|', '|')) =>
+            {
+                operators += 1;
+            }
+            '=' if !matches!(before, '=' | '!' | '<' | '>') => operators += 1,
             _ => {}
         }
         before = character;

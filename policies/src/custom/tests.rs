@@ -307,6 +307,8 @@ fn nesting_without_end_is_refused_and_what_is_allowed_does_not_crash() {
     }
     refused(&format!("{}true", "!".repeat(5_000)));
     refused(&format!("true{}", " && true".repeat(5_000)));
+    refused(&format!("true{}", " == true".repeat(5_000)));
+    refused(&format!("1{}", " in [1]".repeat(5_000)));
     refused(&format!("{}true", "true ? true : ".repeat(5_000)));
 
     // The most that is taken, asked on threads of the usual size.
