@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// The rules that are asked: list them, show one, test them
     Policy(PolicyArgs),
+    /// Print the IAM policy that a verb needs, with nothing in it that the verb does not call
+    IamPolicy(IamPolicyArgs),
     /// The whole loop on a sandbox inside this process
     Demo(DemoArgs),
     /// An RDS of your own on loopback
@@ -171,6 +173,28 @@ pub(crate) struct ScanArgs {
     /// Exit 0 in spite of findings
     #[arg(long)]
     pub(crate) exit_zero: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct IamPolicyArgs {
+    /// The verb
+    #[arg(value_name = "VERB")]
+    pub(crate) verb: IamPolicyVerb,
+    /// For the identity that scans an organization, which also lists its accounts and assumes a role in each
+    #[arg(long)]
+    pub(crate) org: bool,
+    /// That role
+    #[arg(long, value_name = "NAME", default_value = "atrest-scan", value_parser = parse_role)]
+    pub(crate) role_name: String,
+    /// Partition of the ARNs: aws, aws-cn, aws-us-gov
+    #[arg(long, value_name = "NAME", default_value = "aws")]
+    pub(crate) partition: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IamPolicyVerb {
+    /// What a scan reads in an account
+    Scan,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -7,6 +7,7 @@ mod data_progress;
 mod demo;
 mod diff;
 mod fix;
+mod iam_policy;
 mod login;
 mod offline;
 mod plan;
@@ -30,6 +31,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
             Box::pin(scan::run(args, &config, &output)).await
         }
         Command::Policy(args) => policy::run(&args.command, &Config::load(cli.config.as_deref())?),
+        Command::IamPolicy(args) => iam_policy::run(&args),
         Command::Plan(args) => plan::run(args).await,
         Command::Fix(args) => fix::run(args, &output).await,
         Command::Status(args) => status::run(&args),

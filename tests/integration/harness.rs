@@ -25,6 +25,8 @@ pub(crate) struct Sandbox {
 /// One line of the request log.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
+    pub(crate) service: String,
+    pub(crate) account: String,
     pub(crate) action: String,
     pub(crate) region: String,
     pub(crate) code: String,
@@ -141,6 +143,8 @@ impl Sandbox {
                 let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
                 let params = value["params"].as_object().cloned().unwrap_or_default();
                 Request {
+                    service: text("service"),
+                    account: text("account"),
                     action: text("action"),
                     region: text("region"),
                     code: text("code"),

@@ -19,6 +19,7 @@ mod judgement;
 mod kill_matrix;
 mod kill_walk;
 mod offline;
+mod org;
 mod policies;
 mod preflight;
 mod remedies;
