@@ -192,7 +192,7 @@ fn profiles_are_another_way_to_several_accounts() {
         .env_remove("AWS_ACCESS_KEY_ID")
         .env_remove("AWS_SECRET_ACCESS_KEY");
     let report = finish(command, Duration::from_secs(120)).expect(10).json();
-    assert_eq!(report["resources"].as_array().unwrap().len() >= 2, true);
+    assert!(report["resources"].as_array().unwrap().len() >= 2);
     let lost = error(&report, "", "*");
     assert!(lost.contains("profile c"), "{lost}");
     assert_eq!(report["complete"], false);
