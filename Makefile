@@ -32,7 +32,7 @@ test: lint
 	@[ "$$ATREST_BROWSER" = none ] || command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; }
 	@$(BROWSER)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
-	  then $(CARGO) nextest run --locked --workspace; \
+	  then $(CARGO) nextest run --locked --workspace --no-fail-fast; \
 	  else echo "cargo-nextest is not installed: running cargo test" >&2; $(CARGO) test --locked --workspace; fi
 
 # Reads and compares the accounts of two servers, beside pt-show-grants and the mariadb client where these are installed

@@ -1,9 +1,5 @@
 //! Evidence packs: the same bytes each time, and every way to change one is seen.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a helper of a test may panic"
-)]
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _, Write as _};

@@ -460,6 +460,94 @@ fn what_cannot_be_read_is_not_compared_on_mysql_5_7() {
     block_on(not_compared("mysql", "5.7.44", "mysql 5.7."));
 }
 
+/// A real replica that is told to lag: nothing is read of either server, and the wait has an end.
+#[test]
+fn a_replica_that_is_behind_is_waited_for_and_then_left_alone() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let install = default_install_dir().unwrap();
+        let engines = Engines::open(EngineMode::Required, install, dir.path().join("work"))
+            .await
+            .unwrap()
+            .unwrap();
+        let mut spec = ServerSpec {
+            engine: "mariadb".to_owned(),
+            engine_version: "10.11.9".to_owned(),
+            master_username: MASTER.to_owned(),
+            master_password: PASSWORD.to_owned(),
+            parameters: BTreeMap::new(),
+            log_bin: true,
+        };
+        let source = engines.create(spec.clone()).await.unwrap();
+        engines
+            .run_sql(
+                &source,
+                "CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY)",
+            )
+            .await
+            .unwrap();
+        spec.parameters
+            .insert("read_only".to_owned(), "1".to_owned());
+        let replica = engines.replica(&source, spec).await.unwrap();
+        let mut targets = Vec::new();
+        for (server, name) in [(&source, "source"), (&replica, "replica")] {
+            let address = engines.open_endpoint(server, name, 3306).await.unwrap();
+            targets.push(at(address.to_string(), 3306));
+        }
+        // An hour's delay, and an event that is ten minutes old already: the lag is there at once.
+        engines
+            .run_sql(
+                &replica,
+                "STOP SLAVE; CHANGE MASTER TO MASTER_DELAY = 3600; START SLAVE",
+            )
+            .await
+            .unwrap();
+        engines
+            .run_sql(
+                &source,
+                "SET SESSION timestamp = UNIX_TIMESTAMP() - 600; INSERT INTO shop.t VALUES (1)",
+            )
+            .await
+            .unwrap();
+        let mut admin = atrest_scanner::mysql::connect(&targets[1]).await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let channels = atrest_scanner::mysql::replication_status(&mut admin)
+                .await
+                .unwrap();
+            if channels[0]
+                .seconds_behind_source
+                .is_some_and(|lag| lag >= 600)
+            {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{channels:?}");
+            tokio::task::yield_now().await;
+        }
+        admin.close().await;
+
+        let options = DataOptions {
+            guard_patience: Duration::from_millis(500),
+            ..options()
+        };
+        let began = Instant::now();
+        let progress = DataProgress::default();
+        let comparing = compare_data(&targets[0], &targets[1], &options, progress, &KeepNothing);
+        let found = Box::pin(comparing).await.unwrap();
+        assert!(began.elapsed() >= options.guard_patience, "it waits first");
+        assert!(began.elapsed() < Duration::from_secs(60));
+        let left = table(&found, "t");
+        let reason = left.not_compared.as_deref().unwrap();
+        assert!(
+            reason.contains("behind its source, more than 30 s"),
+            "{reason}"
+        );
+        assert!(reason.contains("still so after a pause"), "{reason}");
+        assert_eq!((left.old.rows, left.new.rows), (0, 0));
+        engines.shutdown().await.unwrap();
+    });
+}
+
 /// Forwards to a server until told to hang: connections stay open and nothing comes through any more.
 async fn hanging_proxy(to: String, hang: std::sync::Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

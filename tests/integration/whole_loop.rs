@@ -18,11 +18,12 @@ fn start() -> Sandbox {
     })
 }
 
-/// ARNs of failing findings.
+/// ARNs of what is not encrypted at rest: what plans are about.
 fn flagged(scan: &Value) -> BTreeSet<String> {
     let findings = scan["findings"].as_array().unwrap();
     let fails = findings.iter().filter(|f| f["status"] == "fail");
     fails
+        .filter(|f| f["policy"] == "storage-unencrypted")
         .map(|f| f["resource"].as_str().unwrap().to_owned())
         .collect()
 }

@@ -902,7 +902,7 @@ fn servers_are_judged() {
     );
     says(
         &change("db-X", &|s| {
-            s.privileges = ["ALL PRIVILEGES".to_owned()].into()
+            s.privileges = ["ALL PRIVILEGES".to_owned()].into();
         }),
         "mysql-privileges",
         "passes",
@@ -946,7 +946,7 @@ fn servers_are_judged() {
     );
     says(
         &change("db-X", &|s| {
-            s.without_primary_key = Err("too slow".to_owned())
+            s.without_primary_key = Err("too slow".to_owned());
         }),
         "mysql-primary-keys",
         "not proven",

@@ -9,7 +9,7 @@ import time
 
 from playwright.sync_api import sync_playwright
 
-faulthandler.dump_traceback_later(280, exit=True)
+faulthandler.dump_traceback_later(900, exit=True)
 GROUP, PAGES, SHOTS = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
 AXE = pathlib.Path(sys.executable).parent.parent.parent / "axe.min.js"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -419,10 +419,12 @@ pub(crate) fn diff_report() -> DiffReport {
             None,
         ),
     ];
-    differences[0].controls = vec![Control {
-        publisher: "security-hub".to_owned(),
-        id: "RDS.5".to_owned(),
-    }];
+    if let Some(first) = differences.first_mut() {
+        first.controls = vec![Control {
+            publisher: "security-hub".to_owned(),
+            id: "RDS.5".to_owned(),
+        }];
+    }
     differences.extend(expected());
     differences.sort_by(|a, b| (a.area, &a.path).cmp(&(b.area, &b.path)));
     let compared = Compared {

@@ -47,9 +47,10 @@ pub(crate) async fn a_certificate_is_for_every_address_of_its_server(bed: Bed) {
         .unwrap();
     through(&bed, "old-prod", "admin").await.unwrap();
     assert_eq!(processes, servers_in(&bed.work), "no restart");
-    let last = (0..254)
-        .map(|n| bed.engines.address_of(&format!("name-{n}")).unwrap())
-        .last();
+    let mut last = None;
+    for n in 0..254 {
+        last = Some(bed.engines.address_of(&format!("name-{n}")).unwrap());
+    }
     assert_ne!(
         block(last.unwrap()),
         block(bed.engines.address_of("prod").unwrap())
