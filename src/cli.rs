@@ -230,19 +230,9 @@ pub(crate) struct PlanArgs {
     /// Where the plan is written
     #[arg(long, value_name = "PLAN.json", default_value = "atrest-plan.json")]
     pub(crate) out: PathBuf,
-    /// Output on stdout: text, json or markdown
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: PlanFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PlanFormat {
-    /// For people
-    Text,
-    /// For programs
-    Json,
-    /// For pull requests and tickets
-    Markdown,
+    /// Output: text, json, csv, markdown; FORMAT=FILE writes a file; may be repeated
+    #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
+    pub(crate) format: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

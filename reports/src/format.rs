@@ -82,6 +82,37 @@ impl FromStr for ScanFormat {
     }
 }
 
+/// Formats of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanFormat {
+    /// For people.
+    Text,
+    /// The plan itself, as `fix` reads it.
+    Json,
+    /// One line a step.
+    Csv,
+    /// For a pull request or a ticket.
+    Markdown,
+}
+
+impl PlanFormat {
+    /// Every format with its name.
+    pub const ALL: &[(&str, Self)] = &[
+        ("text", Self::Text),
+        ("json", Self::Json),
+        ("csv", Self::Csv),
+        ("markdown", Self::Markdown),
+    ];
+}
+
+impl FromStr for PlanFormat {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        named(text, Self::ALL)
+    }
+}
+
 /// Formats of a diff.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiffFormat {

@@ -39,10 +39,11 @@ pub use files::{
     write_private,
 };
 pub use format::{
-    DiffFormat, Output, ReportFormat, RunFormat, ScanFormat, StatusFormat, UnknownFormat,
+    DiffFormat, Output, PlanFormat, ReportFormat, RunFormat, ScanFormat, StatusFormat,
+    UnknownFormat,
 };
 pub use html::{History, Report, RunDocument, report_page, run_page};
-pub use plan::{plan, plan_markdown};
+pub use plan::{plan, plan_as};
 pub use rule::{Rule, RuleControls};
 pub use run::{MarkKind, RunContext, RunMark, StepTime, run, run_as, run_markdown, run_steps};
 pub use scan::{

@@ -1,6 +1,7 @@
 //! A plan, as an operator reads it before the night.
 
 mod checks;
+mod csv;
 
 use std::io::{self, Write};
 
@@ -9,6 +10,7 @@ use atrest_model::plan::{
 };
 use serde_json::{Map, Value};
 
+use crate::format::PlanFormat;
 use crate::style::{Style, cell};
 use crate::text::{count, paragraph, printable, seconds};
 
@@ -28,10 +30,29 @@ const TELLING: &[&str] = &[
     "PubliclyAccessible",
 ];
 
-pub use checks::plan_markdown;
+use checks::plan_markdown;
 
 /// Column of what a step does, where it does not fit beside the step.
 const BELOW: usize = 18;
+
+/// A plan in a format.
+///
+/// # Errors
+///
+/// Any error of `out`.
+pub fn plan_as(
+    plan: &Plan,
+    format: PlanFormat,
+    style: &Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    match format {
+        PlanFormat::Text => self::plan(plan, style, out),
+        PlanFormat::Json => crate::json::write(plan, out),
+        PlanFormat::Csv => csv::write(plan, out),
+        PlanFormat::Markdown => plan_markdown(plan, out),
+    }
+}
 
 /// Every migration with its members, notes, and steps; what is left out; what happens next.
 ///

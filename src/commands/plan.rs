@@ -10,15 +10,17 @@ use atrest_model::id::RunId;
 use atrest_model::instance::{DbInstance, Encryption};
 use atrest_model::plan::{DataCheck, MysqlAccess, Plan};
 use atrest_model::scan::{self, ScanReport};
+use atrest_reports::{Output, PlanFormat};
 use atrest_scanner::access::MysqlAuth;
 use atrest_scanner::aws::{Aws, Identity};
 use atrest_scanner::inventory::{self, Inventory};
 
 use super::{common, login};
-use crate::cli::{PlanArgs, PlanFormat};
+use crate::cli::PlanArgs;
 use crate::exit::{Exit, ExpectedError};
 
 pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
+    let outputs = common::outputs::<PlanFormat>(&args.format, "plan")?;
     let aws = common::aws(&args.aws).await?;
     let auth = login::fleet(&args.mysql, &aws).await?;
     let identity = common::identity(&aws).await?;
@@ -80,14 +82,14 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
         && let Some(left) = plan.left_out.first()
     {
         // All checks, not only the one that stands first in the error.
-        common::deliver(None, &shown(&plan, args.format)?)?;
+        show(&plan, &outputs)?;
         return Err(ExpectedError::usage(
             format!("{} cannot be planned: {}", left.arn, left.reason),
             "mend what is named, or plan the others without it",
         ));
     }
     common::deliver(Some(&args.out), &common::json(&plan)?)?;
-    common::deliver(None, &shown(&plan, args.format)?)?;
+    show(&plan, &outputs)?;
     if let Some(why) = refusal(&plan) {
         return Err(why);
     }
@@ -95,14 +97,14 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
 }
 
 /// The plan as it is asked for.
-fn shown(plan: &Plan, format: PlanFormat) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    match format {
-        PlanFormat::Json => return common::json(plan),
-        PlanFormat::Text => atrest_reports::plan(plan, &common::stdout_style(), &mut bytes)?,
-        PlanFormat::Markdown => atrest_reports::plan_markdown(plan, &mut bytes)?,
+fn show(plan: &Plan, outputs: &[Output<PlanFormat>]) -> anyhow::Result<()> {
+    for output in outputs {
+        let mut bytes = Vec::new();
+        let style = common::style_of(output);
+        atrest_reports::plan_as(plan, output.format, &style, &mut bytes)?;
+        common::deliver(output.path.as_deref(), &bytes)?;
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Why a plan cannot be carried out as it is: something blocks all of it, or nothing is left of it.

@@ -163,7 +163,7 @@ fn ranges(found: &DataComparison, name: &str) -> Vec<(String, u64, u64, u64)> {
         .collect()
 }
 
-fn block_on(future: impl Future<Output = ()>) {
+fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -644,4 +644,89 @@ fn the_file_of_the_progress_is_checked_kept_and_removed() {
     let refused = sandbox.run(&resume).expect(2);
     assert!(refused.stderr.contains("rows.json"), "{}", refused.stderr);
     assert_eq!(std::fs::read(&file).unwrap(), b"{\"format\": 1}");
+}
+
+/// Ctrl-C in the middle: what is known is kept, and the same command goes on to the same end.
+#[test]
+fn an_interrupted_comparison_goes_on_where_it_was() {
+    let sandbox = crate::harness::Sandbox::start(&crate::harness::Start {
+        scenario: "seed-story",
+        engines: "required",
+        speed: "1000",
+    });
+    let diff = [
+        "diff",
+        "prod-one=prod-two",
+        "--region",
+        "eu-central-1",
+        "--mysql-tls",
+        "off",
+        "--format",
+        "json",
+        "--data",
+    ];
+    let resume = [&diff[..], &["--resume", "rows.json"]].concat();
+    let plain = sandbox.run(&diff).expect(11).json();
+    let file = sandbox.path("rows.json");
+    let instances = sandbox.instances("eu-central-1");
+    let (host, port) = instances["prod-two"].endpoint().unwrap();
+    let target = mysql_async::OptsBuilder::default()
+        .ip_or_hostname(host)
+        .tcp_port(port)
+        .user(Some(MASTER))
+        .pass(Some(sandbox.password()))
+        .prefer_socket(false);
+    let mut child = block_on(async {
+        use mysql_async::prelude::Queryable as _;
+        let mut conn = mysql_async::Conn::new(target).await.unwrap();
+        let tables: Vec<String> = conn
+            .query(
+                "SELECT CONCAT('`', TABLE_SCHEMA, '`.`', TABLE_NAME, '` WRITE') FROM information_schema.TABLES \
+                 WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance_schema')",
+            )
+            .await
+            .unwrap();
+        assert!(!tables.is_empty());
+        // No row of the new side can be read before the interrupt is there.
+        let lock = format!("LOCK TABLES {}", tables.join(", "));
+        conn.query_drop(lock).await.unwrap();
+        let mut child = sandbox
+            .command(&resume)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The signal is listened to before the file is made.
+        while !file.exists() {
+            assert!(child.try_wait().unwrap().is_none(), "ended before");
+            crate::harness::pause();
+        }
+        let pid = child.id().to_string();
+        let sent = std::process::Command::new("kill")
+            .args(["-INT", &pid])
+            .status();
+        assert!(sent.unwrap().success());
+        conn.query_drop("UNLOCK TABLES").await.unwrap();
+        conn.disconnect().await.unwrap();
+        child
+    });
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if began.elapsed() > Duration::from_secs(120) {
+            child.kill().unwrap();
+            panic!("an interrupted comparison did not end");
+        }
+        crate::harness::pause();
+    };
+    assert_eq!(status.code(), Some(20));
+    assert!(file.exists(), "what is known is kept");
+    let resumed = sandbox.run(&resume).expect(11).json();
+    assert_eq!(
+        plain["pairs"][0]["differences"],
+        resumed["pairs"][0]["differences"]
+    );
+    assert!(!file.exists());
 }

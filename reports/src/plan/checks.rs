@@ -113,7 +113,7 @@ fn verdict(plan: &Plan, check: &Check) -> String {
 /// # Errors
 ///
 /// Any error of `out`.
-pub fn plan_markdown(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn plan_markdown(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "**Plan {} of account {}: {}, {} left out**",

@@ -113,10 +113,37 @@ fn a_schema_refuses_what_is_wrong() {
     assert!(!plan.is_valid(&bad));
 }
 
+/// A spreadsheet gets a line for each step and for what is left out, and no cell that it would calculate.
+#[test]
+fn a_plan_for_spreadsheets_has_a_line_for_each_step() {
+    let mut plan = samples::migration_plan();
+    plan.migrations[0].id = "=1+1\n\u{202e}".to_owned();
+    let mut bytes = Vec::new();
+    atrest_reports::plan_as(
+        &plan,
+        atrest_reports::PlanFormat::Csv,
+        &super::STYLE,
+        &mut bytes,
+    )
+    .unwrap();
+    let rows: Vec<csv::StringRecord> = csv::Reader::from_reader(bytes.as_slice())
+        .records()
+        .map(Result::unwrap)
+        .collect();
+    let steps: usize = plan.migrations.iter().map(|m| m.steps.len()).sum();
+    assert_eq!(rows.len(), steps + plan.left_out.len());
+    assert_eq!(&rows[0][3], plan.migrations[0].steps[0].id);
+    let id = &rows[0][1];
+    assert!(
+        !id.starts_with('=') && !id.contains(['\n', '\u{202e}']),
+        "{id}"
+    );
+}
+
 /// The table of `docs/formats.md`: a column a verb, a row a format.
 #[test]
 fn the_docs_list_the_formats_that_each_verb_has() {
-    use atrest_reports::{DiffFormat, StatusFormat};
+    use atrest_reports::{DiffFormat, PlanFormat, StatusFormat};
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats.md");
     let text = std::fs::read_to_string(path).unwrap();
     let mut rows = text
@@ -125,8 +152,8 @@ fn the_docs_list_the_formats_that_each_verb_has() {
         .take_while(|line| line.starts_with('|'))
         .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
     let header = rows.next().unwrap();
-    assert_eq!(header[1..5], ["format", "scan", "diff", "status"]);
-    let mut listed: [Vec<String>; 3] = Default::default();
+    assert_eq!(header[1..6], ["format", "scan", "plan", "diff", "status"]);
+    let mut listed: [Vec<String>; 4] = Default::default();
     for row in rows.skip(1) {
         for (column, listed) in listed.iter_mut().enumerate() {
             if row[column + 2] == "yes" {
@@ -144,6 +171,7 @@ fn the_docs_list_the_formats_that_each_verb_has() {
         listed,
         [
             names(ScanFormat::ALL),
+            names(PlanFormat::ALL),
             names(DiffFormat::ALL),
             names(StatusFormat::ALL)
         ]
