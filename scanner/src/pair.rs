@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use atrest_model::attribute::{Attribute, AttributeClass, attribute, regression};
 use atrest_model::diff::{Area, DiffClass, Difference};
+use atrest_model::document::bool_of;
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::TAG_PREFIX;
 use serde_json::Value;
@@ -203,6 +204,11 @@ impl<'a> Walk<'a> {
                 DiffClass::Identity,
                 "the names of the migration; equal once they are mapped",
             )
+        } else if self.path == "AvailabilityZone" && self.both_multi_az() {
+            (
+                DiffClass::Volatile,
+                "RDS chooses the zones of a Multi-AZ instance; no call can name one, and they change places at each failover",
+            )
         } else {
             classify(&self.path, self.top, old.is_some() && new.is_some())
         };
@@ -217,6 +223,12 @@ impl<'a> Walk<'a> {
             controls: Vec::new(),
         };
         self.differences.push(self.mended(difference));
+    }
+
+    fn both_multi_az(&self) -> bool {
+        [self.old.instance, self.new.instance]
+            .iter()
+            .all(|instance| bool_of(&instance.document, "MultiAZ") == Some(true))
     }
 
     /// A drift with what mends it and the controls it breaks.
@@ -492,6 +504,23 @@ mod tests {
         assert_eq!(of("TagList[atrest:run]"), DiffClass::Intended);
         assert_eq!(of("TagList[aws:cloud"), DiffClass::Identity);
         assert_eq!(of("TagList[team]"), DiffClass::Drift);
+    }
+
+    #[test]
+    fn a_zone_is_carried_unless_rds_chooses_it() {
+        let of = |multi: bool, zone: &str| json!({"MultiAZ": multi, "AvailabilityZone": zone});
+        for (old, new, class) in [
+            (of(false, "a"), of(false, "b"), DiffClass::Drift),
+            (of(true, "a"), of(true, "b"), DiffClass::Volatile),
+        ] {
+            assert_eq!(classes(&diff(old, new)), [("AvailabilityZone", class)]);
+        }
+        // Only one of them is Multi-AZ: that is drift, and so is the zone.
+        let found = diff(of(true, "a"), of(false, "b"));
+        assert!(
+            found.iter().all(|d| d.class == DiffClass::Drift),
+            "{found:?}"
+        );
     }
 
     #[test]
