@@ -148,7 +148,7 @@ impl Case {
         if self.throttled {
             let _written = write!(
                 text,
-                "[[faults]]\nkind = \"throttle\"\nservice = \"rds\"\nrate = {RATE:?}\nburst = {BURST:?}\n"
+                "[[faults]]\nkind = \"throttle\"\nservice = \"rds\"\nrate = {RATE:.1}\nburst = {BURST:.1}\n"
             );
         }
         text
@@ -314,8 +314,8 @@ impl Server {
         stream.read_to_string(&mut answer)?;
         let (_, body) = answer.split_once("\r\n\r\n").ok_or("no answer")?;
         let counts: serde_json::Value = serde_json::from_str(body)?;
-        let actions = counts["actions"].as_object().ok_or("no counts")?;
-        Ok(actions.values().filter_map(serde_json::Value::as_u64).sum())
+        let total = counts.get("total").and_then(serde_json::Value::as_u64);
+        total.ok_or_else(|| "no counts".into())
     }
 }
 

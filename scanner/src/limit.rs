@@ -9,10 +9,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future;
 use tokio::sync::Notify;
 
 use crate::error::{AwsError, AwsErrorKind};
@@ -189,16 +191,25 @@ impl Bucket {
     where
         F: Future<Output = Result<T, AwsError>>,
     {
-        let mut throttled: Option<(Instant, u32)> = None;
+        let mut throttled: Option<Throttled> = None;
         let mut failures = 0;
         loop {
-            let flight = self.take_off().await;
+            let deadline = throttled.as_ref().map(|past| past.since + self.0.patience);
+            let flight = match (self.take_off(deadline).await, throttled.take()) {
+                (Some(flight), past) => {
+                    throttled = past;
+                    flight
+                }
+                (None, Some(past)) => return Err(past.give_up(self.0.time.now())),
+                // Without a deadline a call takes off.
+                (None, None) => continue,
+            };
             let sent = self.0.time.now();
             self.0.tally.0.calls.fetch_add(1, Ordering::Relaxed);
             let answer = send().await;
             drop(flight);
             let now = self.0.time.now();
-            let mut error = match answer {
+            let error = match answer {
                 Ok(answer) => {
                     self.pace().succeeded(now);
                     return Ok(answer);
@@ -208,17 +219,14 @@ impl Bucket {
             let wait = if error.kind == AwsErrorKind::Throttled {
                 self.0.tally.0.throttled.fetch_add(1, Ordering::Relaxed);
                 self.pace().throttled(sent, now);
-                let (since, times) = throttled.get_or_insert((now, 0));
-                *times = times.saturating_add(1);
-                if now.duration_since(*since) >= self.0.patience {
-                    error.message = format!(
-                        "{} ({times} times in {} s)",
-                        error.message,
-                        now.duration_since(*since).as_secs()
-                    );
-                    return Err(error);
-                }
-                full_jitter(FIRST_JITTER, *times, LONGEST_JITTER)
+                let (since, times) = throttled.map_or((now, 0), |past| (past.since, past.times));
+                let times = times.saturating_add(1);
+                throttled = Some(Throttled {
+                    since,
+                    times,
+                    error,
+                });
+                full_jitter(FIRST_JITTER, times, LONGEST_JITTER)
             } else if error.may_pass() {
                 failures += 1;
                 if failures >= ATTEMPTS {
@@ -232,18 +240,46 @@ impl Bucket {
         }
     }
 
-    /// Waits for a token and a free place.
-    async fn take_off(&self) -> Flight<'_> {
+    /// Waits for a token and a free place; `None` when the deadline is there first.
+    async fn take_off(&self, deadline: Option<Instant>) -> Option<Flight<'_>> {
         loop {
             // Before the look, so that an end between the look and the wait is not missed.
             let ended = self.0.ended.notified();
-            let wait = self.pace().take(self.0.time.now());
-            match wait {
-                Wait::Go => return Flight(self),
-                Wait::For(time) => self.0.time.sleep(time).await,
-                Wait::ForAnEnd => ended.await,
+            let now = self.0.time.now();
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
+            if left.is_some_and(|left| left.is_zero()) {
+                return None;
+            }
+            let wait = self.pace().take(now);
+            match (wait, left) {
+                (Wait::Go, _) => return Some(Flight(self)),
+                (Wait::For(time), left) => {
+                    let time = left.map_or(time, |left| left.min(time));
+                    self.0.time.sleep(time).await;
+                }
+                (Wait::ForAnEnd, None) => ended.await,
+                (Wait::ForAnEnd, Some(left)) => {
+                    let (ended, time) = (pin!(ended), pin!(self.0.time.sleep(left)));
+                    future::select(ended, time).await;
+                }
             }
         }
+    }
+}
+
+/// What a call has been answered so far.
+struct Throttled {
+    since: Instant,
+    times: u32,
+    error: AwsError,
+}
+
+impl Throttled {
+    fn give_up(self, now: Instant) -> AwsError {
+        let mut error = self.error;
+        let seconds = now.saturating_duration_since(self.since).as_secs();
+        error.message = format!("{} ({} times in {seconds} s)", error.message, self.times);
+        error
     }
 }
 

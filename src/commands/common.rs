@@ -25,6 +25,20 @@ pub(crate) async fn aws(args: &AwsArgs) -> anyhow::Result<Aws> {
     Ok(Aws::load(&options).await)
 }
 
+/// The region from which the account-wide services are asked. One that is to be read need not be enabled, so it is the
+/// configured one, where that is of the same partition, else that of the partition's global services.
+pub(crate) fn home_region(configured: Option<&str>, args: &AwsArgs) -> Option<String> {
+    let asked = args.region.first()?;
+    let Some(partition) = regions::PARTITIONS
+        .iter()
+        .find(|partition| partition.regions.contains(&asked.as_str()))
+    else {
+        return Some(configured.unwrap_or(asked).to_owned());
+    };
+    let configured = configured.filter(|region| partition.regions.contains(region));
+    Some(configured.unwrap_or(partition.global).to_owned())
+}
+
 /// Who we are.
 pub(crate) async fn identity(aws: &Aws) -> anyhow::Result<Identity> {
     aws.identity()
@@ -286,6 +300,30 @@ fn end_at_once() -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn account_wide_services_are_asked_where_the_account_surely_is() {
+        let home = |configured, region: &str| {
+            let args = AwsArgs {
+                profile: None,
+                region: vec![region.to_owned()],
+                all_regions: false,
+                endpoint_url: None,
+            };
+            home_region(configured, &args)
+        };
+        let some = |region: &str| Some(region.to_owned());
+        assert_eq!(
+            home(Some("eu-central-1"), "af-south-1"),
+            some("eu-central-1")
+        );
+        assert_eq!(home(None, "af-south-1"), some("us-east-1"));
+        assert_eq!(
+            home(Some("us-east-1"), "cn-north-1"),
+            some("cn-northwest-1")
+        );
+        assert_eq!(home(None, "zz-new-1"), some("zz-new-1"));
+    }
 
     #[test]
     fn region_names_are_checked_before_a_call() {

@@ -60,8 +60,7 @@ pub(super) async fn targets(args: &ScanArgs, tally: &Tally) -> anyhow::Result<Ta
     if !args.profiles.is_empty() {
         return of_profiles(args, tally).await;
     }
-    let aws = common::aws(&args.aws).await?;
-    let aws = aws.with_limits(tally, args.throttle_patience);
+    let aws = load(args, args.aws.profile.clone(), tally).await;
     let identity = aws.identity().await.map_err(|error| match error.kind {
         AwsErrorKind::Credentials => ExpectedError::aws(&error),
         _ => ExpectedError::of(Exit::NothingScanned, error.to_string(), error.hint()),
@@ -86,6 +85,21 @@ pub(super) async fn targets(args: &ScanArgs, tally: &Tally) -> anyhow::Result<Ta
         targets,
         caller: Some(aws),
     })
+}
+
+/// Configuration, with a region from which the account surely answers.
+async fn load(args: &ScanArgs, profile: Option<String>, tally: &Tally) -> Aws {
+    let mut options = AwsOptions {
+        profile,
+        region: None,
+        endpoint_url: args.aws.endpoint_url.clone(),
+    };
+    let mut aws = Aws::load(&options).await;
+    options.region = common::home_region(aws.region(), &args.aws);
+    if options.region.is_some() && options.region.as_deref() != aws.region() {
+        aws = Aws::load(&options).await;
+    }
+    aws.with_limits(tally, args.throttle_patience)
 }
 
 /// A role in `account`; the caller's own account needs none.
@@ -156,13 +170,7 @@ async fn of_profiles(args: &ScanArgs, tally: &Tally) -> anyhow::Result<Targets> 
     let mut caller = None;
     let mut first_error: Option<AwsError> = None;
     for profile in &args.profiles {
-        let options = AwsOptions {
-            profile: Some(profile.clone()),
-            region: args.aws.region.first().cloned(),
-            endpoint_url: args.aws.endpoint_url.clone(),
-        };
-        let aws = Aws::load(&options).await;
-        let aws = aws.with_limits(tally, args.throttle_patience);
+        let aws = load(args, Some(profile.clone()), tally).await;
         match aws.identity().await {
             Err(error) => {
                 targets.push(Target {
