@@ -168,7 +168,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
         .enable_all()
         .build()
         .unwrap()
-        .block_on(future);
+        .block_on(future)
 }
 
 /// Stops after so many chunks and remembers what it was given.
