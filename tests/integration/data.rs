@@ -649,6 +649,7 @@ fn the_file_of_the_progress_is_checked_kept_and_removed() {
 /// Ctrl-C in the middle: what is known is kept, and the same command goes on to the same end.
 #[test]
 fn an_interrupted_comparison_goes_on_where_it_was() {
+    use mysql_async::prelude::Queryable as _;
     let sandbox = crate::harness::Sandbox::start(&crate::harness::Start {
         scenario: "seed-story",
         engines: "required",
@@ -666,19 +667,32 @@ fn an_interrupted_comparison_goes_on_where_it_was() {
         "--data",
     ];
     let resume = [&diff[..], &["--resume", "rows.json"]].concat();
-    let plain = sandbox.run(&diff).expect(11).json();
     let file = sandbox.path("rows.json");
     let instances = sandbox.instances("eu-central-1");
-    let (host, port) = instances["prod-two"].endpoint().unwrap();
-    let target = mysql_async::OptsBuilder::default()
-        .ip_or_hostname(host)
-        .tcp_port(port)
-        .user(Some(MASTER))
-        .pass(Some(sandbox.password()))
-        .prefer_socket(false);
+    let login = |name: &str| {
+        let (host, port) = instances[name].endpoint().unwrap();
+        mysql_async::OptsBuilder::default()
+            .ip_or_hostname(host)
+            .tcp_port(port)
+            .user(Some(MASTER))
+            .pass(Some(sandbox.password()))
+            .prefer_socket(false)
+    };
+    // More tables than are read side by side: some are not begun when the interrupt is there.
+    block_on(async {
+        for name in ["prod-one", "prod-two"] {
+            let mut conn = mysql_async::Conn::new(login(name)).await.unwrap();
+            conn.query_drop("CREATE DATABASE many").await.unwrap();
+            for n in 0..40 {
+                let table = format!("CREATE TABLE many.t{n} (id INT PRIMARY KEY) SELECT {n} AS id");
+                conn.query_drop(table).await.unwrap();
+            }
+            conn.disconnect().await.unwrap();
+        }
+    });
+    let plain = sandbox.run(&diff).expect(11).json();
     let mut child = block_on(async {
-        use mysql_async::prelude::Queryable as _;
-        let mut conn = mysql_async::Conn::new(target).await.unwrap();
+        let mut conn = mysql_async::Conn::new(login("prod-two")).await.unwrap();
         let tables: Vec<String> = conn
             .query(
                 "SELECT CONCAT('`', TABLE_SCHEMA, '`.`', TABLE_NAME, '` WRITE') FROM information_schema.TABLES \
@@ -721,7 +735,8 @@ fn an_interrupted_comparison_goes_on_where_it_was() {
         }
         crate::harness::pause();
     };
-    assert_eq!(status.code(), Some(20));
+    // The two sides differ in other things as well, and drift is more alarming than the stop.
+    assert_eq!(status.code(), Some(11));
     assert!(file.exists(), "what is known is kept");
     let resumed = sandbox.run(&resume).expect(11).json();
     assert_eq!(
