@@ -609,32 +609,38 @@ fn a_server_that_hangs_is_given_up_and_not_waited_for_table_by_table() {
     });
 }
 
-#[test]
-fn the_file_of_the_progress_is_checked_kept_and_removed() {
-    let sandbox = crate::harness::Sandbox::start(&crate::harness::Start {
+/// Two different servers, compared by the binary.
+const DIFF: [&str; 9] = [
+    "diff",
+    "prod-one=prod-two",
+    "--region",
+    "eu-central-1",
+    "--mysql-tls",
+    "off",
+    "--format",
+    "json",
+    "--data",
+];
+
+fn seed_story() -> crate::harness::Sandbox {
+    crate::harness::Sandbox::start(&crate::harness::Start {
         scenario: "seed-story",
         engines: "required",
         speed: "1000",
-    });
-    let diff = [
-        "diff",
-        "prod-one=prod-two",
-        "--region",
-        "eu-central-1",
-        "--mysql-tls",
-        "off",
-        "--format",
-        "json",
-        "--data",
-    ];
+    })
+}
+
+#[test]
+fn the_file_of_the_progress_is_checked_kept_and_removed() {
+    let sandbox = seed_story();
     let rows = |found: &serde_json::Value| -> Vec<serde_json::Value> {
         let all = found["pairs"][0]["differences"].as_array().unwrap();
         let of_data = all.iter().filter(|difference| difference["area"] == "data");
         of_data.cloned().collect()
     };
-    let plain = sandbox.run(&diff).expect(11).json();
+    let plain = sandbox.run(&DIFF).expect(11).json();
     assert!(!rows(&plain).is_empty());
-    let resume = [&diff[..], &["--resume", "rows.json"]].concat();
+    let resume = [&DIFF[..], &["--resume", "rows.json"]].concat();
     let resumed = sandbox.run(&resume).expect(11).json();
     assert_eq!(rows(&plain), rows(&resumed));
     let file = sandbox.path("rows.json");
@@ -650,23 +656,8 @@ fn the_file_of_the_progress_is_checked_kept_and_removed() {
 #[test]
 fn an_interrupted_comparison_goes_on_where_it_was() {
     use mysql_async::prelude::Queryable as _;
-    let sandbox = crate::harness::Sandbox::start(&crate::harness::Start {
-        scenario: "seed-story",
-        engines: "required",
-        speed: "1000",
-    });
-    let diff = [
-        "diff",
-        "prod-one=prod-two",
-        "--region",
-        "eu-central-1",
-        "--mysql-tls",
-        "off",
-        "--format",
-        "json",
-        "--data",
-    ];
-    let resume = [&diff[..], &["--resume", "rows.json"]].concat();
+    let sandbox = seed_story();
+    let resume = [&DIFF[..], &["--resume", "rows.json"]].concat();
     let file = sandbox.path("rows.json");
     let instances = sandbox.instances("eu-central-1");
     let login = |name: &str| {
@@ -690,7 +681,7 @@ fn an_interrupted_comparison_goes_on_where_it_was() {
             conn.disconnect().await.unwrap();
         }
     });
-    let plain = sandbox.run(&diff).expect(11).json();
+    let plain = sandbox.run(&DIFF).expect(11).json();
     let mut child = block_on(async {
         let mut conn = mysql_async::Conn::new(login("prod-two")).await.unwrap();
         let tables: Vec<String> = conn
