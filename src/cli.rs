@@ -221,6 +221,9 @@ pub(crate) struct PlanArgs {
     /// Key to encrypt with: id, ARN or alias
     #[arg(long, value_name = "KEY", default_value = "alias/aws/rds")]
     pub(crate) kms_key: String,
+    /// How: cold always works; auto takes the best that is possible and says why not a better one
+    #[arg(long, value_name = "METHOD", default_value = "cold")]
+    pub(crate) method: MethodArg,
     /// How rows are compared before the cutover
     #[arg(long, value_name = "CHECK", default_value = "counts")]
     pub(crate) data_check: DataCheckArg,
@@ -241,6 +244,14 @@ pub(crate) enum TextOrJson {
     Text,
     /// For programs
     Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MethodArg {
+    /// The one with the least downtime that is possible, for each DB instance
+    Auto,
+    /// Snapshot, encrypted copy and restore while clients are away
+    Cold,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,21 +1,21 @@
 //! From a described fleet to a plan. Pure: the same facts give the same plan.
 
+mod cold;
+mod draft;
+mod method;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_model::Tool;
 use atrest_model::check::{Check, Verdict};
-use atrest_model::document::{digest, int_of, list_of, str_of};
+use atrest_model::document::{digest, int_of};
 use atrest_model::id::{DbInstanceIdentifier, RunId};
 use atrest_model::instance::{DbCluster, DbInstance, Encryption};
-use atrest_model::plan::{
-    self, Action, DataCheck, LeftOut, Member, Method, Migration, MysqlAccess, Plan, Step, TAG_RUN,
-    TAG_SOURCE, TAG_STEP, Target,
-};
+use atrest_model::plan::{self, DataCheck, LeftOut, Member, Migration, MysqlAccess, Plan};
 use atrest_scanner::aws::KeyFacts;
 use jiff::Timestamp;
-use sha2::Digest as _;
 
-use crate::requests;
+pub use method::{MethodFacts, Wish};
 
 /// Everything a plan rests on.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct Facts {
     pub mysql: MysqlAccess,
     /// How rows are compared.
     pub data_check: DataCheck,
+    /// Which method is wanted, and what that choice rests on.
+    pub methods: MethodFacts,
 }
 
 /// Drafts the plan for the flagged instances among `wanted` (all flagged ones when it is `None`). Whether it can be
@@ -215,6 +217,7 @@ fn migration(facts: &Facts, source: &DbInstance) -> Result<Migration, Refusal> {
             ));
         }
     }
+    let choice = method::choose(facts, &members).map_err(Refusal::of("method"))?;
     let kms_key_id = match facts.keys.get(&source.region) {
         Some(Ok(key)) => key.arn.clone(),
         Some(Err(why)) => return Err(Refusal::of("kms-key")(why.clone())),
@@ -253,7 +256,8 @@ fn migration(facts: &Facts, source: &DbInstance) -> Result<Migration, Refusal> {
     let mut migration = Migration {
         id: migration_id(source),
         region: source.region.clone(),
-        method: Method::Cold,
+        method: choice.method,
+        not_taken: choice.not_taken,
         engine: source.engine().to_owned(),
         allocated_storage: int_of(&source.document, "AllocatedStorage").unwrap_or(0),
         kms_key_id,
@@ -265,7 +269,7 @@ fn migration(facts: &Facts, source: &DbInstance) -> Result<Migration, Refusal> {
             .collect(),
         steps: Vec::new(),
     };
-    migration.steps = steps(facts, &migration, &members);
+    migration.steps = method::steps(facts, &migration, &members);
     Ok(migration)
 }
 
@@ -307,400 +311,5 @@ fn notes(facts: &Facts, instance: &DbInstance) -> Vec<String> {
     notes
 }
 
-/// Hours that waiting for data may take: an hour, and one more for each 100 GiB.
-fn data_deadline(gib: i64) -> u64 {
-    let gib = u64::try_from(gib).unwrap_or(0);
-    4 * 3600 + gib / 100 * 3600
-}
-
-const SHORT: u64 = 3600;
-const RENAME: u64 = 2 * 3600;
-
-/// Snapshot name: the same for every run on one source, so that two runs collide on it instead of doubling it. The
-/// number is the attempt.
-fn snapshot_name(dbi_resource_id: &str, suffix: &str) -> String {
-    let mut hash = atrest_model::document::hex(&sha2::Sha256::digest(dbi_resource_id.as_bytes()));
-    hash.truncate(20);
-    format!("atrest-{hash}-1-{suffix}")
-}
-
-fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance]) -> Vec<Step> {
-    let source = &migration.source;
-    let old = Target::Old(source.dbi_resource_id.clone());
-    let new = Target::MadeBy("restore".to_owned());
-    let data = data_deadline(migration.allocated_storage);
-    let tags = |step: &str| {
-        vec![
-            (TAG_RUN.to_owned(), facts.run.to_string()),
-            (TAG_SOURCE.to_owned(), source.dbi_resource_id.clone()),
-            (TAG_STEP.to_owned(), step.to_owned()),
-        ]
-    };
-    let raw = snapshot_name(&source.dbi_resource_id, "raw");
-    let kms = snapshot_name(&source.dbi_resource_id, "kms");
-    let mut list = StepList::default();
-
-    // Claim every member before anything changes: a foreign claim stops the run here.
-    let mut claims = Vec::new();
-    for member in migration.members() {
-        let id = format!("claim:{}", member.identifier);
-        let mut own = tags(&id);
-        own.retain(|(key, _)| key == TAG_RUN);
-        list.push(
-            &id,
-            &[] as &[&str],
-            SHORT,
-            Action::Claim {
-                instance: Target::Old(member.dbi_resource_id.clone()),
-                tags: own,
-            },
-        );
-        claims.push(id);
-    }
-    // Clients lose their endpoints.
-    let mut renamed = Vec::new();
-    for member in migration.members() {
-        let id = format!("rename-old:{}", member.identifier);
-        let action = Action::Rename {
-            instance: Target::Old(member.dbi_resource_id.clone()),
-            from: member.identifier.clone(),
-            to: member.old_name.clone(),
-            cutover: false,
-        };
-        list.push(&id, &claims, RENAME, action);
-        renamed.push(id);
-    }
-    list.push(
-        "quiesce",
-        &renamed,
-        SHORT,
-        Action::Quiesce {
-            instance: old.clone(),
-        },
-    );
-    list.push(
-        "snapshot",
-        &["quiesce"],
-        data,
-        Action::Snapshot {
-            instance: old,
-            snapshot: raw.clone(),
-            tags: tags("snapshot"),
-        },
-    );
-    list.push(
-        "encrypted-copy",
-        &["snapshot"],
-        data,
-        Action::EncryptedCopy {
-            source_snapshot: raw,
-            snapshot: kms.clone(),
-            kms_key_id: migration.kms_key_id.clone(),
-            tags: tags("encrypted-copy"),
-        },
-    );
-    let mut settled = BTreeMap::new();
-    let mut last_of_all = Vec::new();
-    for (member, instance) in migration.members().zip(members) {
-        let name = &member.identifier;
-        let made = Target::MadeBy(member.made_by.clone());
-        let (modify_request, parent) = match &member.replicates_from {
-            None => {
-                let request = requests::restore(instance, &tags("restore"));
-                list.push(
-                    "restore",
-                    &["encrypted-copy"],
-                    data,
-                    Action::Restore {
-                        snapshot: kms.clone(),
-                        name: member.new_name.clone(),
-                        request,
-                    },
-                );
-                (requests::modify_after_restore(instance), None)
-            }
-            Some(parent) => {
-                let request = requests::create_replica(instance, &tags(&member.made_by));
-                let from = migration.members().find(|m| m.identifier == *parent);
-                let from = from.map_or_else(|| new.clone(), |m| Target::MadeBy(m.made_by.clone()));
-                let needs: Vec<String> =
-                    settled.get(parent.as_str()).cloned().into_iter().collect();
-                list.push(
-                    &member.made_by,
-                    &needs,
-                    data,
-                    Action::CreateReplica {
-                        source: from,
-                        name: member.new_name.clone(),
-                        request,
-                    },
-                );
-                (requests::modify_after_replica(instance), Some(parent))
-            }
-        };
-        let mut last = member.made_by.clone();
-        if !modify_request.is_empty() {
-            let id = format!("modify:{name}");
-            list.push(
-                &id,
-                &[last],
-                SHORT,
-                Action::Modify {
-                    instance: made.clone(),
-                    request: modify_request,
-                },
-            );
-            last = id;
-        }
-        let id = format!("settle:{name}");
-        list.push(
-            &id,
-            &[last],
-            SHORT,
-            Action::Settle {
-                instance: made.clone(),
-            },
-        );
-        last = id;
-        for role in list_of(&instance.document, "AssociatedRoles") {
-            let (Some(role_arn), Some(feature_name)) =
-                (str_of(role, "RoleArn"), str_of(role, "FeatureName"))
-            else {
-                continue;
-            };
-            let id = format!("role:{name}:{feature_name}");
-            let action = Action::AddRole {
-                instance: made.clone(),
-                role_arn: role_arn.to_owned(),
-                feature_name: feature_name.to_owned(),
-            };
-            list.push(&id, &[last], SHORT, action);
-            last = id;
-        }
-        settled.insert(name.to_string(), last.clone());
-        last_of_all.push(last.clone());
-        if instance.is_mysql_family() && facts.mysql == MysqlAccess::Required {
-            let old = Target::Old(member.dbi_resource_id.clone());
-            if parent.is_some() {
-                let id = format!("accounts:{name}");
-                list.push(
-                    &id,
-                    &[last],
-                    SHORT,
-                    Action::Accounts {
-                        old: old.clone(),
-                        new: made.clone(),
-                    },
-                );
-                last = id;
-            }
-            let id = format!("configuration:{name}");
-            list.push(
-                &id,
-                &[last],
-                SHORT,
-                Action::Configuration { old, new: made },
-            );
-            last_of_all.push(id);
-        }
-    }
-    list.push("validate", &last_of_all, data, Action::Validate);
-    let mut cutover = Vec::new();
-    for member in migration.members() {
-        let id = format!("rename-new:{}", member.identifier);
-        let action = Action::Rename {
-            instance: Target::MadeBy(member.made_by.clone()),
-            from: member.new_name.clone(),
-            to: member.identifier.clone(),
-            cutover: true,
-        };
-        list.push(&id, &["validate"], RENAME, action);
-        cutover.push(id);
-    }
-    list.push("rescan", &cutover, SHORT, Action::Rescan);
-    list.0
-}
-
-#[derive(Default)]
-struct StepList(Vec<Step>);
-
-impl StepList {
-    fn push(&mut self, id: &str, needs: &[impl AsRef<str>], deadline_seconds: u64, action: Action) {
-        let needs = needs.iter().map(|need| need.as_ref().to_owned()).collect();
-        self.0.push(Step {
-            id: id.to_owned(),
-            needs,
-            deadline_seconds,
-            action,
-        });
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn instance(name: &str, changes: Value) -> DbInstance {
-        let mut document = json!({
-            "DBInstanceIdentifier": name, "DbiResourceId": format!("db-{}", name.to_uppercase()),
-            "DBInstanceArn": format!("arn:aws:rds:eu-central-1:111122223333:db:{name}"), "Engine": "mariadb",
-            "EngineVersion": "10.11.9", "DBInstanceClass": "db.t3.small", "DBInstanceStatus": "available",
-            "StorageEncrypted": false, "AllocatedStorage": 20, "StorageType": "gp2", "BackupRetentionPeriod": 1,
-            "Endpoint": {"Address": "127.0.0.1", "Port": 3306},
-        });
-        for (member, value) in changes.as_object().unwrap() {
-            document[member] = value.clone();
-        }
-        DbInstance {
-            region: "eu-central-1".to_owned(),
-            document,
-        }
-    }
-
-    fn facts(instances: Vec<DbInstance>) -> Facts {
-        Facts {
-            run: RunId::try_from("r".to_owned()).unwrap(),
-            created: Timestamp::UNIX_EPOCH,
-            account: "111122223333".to_owned(),
-            instances,
-            clusters: Vec::new(),
-            keys: BTreeMap::from([(
-                "eu-central-1".to_owned(),
-                Ok(KeyFacts {
-                    arn: "arn:aws:kms:eu-central-1:111122223333:key/k".to_owned(),
-                    state: "Enabled".to_owned(),
-                    usage: "ENCRYPT_DECRYPT".to_owned(),
-                    spec: "SYMMETRIC_DEFAULT".to_owned(),
-                    manager: "CUSTOMER".to_owned(),
-                    origin: "AWS_KMS".to_owned(),
-                    multi_region: false,
-                    deletion_date: None,
-                    rotation: atrest_model::key::Rotation::Unknown,
-                }),
-            )]),
-            mysql: MysqlAccess::Required,
-            data_check: DataCheck::Counts,
-        }
-    }
-
-    fn family() -> Vec<DbInstance> {
-        vec![
-            instance(
-                "x-leaf",
-                json!({"ReadReplicaSourceDBInstanceIdentifier": "x-replica"}),
-            ),
-            instance(
-                "x",
-                json!({"ReadReplicaDBInstanceIdentifiers": ["x-replica"], "AssociatedRoles": [{"RoleArn": "r", "FeatureName": "s3Import"}]}),
-            ),
-            instance(
-                "x-replica",
-                json!({"ReadReplicaSourceDBInstanceIdentifier": "x", "ReadReplicaDBInstanceIdentifiers": ["x-leaf"]}),
-            ),
-            instance("enc", json!({"StorageEncrypted": true})),
-        ]
-    }
-
-    #[test]
-    fn every_need_names_an_earlier_step_and_ids_are_unique() {
-        let plan = plan(&facts(family()), None);
-        assert_eq!(plan.migrations.len(), 1);
-        let mut seen = BTreeSet::new();
-        for step in &plan.migrations[0].steps {
-            for need in &step.needs {
-                assert!(seen.contains(need), "{} needs {need}", step.id);
-            }
-            assert!(seen.insert(step.id.clone()), "{} twice", step.id);
-        }
-    }
-
-    #[test]
-    fn a_chain_of_replicas_is_made_parents_first_from_the_new_parents() {
-        let plan = plan(&facts(family()), None);
-        let migration = &plan.migrations[0];
-        let names: Vec<&str> = migration.members().map(|m| m.identifier.as_str()).collect();
-        assert_eq!(names, ["x", "x-replica", "x-leaf"]);
-        let leaf = migration
-            .steps
-            .iter()
-            .find(|s| s.id == "replica:x-leaf")
-            .unwrap();
-        assert!(
-            matches!(&leaf.action, Action::CreateReplica { source: Target::MadeBy(step), .. } if step == "replica:x-replica")
-        );
-        assert_eq!(leaf.needs, ["settle:x-replica"]);
-    }
-
-    #[test]
-    fn no_cutover_rename_comes_without_validation() {
-        let plan = plan(&facts(family()), None);
-        for step in &plan.migrations[0].steps {
-            if matches!(step.action, Action::Rename { cutover: true, .. }) {
-                assert_eq!(step.needs, ["validate"], "{}", step.id);
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_not_even_drafted_is_left_out_with_its_reason_and_check() {
-        let long = "a".repeat(60);
-        let plan = plan(
-            &facts(vec![
-                instance("tailored", json!({"Engine": "custom-oracle-ee"})),
-                instance(
-                    "far",
-                    json!({"ReadReplicaSourceDBInstanceIdentifier": "arn:aws:rds:us-east-1:1:db:y"}),
-                ),
-                instance(&long, json!({})),
-                instance(
-                    "below",
-                    json!({"ReadReplicaSourceDBInstanceIdentifier": long}),
-                ),
-            ]),
-            None,
-        );
-        assert!(plan.migrations.is_empty());
-        for (name, words, check) in [
-            ("tailored", "RDS Custom", Some("migratable")),
-            ("far", "another region", Some("migratable")),
-            (long.as_str(), "63", Some("names-free")),
-            ("below", "its source a", None),
-        ] {
-            let row = plan
-                .left_out
-                .iter()
-                .find(|l| l.arn.ends_with(&format!(":{name}")))
-                .unwrap();
-            assert!(row.reason.contains(words), "{}", row.reason);
-            let found = plan
-                .checks
-                .iter()
-                .find(|line| line.subject == format!("eu-central-1/{name}"));
-            assert_eq!(found.map(|line| line.check.as_str()), check, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_replica_alone_points_to_its_source() {
-        let wanted = BTreeSet::from([("eu-central-1".to_owned(), "x-replica".to_owned())]);
-        let plan = plan(&facts(family()), Some(&wanted));
-        assert!(plan.migrations.is_empty());
-        assert!(plan.left_out[0].reason.contains("plan its source x"));
-    }
-
-    #[test]
-    fn the_same_facts_give_the_same_plan() {
-        assert_eq!(plan(&facts(family()), None), plan(&facts(family()), None));
-    }
-
-    #[test]
-    fn the_digest_of_an_instance_ignores_times_and_sees_settings() {
-        let base = instance("x", json!({}));
-        let later = instance("x", json!({"LatestRestorableTime": "2026-11-24T00:00:00Z"}));
-        let larger = instance("x", json!({"AllocatedStorage": 30}));
-        assert_eq!(settled_digest(&base), settled_digest(&later));
-        assert_ne!(settled_digest(&base), settled_digest(&larger));
-    }
-}
+mod tests;

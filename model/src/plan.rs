@@ -128,6 +128,9 @@ pub struct Migration {
     pub region: String,
     /// How.
     pub method: Method,
+    /// Better methods, and why each was not possible; empty unless the best one was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_taken: Vec<NotTaken>,
     /// `Engine`.
     pub engine: String,
     /// Storage of the source in GiB: what the durations grow with.
@@ -172,6 +175,25 @@ impl Migration {
 pub enum Method {
     /// Snapshot, encrypted copy, restore, while clients are away.
     Cold,
+}
+
+impl Method {
+    /// The word used in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+        }
+    }
+}
+
+/// A method that was not possible.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NotTaken {
+    /// The method.
+    pub method: Method,
+    /// Why, in sentences without a period.
+    pub reasons: Vec<String>,
 }
 
 /// One DB instance of a migration.
@@ -339,6 +361,18 @@ impl Action {
                 return None;
             }
         })
+    }
+
+    /// Whether clients lose their way to the database when this begins.
+    #[must_use]
+    pub fn takes_clients_away(&self) -> bool {
+        matches!(self, Self::Rename { cutover: false, .. })
+    }
+
+    /// Whether this gives an encrypted DB instance the name clients use. Done only after validation.
+    #[must_use]
+    pub fn is_cutover(&self) -> bool {
+        matches!(self, Self::Rename { cutover: true, .. })
     }
 }
 

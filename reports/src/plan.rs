@@ -5,9 +5,7 @@ mod csv;
 
 use std::io::{self, Write};
 
-use atrest_model::plan::{
-    Action, DataCheck, Member, Method, Migration, MysqlAccess, Plan, Step, Target,
-};
+use atrest_model::plan::{Action, DataCheck, Member, Migration, MysqlAccess, Plan, Step, Target};
 use serde_json::{Map, Value};
 
 use crate::format::PlanFormat;
@@ -149,9 +147,7 @@ fn write_migration(
     style: Style,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let method = match migration.method {
-        Method::Cold => "cold",
-    };
+    let method = migration.method.as_str();
     writeln!(
         out,
         "{}  {}, {} GiB, {method}, {}",
@@ -162,6 +158,14 @@ fn write_migration(
     )?;
     writeln!(out, "  key {}", printable(&migration.kms_key_id))?;
     write_members(migration, style, out)?;
+    for not in &migration.not_taken {
+        let text = format!(
+            "not {}: {}",
+            not.method.as_str(),
+            printable(&not.reasons.join("; "))
+        );
+        writeln!(out, "{}", paragraph("  ", &text, 8, style.width))?;
+    }
     for note in &migration.notes {
         let note = paragraph("  note: ", &printable(note), 8, style.width);
         writeln!(out, "{}", style.odd(&note))?;
@@ -235,9 +239,10 @@ fn depth(migration: &Migration, member: &Member) -> usize {
 /// The steps in order, with the time clients are away marked.
 fn write_steps(migration: &Migration, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let steps = &migration.steps;
-    let is_rename = |step: &Step, wanted: bool| matches!(step.action, Action::Rename { cutover, .. } if cutover == wanted);
-    let away = steps.iter().position(|step| is_rename(step, false));
-    let back = steps.iter().rposition(|step| is_rename(step, true));
+    let away = steps
+        .iter()
+        .position(|step| step.action.takes_clients_away());
+    let back = steps.iter().rposition(|step| step.action.is_cutover());
     let name_width = steps
         .iter()
         .map(|step| textwrap::core::display_width(&printable(&step.id)))

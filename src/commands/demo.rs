@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use atrest_fixer::clock::Timing;
 use atrest_fixer::executor;
 use atrest_fixer::options::FixOptions;
+use atrest_fixer::planner::Wish;
 use atrest_fixer::store::RunStore;
 use atrest_model::diff::DiffReport;
 use atrest_model::finding::FindingStatus;
@@ -164,6 +165,7 @@ async fn tell(
         key: "alias/rds-migration".to_owned(),
         mysql,
         data_check,
+        method: Wish::default(),
     };
     let identity = common::identity(aws).await?;
     let auth = setting.auth.as_ref();

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use atrest_fixer::planner::{self, Facts};
+use atrest_fixer::planner::{self, Facts, MethodFacts, Wish};
 use atrest_fixer::preflight;
 use atrest_model::finding::FindingStatus;
 use atrest_model::id::RunId;
 use atrest_model::instance::{DbInstance, Encryption};
-use atrest_model::plan::{DataCheck, MysqlAccess, Plan};
+use atrest_model::plan::{DataCheck, Method, MysqlAccess, Plan};
 use atrest_model::scan::{self, ScanReport};
 use atrest_reports::{Output, PlanFormat};
 use atrest_scanner::access::MysqlAuth;
@@ -16,7 +16,7 @@ use atrest_scanner::aws::{Aws, Identity};
 use atrest_scanner::inventory::{self, Inventory};
 
 use super::{common, login};
-use crate::cli::PlanArgs;
+use crate::cli::{MethodArg, PlanArgs};
 use crate::exit::{Exit, ExpectedError};
 
 pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
@@ -68,6 +68,10 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
             },
         },
         data_check: common::data_check(args.data_check),
+        method: match args.method {
+            MethodArg::Auto => Wish::Auto,
+            MethodArg::Cold => Wish::Only(Method::Cold),
+        },
     };
     let plan = Box::pin(make(
         &aws,
@@ -162,6 +166,7 @@ pub(crate) struct PlanRequest {
     pub(crate) key: String,
     pub(crate) mysql: MysqlAccess,
     pub(crate) data_check: DataCheck,
+    pub(crate) method: Wish,
 }
 
 /// Gathers the facts, drafts and checks.
@@ -204,6 +209,9 @@ pub(crate) async fn make(
         keys,
         mysql: request.mysql,
         data_check: request.data_check,
+        methods: MethodFacts {
+            wish: request.method,
+        },
     };
     let draft = planner::plan(&facts, wanted);
     let around = preflight::gather(aws, identity, &draft, &facts.instances, auth).await;

@@ -64,6 +64,7 @@ impl Bed {
                 reason: "control plane only".to_owned(),
             },
             data_check: DataCheck::None,
+            methods: crate::planner::MethodFacts::default(),
         };
         let plan = planner::plan(&facts, None);
         Self {

@@ -70,6 +70,7 @@ pub async fn again(aws: &Aws, plan: &Plan, instances: Vec<DbInstance>) -> Vec<Ch
         keys,
         mysql: plan.mysql.clone(),
         data_check: plan.data_check,
+        methods: crate::planner::MethodFacts::default(),
     };
     let mut checks: Vec<Check> = plan
         .migrations

@@ -53,6 +53,12 @@ pub const CHECKS: &[CheckMeta] = &[
         "RDS Custom, Neptune, DocumentDB and replicas whose source is in another region are left out.",
     ),
     check(
+        "planner",
+        "method",
+        "The method that is asked for is possible",
+        "Each method but the cold one rests on something that not every DB instance has; the line says what is missing.",
+    ),
+    check(
         "state",
         "status",
         "Every DB instance is available",

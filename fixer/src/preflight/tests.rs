@@ -70,6 +70,7 @@ fn facts(instances: Vec<DbInstance>) -> Facts {
         keys: BTreeMap::from([(REGION.to_owned(), Ok(key()))]),
         mysql: MysqlAccess::Required,
         data_check: DataCheck::Counts,
+        methods: crate::planner::MethodFacts::default(),
     }
 }
 

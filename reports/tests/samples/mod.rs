@@ -717,6 +717,7 @@ pub(crate) fn migration_plan() -> Plan {
         id: format!("eu-central-1/{source}"),
         region: "eu-central-1".to_owned(),
         method: Method::Cold,
+        not_taken: Vec::new(),
         engine: "mysql".to_owned(),
         allocated_storage: 100,
         kms_key_id: key.to_owned(),

@@ -149,6 +149,7 @@ impl World {
                 reason: "control plane only".to_owned(),
             },
             data_check: DataCheck::None,
+            methods: planner::MethodFacts::default(),
         };
         let plan = planner::plan(&facts, None);
         assert_eq!(plan.migrations.len(), 1, "{:?}", plan.left_out);
