@@ -252,6 +252,8 @@ pub(crate) enum MethodArg {
     Auto,
     /// Snapshot, encrypted copy and restore while clients are away
     Cold,
+    /// Replicate into the encrypted instance while clients go on; the renames are the downtime (MySQL, MariaDB)
+    Replica,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -337,6 +337,17 @@ pub(crate) async fn create_replica(
     send!(rds, "CreateDBInstanceReadReplica", call)
 }
 
+/// Deletes a replica that a run has made for itself: what is on it is on its source.
+pub(crate) async fn delete_replica(rds: &Rds, name: &str) -> Result<(), Fault> {
+    let call = rds
+        .client()
+        .delete_db_instance()
+        .db_instance_identifier(name)
+        .skip_final_snapshot(true)
+        .delete_automated_backups(true);
+    send!(rds, "DeleteDBInstance", call)
+}
+
 pub(crate) async fn modify(
     rds: &Rds,
     name: &str,

@@ -3,6 +3,7 @@
 mod cold;
 mod draft;
 mod method;
+mod replica;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -21,6 +21,8 @@ pub const TAG_SOURCE: &str = "atrest:source-resource-id";
 pub const TAG_STEP: &str = "atrest:step";
 /// Tag that names the run folder on what a run claims: two folders with the same plan are two runners.
 pub const TAG_CLAIM: &str = "atrest:claim";
+/// Beginning of the user name that a successor replicates with.
+pub const REPLICATION_USER_PREFIX: &str = "atrest_repl_";
 /// Prefix of all tags of this tool.
 pub const TAG_PREFIX: &str = "atrest:";
 
@@ -159,8 +161,17 @@ impl Migration {
             Target::MadeBy(step) => self
                 .members()
                 .find(|member| member.made_by == *step)
-                .map(|member| &member.new_name),
+                .map(|member| &member.new_name)
+                .or_else(|| self.temporary(step)),
         }
+    }
+
+    /// The name of the temporary replica that a step makes.
+    fn temporary(&self, step: &str) -> Option<&DbInstanceIdentifier> {
+        self.steps.iter().find_map(|made| match &made.action {
+            Action::TemporaryReplica { name, .. } if made.id == step => Some(name),
+            _ => None,
+        })
     }
 
     /// Source and replicas.
@@ -175,6 +186,8 @@ impl Migration {
 pub enum Method {
     /// Snapshot, encrypted copy, restore, while clients are away.
     Cold,
+    /// Replication into the encrypted instance while clients go on; only the renames are downtime.
+    Replica,
 }
 
 impl Method {
@@ -183,6 +196,7 @@ impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cold => "cold",
+            Self::Replica => "replica",
         }
     }
 }
@@ -338,6 +352,92 @@ pub enum Action {
         /// Its successor.
         new: Target,
     },
+    /// `mysql.rds_set_configuration('binlog retention hours', …)`: raised to this and never lowered.
+    RaiseRetention {
+        /// The unencrypted source.
+        instance: Target,
+        /// Hours, at most 168.
+        hours: u32,
+    },
+    /// `CREATE USER`, `GRANT REPLICATION SLAVE`: the account that the successor replicates with. Its password is nowhere.
+    ReplicationAccount {
+        /// The unencrypted source.
+        instance: Target,
+        /// User name; the host is `%`.
+        account: String,
+    },
+    /// `CreateDBInstanceReadReplica` of the source: unencrypted, and deleted after its snapshot is proven.
+    TemporaryReplica {
+        /// The unencrypted source.
+        source: Target,
+        /// Name of the replica.
+        name: DbInstanceIdentifier,
+        /// All further arguments.
+        request: Map<String, Value>,
+    },
+    /// `mysql.rds_stop_replication` on the temporary replica; records the position of the source's log that is applied.
+    Hold {
+        /// The temporary replica.
+        instance: Target,
+        /// The unencrypted source.
+        source: Target,
+    },
+    /// Compares rows of two servers that both stand still.
+    CompareRows {
+        /// The temporary replica.
+        old: Target,
+        /// The successor, restored from its snapshot.
+        new: Target,
+    },
+    /// `mysql.rds_set_external_master` or what it is called there, and `mysql.rds_start_replication`.
+    Replicate {
+        /// The unencrypted source.
+        source: Target,
+        /// Its successor.
+        replica: Target,
+        /// Step whose result is the position to begin at; none to go on where the successor stands.
+        held_by: Option<String>,
+        /// User name it replicates with.
+        account: String,
+    },
+    /// `DeleteDBInstance` of what this migration has made and needs no longer.
+    RemoveTemporary {
+        /// The temporary replica.
+        instance: Target,
+    },
+    /// Waits until the successor has applied what the source has written so far.
+    CatchUp {
+        /// The unencrypted source.
+        source: Target,
+        /// Its successor.
+        replica: Target,
+    },
+    /// Waits until the successor has applied everything a source without clients has written.
+    FinalPosition {
+        /// The unencrypted source.
+        source: Target,
+        /// Its successor.
+        replica: Target,
+    },
+    /// `mysql.rds_stop_replication`, `mysql.rds_reset_external_master` or what it is called there.
+    Detach {
+        /// The successor.
+        replica: Target,
+    },
+    /// `DROP USER` of the account the successor replicated with.
+    RemoveAccount {
+        /// Where it is.
+        instances: Vec<Target>,
+        /// User name; the host is `%`.
+        account: String,
+    },
+    /// `mysql.rds_set_configuration` with the value from before it was raised.
+    RestoreRetention {
+        /// Where it was raised, or was carried to.
+        instances: Vec<Target>,
+        /// Step that raised it and noted what it was.
+        raised_by: String,
+    },
     /// The pair diff of every member; drift stops the migration here.
     Validate,
     /// Reads every member under its real name and asks the policy again.
@@ -355,12 +455,45 @@ impl Action {
             Self::Snapshot { .. } => "CreateDBSnapshot",
             Self::EncryptedCopy { .. } => "CopyDBSnapshot",
             Self::Restore { .. } => "RestoreDBInstanceFromDBSnapshot",
-            Self::CreateReplica { .. } => "CreateDBInstanceReadReplica",
+            Self::CreateReplica { .. } | Self::TemporaryReplica { .. } => {
+                "CreateDBInstanceReadReplica"
+            }
+            Self::RemoveTemporary { .. } => "DeleteDBInstance",
             Self::AddRole { .. } => "AddRoleToDBInstance",
-            Self::Accounts { .. } | Self::Configuration { .. } | Self::Validate | Self::Rescan => {
+            Self::Accounts { .. }
+            | Self::Configuration { .. }
+            | Self::RaiseRetention { .. }
+            | Self::ReplicationAccount { .. }
+            | Self::Hold { .. }
+            | Self::CompareRows { .. }
+            | Self::Replicate { .. }
+            | Self::CatchUp { .. }
+            | Self::FinalPosition { .. }
+            | Self::Detach { .. }
+            | Self::RemoveAccount { .. }
+            | Self::RestoreRetention { .. }
+            | Self::Validate
+            | Self::Rescan => {
                 return None;
             }
         })
+    }
+
+    /// Whether this changes a MySQL server and nothing in AWS: what a server took, it shows at once.
+    #[must_use]
+    pub fn is_sql(&self) -> bool {
+        matches!(
+            self,
+            Self::Accounts { .. }
+                | Self::Configuration { .. }
+                | Self::RaiseRetention { .. }
+                | Self::ReplicationAccount { .. }
+                | Self::Hold { .. }
+                | Self::Replicate { .. }
+                | Self::Detach { .. }
+                | Self::RemoveAccount { .. }
+                | Self::RestoreRetention { .. }
+        )
     }
 
     /// Whether clients lose their way to the database when this begins.

@@ -333,6 +333,60 @@ fn describe(migration: &Migration, step: &Step) -> String {
             "rds_set_configuration as on {}: binlog retention and its like",
             target(migration, old)
         ),
+        Action::RaiseRetention { hours, .. } => {
+            format!(
+                "rds_set_configuration: binlog retention of at least {hours} h; the value now is noted"
+            )
+        }
+        Action::ReplicationAccount { account, .. } => format!(
+            "CREATE USER {account}@'%' with a password that nobody knows, inside TLS only; GRANT REPLICATION SLAVE"
+        ),
+        Action::TemporaryReplica { name, request, .. } => format!(
+            "{operation} {name} of {} {}",
+            migration.source.identifier,
+            telling(request)
+        ),
+        Action::Hold { instance, .. } => format!(
+            "rds_stop_replication on {}; the position it has applied is recorded",
+            target(migration, instance)
+        ),
+        Action::CompareRows { old, new } => format!(
+            "compare rows of {} and {}, which both stand at the held position",
+            target(migration, old),
+            target(migration, new)
+        ),
+        Action::Replicate {
+            replica, held_by, ..
+        } => format!(
+            "{} replicates from {}, from {}",
+            target(migration, replica),
+            if held_by.is_some() {
+                migration.source.identifier.as_str()
+            } else {
+                migration.source.old_name.as_str()
+            },
+            if held_by.is_some() {
+                "the held position on"
+            } else {
+                "where it stands"
+            }
+        ),
+        Action::RemoveTemporary { instance } => {
+            format!("{operation} {}", target(migration, instance))
+        }
+        Action::CatchUp { replica, .. } => format!(
+            "wait until {} has applied what the source has written",
+            target(migration, replica)
+        ),
+        Action::FinalPosition { replica, .. } => format!(
+            "no client writes; wait until {} has applied everything",
+            target(migration, replica)
+        ),
+        Action::Detach { .. } => "rds_stop_replication, rds_reset_external_master".to_owned(),
+        Action::RemoveAccount { account, .. } => format!("DROP USER {account}@'%' on both sides"),
+        Action::RestoreRetention { .. } => {
+            "rds_set_configuration: binlog retention as noted, on both sides".to_owned()
+        }
         Action::Validate => {
             "compare every pair; any drift stops here, with nothing renamed".to_owned()
         }
@@ -347,6 +401,10 @@ fn target<'a>(migration: &'a Migration, target: &'a Target) -> &'a str {
         Target::MadeBy(step) => member.made_by == *step,
     });
     match (target, found) {
+        (Target::MadeBy(_), None) if migration.name_of(target).is_some() => migration
+            .name_of(target)
+            .map(|name| name.as_str())
+            .unwrap_or_default(),
         (Target::Old(_), Some(member)) => member.old_name.as_str(),
         (Target::MadeBy(_), Some(member)) => member.new_name.as_str(),
         (Target::Old(text) | Target::MadeBy(text), None) => text,

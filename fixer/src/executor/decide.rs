@@ -61,8 +61,10 @@ pub(super) fn window(
     let unknown = status != StepStatus::Pending;
     match action {
         // SQL is read-your-writes.
-        Action::Accounts { .. } | Action::Configuration { .. } => Duration::ZERO,
-        Action::Restore { .. } | Action::CreateReplica { .. } if is_resumed => {
+        action if action.is_sql() => Duration::ZERO,
+        Action::Restore { .. } | Action::CreateReplica { .. } | Action::TemporaryReplica { .. }
+            if is_resumed =>
+        {
             timing.consistency * 2
         }
         Action::Quiesce { .. } | Action::Settle { .. } | Action::Modify { .. } if is_resumed => {

@@ -1,12 +1,12 @@
 //! One migration: looks, acts, waits and records until it ends.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use atrest_model::event::RunEvent;
 use atrest_model::journal::{StepEvent, StepStatus};
-use atrest_model::plan::{Action, Migration, Plan, Step};
+use atrest_model::plan::{Method, Migration, Plan, Step};
 use atrest_model::run::{MigrationReport, Outcome};
 use atrest_scanner::error::AwsErrorKind;
 use atrest_scanner::rds::Rds;
@@ -55,6 +55,7 @@ pub(super) struct Runner<'a> {
     intents: HashMap<String, Instant>,
     claim: claim::Claim,
     is_resumed: bool,
+    forecast: Mutex<steps::replica::Forecast>,
 }
 
 /// How a look at one step ended.
@@ -109,6 +110,7 @@ impl<'a> Runner<'a> {
             intents: HashMap::new(),
             claim,
             is_resumed,
+            forecast: Mutex::default(),
         };
         for step in &migration.steps {
             let stopped = runner.status(&step.id) == StepStatus::Stopped;
@@ -271,8 +273,9 @@ impl<'a> Runner<'a> {
         let Some(wanted) = &self.options.stop_before else {
             return false;
         };
-        let cutover =
-            wanted == "cutover" && matches!(step.action, Action::Rename { cutover: true, .. });
+        let cutover = wanted == "cutover"
+            && (step.action.is_cutover()
+                || self.migration.method == Method::Replica && step.id == "lag-gate");
         let named = step.id == *wanted || step.id.split(':').next() == Some(wanted);
         (cutover || named) && self.status(&step.id) == StepStatus::Pending
     }
@@ -323,10 +326,7 @@ impl<'a> Runner<'a> {
         };
         let timing = self.options.timing;
         // SQL is read-your-writes: what is not there after it was accepted does not come by waiting.
-        let sql = matches!(
-            step.action,
-            Action::Accounts { .. } | Action::Configuration { .. }
-        );
+        let sql = step.action.is_sql();
         if let (true, StepStatus::Accepted, Seen::Absent { state }) =
             (sql, self.status(&step.id), &seen)
         {
@@ -334,7 +334,7 @@ impl<'a> Runner<'a> {
             return self.end(
                 step,
                 &reason,
-                "compare the accounts of both sides, mend the rest by hand, then resume",
+                "compare both sides, mend the rest by hand, then resume",
             );
         }
         let status = self.status(&step.id);
@@ -383,6 +383,8 @@ impl<'a> Runner<'a> {
             mysql: self.options.mysql.as_ref(),
             made: &self.made,
             store: self.store,
+            records: &self.records,
+            forecast: &self.forecast,
             noted: self.noted(&step.id),
             claim: &self.claim,
         }
@@ -433,7 +435,18 @@ impl<'a> Runner<'a> {
             claim::Fence::Lost { reason, hint } => return self.end(step, &reason, &hint),
         }
         let operation = steps::operation(&step.action);
-        let noted = steps::note(&self.cx(step), step, view);
+        let noted = {
+            let cx = self.cx(step);
+            steps::note(&cx, step, view).await
+        };
+        let noted = match noted {
+            Ok(noted) => noted,
+            Err(fault) if fault.is_transient() => {
+                self.retrying(step, &fault);
+                return self.wait(step, &fault.to_string());
+            }
+            Err(fault) => return self.end(step, &fault.to_string(), fault.hint()),
+        };
         self.record(
             &step.id,
             StepEvent::Intend,
@@ -568,12 +581,11 @@ impl<'a> Runner<'a> {
 
     /// From the moment the source's rename was intended to the moment the last cutover rename was seen.
     fn downtime(&self) -> Option<f64> {
-        let is_rename = |step: &&Step, wanted: bool| matches!(step.action, Action::Rename { cutover, .. } if cutover == wanted);
         let began = self
             .migration
             .steps
             .iter()
-            .filter(|step| is_rename(step, false))
+            .filter(|step| step.action.takes_clients_away())
             .filter_map(|step| self.records.get(&step.id)?.intended_at)
             .min()?;
         let mut ended = None;
@@ -581,7 +593,7 @@ impl<'a> Runner<'a> {
             .migration
             .steps
             .iter()
-            .filter(|step| is_rename(step, true))
+            .filter(|step| step.action.is_cutover())
         {
             let record = self
                 .records

@@ -3,10 +3,13 @@
 //! A method is added by a row here, a file with its steps beside this one, and what it needs to know in
 //! [`MethodFacts`].
 
+use std::collections::BTreeMap;
+
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::{Method, Migration, NotTaken, Step};
 
-use super::{Facts, cold};
+use super::{Facts, cold, replica};
+use crate::preflight::{Read, ReplicationFacts};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,8 @@ impl Wish {
 pub struct MethodFacts {
     /// What is asked for.
     pub wish: Wish,
+    /// What the servers say of replication, by `DbiResourceId`; read when the replica method may come out.
+    pub replication: BTreeMap<String, Read<ReplicationFacts>>,
 }
 
 /// A method as the planner knows it.
@@ -50,11 +55,18 @@ struct Row {
 }
 
 /// Best first. The last is always possible.
-const METHODS: [Row; 1] = [Row {
-    method: Method::Cold,
-    why_not: |_, _| Vec::new(),
-    steps: cold::steps,
-}];
+const METHODS: [Row; 2] = [
+    Row {
+        method: Method::Replica,
+        why_not: replica::why_not,
+        steps: replica::steps,
+    },
+    Row {
+        method: Method::Cold,
+        why_not: |_, _| Vec::new(),
+        steps: cold::steps,
+    },
+];
 
 /// The choice for one source.
 #[derive(Debug)]

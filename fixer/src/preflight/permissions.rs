@@ -163,6 +163,16 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
                 rds(tag, "db", new.as_str());
             }
         }
+        Action::TemporaryReplica {
+            name: new, request, ..
+        } => {
+            // The source has its real name until the cutover.
+            rds(&operation, "db", migration.source.identifier.as_str());
+            rds(&operation, "db", new.as_str());
+            groups(request, &mut |kind, group| rds(&operation, kind, group));
+            rds(tag, "db", new.as_str());
+        }
+        Action::RemoveTemporary { instance } => rds(&operation, "db", &name(instance)),
         Action::Modify { instance, request } => {
             rds(&operation, "db", &name(instance));
             groups(request, &mut |kind, group| rds(&operation, kind, group));
@@ -170,6 +180,16 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
         Action::AddRole { instance, .. } => rds(&operation, "db", &name(instance)),
         Action::Accounts { .. }
         | Action::Configuration { .. }
+        | Action::RaiseRetention { .. }
+        | Action::ReplicationAccount { .. }
+        | Action::Hold { .. }
+        | Action::CompareRows { .. }
+        | Action::Replicate { .. }
+        | Action::CatchUp { .. }
+        | Action::FinalPosition { .. }
+        | Action::Detach { .. }
+        | Action::RemoveAccount { .. }
+        | Action::RestoreRetention { .. }
         | Action::Validate
         | Action::Rescan => {}
     }
@@ -216,6 +236,7 @@ fn passed_roles(place: &Place<'_>, action: &Action) -> Vec<Need> {
         }
         Action::Restore { request, .. }
         | Action::CreateReplica { request, .. }
+        | Action::TemporaryReplica { request, .. }
         | Action::Modify { request, .. } => {
             let request = Value::Object(request.clone());
             if let Some(role) = str_of(&request, "MonitoringRoleArn") {

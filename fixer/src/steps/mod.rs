@@ -2,10 +2,12 @@
 
 mod aws;
 pub(crate) mod claim;
+pub(crate) mod replica;
 mod sql;
 mod validate;
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::{Action, Migration, Plan, Step, Target};
@@ -16,6 +18,7 @@ use serde_json::Value;
 use crate::fault::Fault;
 use crate::observatory::RegionView;
 use crate::permit::Permit;
+use crate::store::StepRecord;
 
 /// What a step sees.
 #[derive(Debug)]
@@ -90,6 +93,10 @@ pub(crate) struct Cx<'a> {
     pub(crate) made: &'a BTreeMap<String, String>,
     /// What [`note`] saw before the last mutation of the step at hand.
     pub(crate) noted: Option<&'a Value>,
+    /// What the journal knows of the steps of this migration.
+    pub(crate) records: &'a BTreeMap<String, StepRecord>,
+    /// When the successor will have caught up.
+    pub(crate) forecast: &'a Mutex<replica::Forecast>,
     /// What this run folder claims with.
     pub(crate) claim: &'a claim::Claim,
     /// Folder for reports.
@@ -134,6 +141,7 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         Action::Rename { .. }
         | Action::Restore { .. }
         | Action::CreateReplica { .. }
+        | Action::TemporaryReplica { .. }
         | Action::Modify { .. }
         | Action::Settle { .. }
         | Action::Quiesce { .. } => wanted.max(1),
@@ -143,6 +151,17 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::AddRole { .. }
         | Action::Accounts { .. }
         | Action::Configuration { .. }
+        | Action::RaiseRetention { .. }
+        | Action::ReplicationAccount { .. }
+        | Action::Hold { .. }
+        | Action::CompareRows { .. }
+        | Action::Replicate { .. }
+        | Action::RemoveTemporary { .. }
+        | Action::CatchUp { .. }
+        | Action::FinalPosition { .. }
+        | Action::Detach { .. }
+        | Action::RemoveAccount { .. }
+        | Action::RestoreRetention { .. }
         | Action::Validate
         | Action::Rescan => 1,
     }
@@ -152,7 +171,14 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
 pub(crate) fn operation(action: &Action) -> &'static str {
     action.operation().unwrap_or(match action {
         Action::Accounts { .. } => "CREATE USER, GRANT",
-        Action::Configuration { .. } => "CALL mysql.rds_set_configuration",
+        Action::Configuration { .. }
+        | Action::RaiseRetention { .. }
+        | Action::RestoreRetention { .. } => "CALL mysql.rds_set_configuration",
+        Action::ReplicationAccount { .. } => "CREATE USER, GRANT",
+        Action::RemoveAccount { .. } => "DROP USER",
+        Action::Hold { .. } => "CALL mysql.rds_stop_replication",
+        Action::Replicate { .. } => "CALL mysql.rds_set_external_master",
+        Action::Detach { .. } => "CALL mysql.rds_reset_external_master",
         _ => "compare",
     })
 }
@@ -168,8 +194,8 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
         Action::Snapshot {
             instance, snapshot, ..
         } => {
-            let source = cx.id(instance)?.to_owned();
-            aws::snapshot(cx, view, snapshot, &source, None)
+            let source = cx.id(instance).ok().map(str::to_owned);
+            aws::snapshot(cx, view, snapshot, source.as_deref(), None)
         }
         Action::EncryptedCopy {
             snapshot,
@@ -179,7 +205,7 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
             cx,
             view,
             snapshot,
-            &cx.migration.source.dbi_resource_id,
+            replica::snapshot_source(cx),
             Some(kms_key_id),
         ),
         Action::Restore { name, .. } => aws::made(cx, view, step, name.as_str(), None),
@@ -195,20 +221,57 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
         } => aws::role(cx, view, instance, role_arn, feature_name),
         Action::Accounts { old, new } => sql::accounts(cx, view, old, new).await,
         Action::Configuration { old, new } => sql::configuration(cx, view, old, new).await,
+        Action::RaiseRetention { instance, hours } => {
+            replica::retention(cx, view, instance, *hours).await
+        }
+        Action::ReplicationAccount { instance, account } => {
+            replica::account(cx, view, instance, account).await
+        }
+        Action::TemporaryReplica { source, name, .. } => {
+            replica::temporary_replica(cx, view, step, name.as_str(), source)
+        }
+        Action::Hold { instance, source } => replica::hold(cx, view, instance, source).await,
+        Action::CompareRows { old, new } => {
+            Box::pin(replica::compare_rows(cx, view, old, new)).await
+        }
+        Action::Replicate {
+            source, replica, ..
+        } => replica::replicate(cx, view, source, replica).await,
+        Action::RemoveTemporary { instance } => Ok(replica::removed(cx, view, instance)),
+        Action::CatchUp { source, replica } => replica::catch_up(cx, view, source, replica).await,
+        Action::FinalPosition { source, replica } => {
+            replica::final_position(cx, view, source, replica).await
+        }
+        Action::Detach { replica } => replica::detached(cx, view, replica).await,
+        Action::RemoveAccount { instances, account } => {
+            replica::no_account(cx, view, instances, account).await
+        }
+        Action::RestoreRetention {
+            instances,
+            raised_by,
+        } => replica::restored_retention(cx, view, instances, raised_by).await,
         Action::Validate => validate::validate(cx, view).await,
         Action::Rescan => validate::rescan(cx, view),
     }
 }
 
 /// What has to be remembered from before the mutation: kept in the journal with the intent.
-pub(crate) fn note(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Value {
-    match &step.action {
+///
+/// What was noted before the first attempt stays: the second may look at what the first has done.
+pub(crate) async fn note(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Result<Value, Fault> {
+    if let Some(noted) = cx.noted.filter(|noted| !noted.is_null()) {
+        return Ok(noted.clone());
+    }
+    Ok(match &step.action {
         Action::Rename { instance, .. } => {
             let shown = cx.find(view, instance).ok().flatten();
             serde_json::json!({"endpoint": shown.and_then(|i| i.endpoint()).map(|(address, _)| address)})
         }
+        Action::RaiseRetention { instance, .. } => {
+            replica::note_retention(cx, view, instance).await?
+        }
         _ => Value::Null,
-    }
+    })
 }
 
 /// Issues the one mutation of the step. The permit is the proof that the intent is durable.
@@ -278,7 +341,38 @@ pub(crate) async fn act(
         } => calls::add_role(cx.rds, &name_of(instance)?, role_arn, feature_name).await,
         Action::Accounts { old, new } => sql::clone_accounts(cx, view, old, new).await,
         Action::Configuration { old, new } => sql::set_configuration(cx, view, old, new).await,
-        Action::Validate | Action::Rescan => Err(Fault::Plan(format!(
+        Action::RaiseRetention { instance, hours } => {
+            replica::set_retention(cx, view, instance, Some(*hours)).await
+        }
+        Action::ReplicationAccount { instance, account } => {
+            replica::create_account(cx, view, instance, account).await
+        }
+        Action::TemporaryReplica {
+            source,
+            name,
+            request,
+        } => calls::create_replica(cx.rds, &name_of(source)?, name.as_str(), request).await,
+        Action::Hold { instance, .. } => replica::stop_replica(cx, view, instance).await,
+        Action::Replicate {
+            source,
+            replica,
+            held_by,
+            account,
+        } => replica::tell(cx, view, source, replica, account, held_by.as_deref()).await,
+        Action::RemoveTemporary { instance } => replica::remove(cx, view, instance).await,
+        Action::Detach { replica } => replica::detach(cx, view, replica).await,
+        Action::RemoveAccount { instances, account } => {
+            replica::drop_account(cx, view, instances, account).await
+        }
+        Action::RestoreRetention {
+            instances,
+            raised_by,
+        } => replica::restore_retention(cx, view, instances, raised_by).await,
+        Action::CompareRows { .. }
+        | Action::CatchUp { .. }
+        | Action::FinalPosition { .. }
+        | Action::Validate
+        | Action::Rescan => Err(Fault::Plan(format!(
             "step {} has nothing to do but to look",
             step.id
         ))),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use atrest_model::account::{DiffOptions, Name, Rendering, Scope};
 use atrest_model::instance::DbInstance;
-use atrest_model::plan::Target;
+use atrest_model::plan::{REPLICATION_USER_PREFIX, Target};
 use atrest_scanner::access::{self, AccessError, MysqlAuth};
 use atrest_scanner::mysql::{self, ClientConnection, Connection, ConnectionKind, MysqlError};
 use serde_json::json;
@@ -142,6 +142,13 @@ fn named(connections: Vec<ClientConnection>) -> Clients {
     connections
         .into_iter()
         .filter(|client| client.kind == ConnectionKind::Client)
+        // A successor that is about to ask for the log: it reads and no more.
+        .filter(|client| {
+            !client
+                .user
+                .as_bytes()
+                .starts_with(REPLICATION_USER_PREFIX.as_bytes())
+        })
         .map(|client| (client.id, format!("{}@{}", client.user, client.host)))
         .collect()
 }
@@ -161,7 +168,7 @@ impl Sides {
 }
 
 /// What was ready a moment ago is not any more; nothing was done.
-fn not_ready() -> Fault {
+pub(super) fn not_ready() -> Fault {
     Fault::Mysql {
         message: "a server is not ready any more".to_owned(),
         transient: true,

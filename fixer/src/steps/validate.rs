@@ -3,7 +3,7 @@
 use atrest_model::Tool;
 use atrest_model::diff::{DiffReport, SCHEMA_VERSION};
 use atrest_model::instance::DbInstance;
-use atrest_model::plan::Target;
+use atrest_model::plan::{DataCheck, Method, Target};
 use atrest_scanner::compare::{self, Pair};
 use serde_json::json;
 
@@ -31,7 +31,18 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         sides.push((member.identifier.as_str(), old, new));
     }
     let source = Target::Old(cx.migration.source.dbi_resource_id.clone());
-    let connected = sql::clients(cx, view, &source).await?;
+    // While the successor replicates clients may write, and rows are never equal; they were compared at the held position.
+    let follows = cx.migration.method == Method::Replica;
+    let data_check = if follows {
+        DataCheck::None
+    } else {
+        cx.plan.data_check
+    };
+    let connected = if follows {
+        sql::Clients::new()
+    } else {
+        sql::clients(cx, view, &source).await?
+    };
     let (old_names, new_names) = compare::names_of(cx.migration);
     let mut pairs = Vec::new();
     for (name, old, new) in sides {
@@ -42,11 +53,14 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
             old_names: &old_names,
             new_names: &new_names,
         };
-        pairs
-            .push(compare::pair(cx.rds, &pair, cx.mysql, &cx.plan.mysql, cx.plan.data_check).await);
+        pairs.push(compare::pair(cx.rds, &pair, cx.mysql, &cx.plan.mysql, data_check).await);
     }
     // Seen before and after the comparison: not a connection of ours that is just being closed.
-    let still = sql::clients(cx, view, &source).await?;
+    let still = if follows {
+        sql::Clients::new()
+    } else {
+        sql::clients(cx, view, &source).await?
+    };
     if let Some(client) = connected
         .iter()
         .find_map(|(id, name)| still.contains_key(id).then_some(name))
