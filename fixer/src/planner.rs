@@ -117,6 +117,7 @@ pub fn plan(facts: &Facts, wanted: Option<&BTreeSet<(String, String)>>) -> Plan 
         tool: Tool::current(),
         run: facts.run.clone(),
         created: facts.created,
+        rehearsal_of: None,
         account: facts.account.clone(),
         mysql: facts.mysql.clone(),
         data_check: facts.data_check,

@@ -152,7 +152,8 @@ async fn drive(
 pub(crate) fn exit_of(report: &RunReport) -> Exit {
     report.migrations.iter().fold(Exit::Ok, |exit, migration| {
         exit.max(match &migration.outcome {
-            Outcome::Migrated => Exit::Ok,
+            Outcome::Migrated | Outcome::CleanedUp | Outcome::Rehearsed => Exit::Ok,
+            Outcome::RolledBack => Exit::RolledBack,
             Outcome::Stopped { .. } => Exit::Stopped,
             Outcome::ValidationFailed { .. } => Exit::ValidationFailed,
             Outcome::NeedsOperator { .. } => Exit::NeedsOperator,

@@ -152,7 +152,10 @@ fn mark(at: Timestamp, event: RunEvent, began: &mut BTreeSet<String>) -> Option<
         }
         RunEvent::MigrationEnded { migration, outcome } => {
             let (step, reason) = match outcome {
-                Outcome::Migrated => return None,
+                Outcome::Migrated
+                | Outcome::RolledBack
+                | Outcome::CleanedUp
+                | Outcome::Rehearsed => return None,
                 Outcome::Stopped { step, reason } | Outcome::NeedsOperator { step, reason, .. } => {
                     (step, reason)
                 }
