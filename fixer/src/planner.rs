@@ -309,7 +309,7 @@ fn notes(facts: &Facts, instance: &DbInstance) -> Vec<String> {
 }
 
 /// Hours that waiting for data may take: an hour, and one more for each 100 GiB.
-fn data_deadline(gib: i64) -> u64 {
+pub(crate) fn data_deadline(gib: i64) -> u64 {
     let gib = u64::try_from(gib).unwrap_or(0);
     4 * 3600 + gib / 100 * 3600
 }

@@ -282,7 +282,7 @@ fn write_steps(migration: &Migration, style: Style, out: &mut dyn Write) -> io::
 }
 
 /// The call and what matters of its arguments; the JSON plan has all of them.
-fn describe(migration: &Migration, step: &Step) -> String {
+pub(crate) fn describe(migration: &Migration, step: &Step) -> String {
     let operation = step.action.operation().unwrap_or_default();
     match &step.action {
         Action::Claim { tags, .. } => {

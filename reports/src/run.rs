@@ -1,6 +1,7 @@
 //! A run: how it ended, and when its steps ran.
 
 mod csv;
+mod forecast;
 mod junit;
 mod markdown;
 mod steps;
@@ -15,6 +16,7 @@ use crate::format::RunFormat;
 use crate::style::{Style, WHOLE, bad, cell, good, odd};
 use crate::text::{count, duration, paragraph, printable};
 
+pub use forecast::forecast;
 pub use markdown::run_markdown;
 pub(crate) use steps::remarks;
 pub use steps::run_steps;
