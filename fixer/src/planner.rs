@@ -16,6 +16,7 @@ use atrest_model::plan::{self, DataCheck, LeftOut, Member, Migration, MysqlAcces
 use atrest_scanner::aws::KeyFacts;
 use jiff::Timestamp;
 
+pub(crate) use draft::data_deadline;
 pub use method::{MethodFacts, Wish};
 
 /// Everything a plan rests on.
@@ -120,6 +121,7 @@ pub fn plan(facts: &Facts, wanted: Option<&BTreeSet<(String, String)>>) -> Plan 
         tool: Tool::current(),
         run: facts.run.clone(),
         created: facts.created,
+        rehearsal_of: None,
         account: facts.account.clone(),
         mysql: facts.mysql.clone(),
         data_check: facts.data_check,

@@ -15,6 +15,7 @@ pub mod id;
 pub mod instance;
 pub mod journal;
 pub mod key;
+pub mod phase;
 pub mod plan;
 pub mod resource;
 pub mod run;

@@ -38,6 +38,9 @@ pub struct Plan {
     /// When the fleet was described.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub created: Timestamp,
+    /// The run whose migration this one rehearses beside the live source: everything it makes, it removes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal_of: Option<RunId>,
     /// Account the plan was made from; `fix` refuses any other.
     pub account: String,
     /// How far MySQL is used.
@@ -442,6 +445,76 @@ pub enum Action {
     Validate,
     /// Reads every member under its real name and asks the policy again.
     Rescan,
+    /// `ModifyDBInstance` with `NewDBInstanceIdentifier`: an old instance gets its real name back.
+    NameBack {
+        /// The instance.
+        instance: Target,
+        /// Its name before.
+        from: DbInstanceIdentifier,
+        /// Its real name.
+        to: DbInstanceIdentifier,
+    },
+    /// Proves that the new side holds nothing that the old side lacks.
+    Unwritten {
+        /// What is compared.
+        pairs: Vec<Sides>,
+        /// Step with an earlier proof: it still holds if the log of the new side shows that nothing came after it.
+        after: Option<String>,
+        /// Nothing is proven: the operator has accepted that writes since the cutover are lost.
+        loss_accepted: bool,
+    },
+    /// Looks whether every member has its real name, is ready and replicates as before.
+    Returned,
+    /// Proves that no client is connected to any of these.
+    Unused {
+        /// The instances.
+        instances: Vec<Target>,
+    },
+    /// `DeleteDBInstance`, without a final snapshot and with its automated backups.
+    Delete {
+        /// The instance.
+        instance: Target,
+        /// The name it must have.
+        name: DbInstanceIdentifier,
+        /// Tags it must bear.
+        tags: Vec<(String, String)>,
+        /// Whether it must be encrypted, or must not be.
+        encrypted: bool,
+    },
+    /// `DeleteDBSnapshot`.
+    DeleteSnapshot {
+        /// The snapshot.
+        snapshot: String,
+        /// `DbiResourceId` of the instance it must be of.
+        source: String,
+        /// Tags it must bear.
+        tags: Vec<(String, String)>,
+    },
+    /// `DeleteDBInstanceAutomatedBackup`, if backups of a deleted instance were retained.
+    DeleteAutomatedBackup {
+        /// `DbiResourceId` of the deleted instance.
+        dbi_resource_id: String,
+    },
+    /// `RemoveTagsFromResource`: takes the claim off.
+    Release {
+        /// The instance.
+        instance: Target,
+        /// Keys of the tags.
+        keys: Vec<String>,
+    },
+    /// The pair diff of every member beside a live source; rows may differ, since clients write.
+    Rehearse,
+}
+
+/// Two DB instances with the same contents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sides {
+    /// The real name.
+    pub name: String,
+    /// The unencrypted one.
+    pub old: Target,
+    /// The encrypted one.
+    pub new: Target,
 }
 
 impl Action {
@@ -450,7 +523,7 @@ impl Action {
     pub fn operation(&self) -> Option<&'static str> {
         Some(match self {
             Self::Claim { .. } => "AddTagsToResource",
-            Self::Rename { .. } | Self::Modify { .. } => "ModifyDBInstance",
+            Self::Rename { .. } | Self::Modify { .. } | Self::NameBack { .. } => "ModifyDBInstance",
             Self::Quiesce { .. } | Self::Settle { .. } => "RebootDBInstance",
             Self::Snapshot { .. } => "CreateDBSnapshot",
             Self::EncryptedCopy { .. } => "CopyDBSnapshot",
@@ -460,6 +533,10 @@ impl Action {
             }
             Self::RemoveTemporary { .. } => "DeleteDBInstance",
             Self::AddRole { .. } => "AddRoleToDBInstance",
+            Self::Delete { .. } => "DeleteDBInstance",
+            Self::DeleteSnapshot { .. } => "DeleteDBSnapshot",
+            Self::DeleteAutomatedBackup { .. } => "DeleteDBInstanceAutomatedBackup",
+            Self::Release { .. } => "RemoveTagsFromResource",
             Self::Accounts { .. }
             | Self::Configuration { .. }
             | Self::RaiseRetention { .. }
@@ -473,9 +550,11 @@ impl Action {
             | Self::RemoveAccount { .. }
             | Self::RestoreRetention { .. }
             | Self::Validate
-            | Self::Rescan => {
-                return None;
-            }
+            | Self::Rescan
+            | Self::Unwritten { .. }
+            | Self::Returned
+            | Self::Unused { .. }
+            | Self::Rehearse => return None,
         })
     }
 
@@ -519,6 +598,7 @@ mod tests {
             tool: Tool::current(),
             run: RunId::try_from("r1".to_owned()).unwrap(),
             created: Timestamp::UNIX_EPOCH,
+            rehearsal_of: None,
             account: "111122223333".to_owned(),
             mysql: MysqlAccess::Required,
             data_check: DataCheck::Counts,

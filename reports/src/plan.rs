@@ -287,7 +287,7 @@ fn write_steps(migration: &Migration, style: Style, out: &mut dyn Write) -> io::
 }
 
 /// The call and what matters of its arguments; the JSON plan has all of them.
-fn describe(migration: &Migration, step: &Step) -> String {
+pub(crate) fn describe(migration: &Migration, step: &Step) -> String {
     let operation = step.action.operation().unwrap_or_default();
     match &step.action {
         Action::Claim { tags, .. } => {
@@ -391,6 +391,47 @@ fn describe(migration: &Migration, step: &Step) -> String {
             "compare every pair; any drift stops here, with nothing renamed".to_owned()
         }
         Action::Rescan => "every member encrypted, available, under its real name".to_owned(),
+        Action::NameBack { from, to, .. } => format!("{operation} {from} -> {to}"),
+        Action::Unwritten {
+            pairs,
+            loss_accepted,
+            ..
+        } => {
+            let names: Vec<&str> = pairs.iter().map(|pair| pair.name.as_str()).collect();
+            let names = names.join(", ");
+            if *loss_accepted {
+                format!("NOT PROVEN: what was written to {names} since the cutover is given up")
+            } else {
+                format!(
+                    "no client, and rows, schemas and accounts of {names} as before the cutover"
+                )
+            }
+        }
+        Action::Returned => {
+            "every old instance under its real name, available, replicating".to_owned()
+        }
+        Action::Unused { .. } => "no client may be connected to an old instance".to_owned(),
+        Action::Delete {
+            name, encrypted, ..
+        } => {
+            let which = if *encrypted {
+                "encrypted copy"
+            } else {
+                "unencrypted"
+            };
+            format!(
+                "{operation} {name} ({which}) without final snapshot, with its automated backups"
+            )
+        }
+        Action::DeleteSnapshot { snapshot, .. } => format!("{operation} {snapshot}"),
+        Action::DeleteAutomatedBackup { dbi_resource_id } => {
+            format!("{operation} of {dbi_resource_id}, if backups were retained")
+        }
+        Action::Release { keys, .. } => format!("{operation} {}", keys.join(" ")),
+        Action::Rehearse => {
+            "compare every pair beside the live source; rows may differ where clients write"
+                .to_owned()
+        }
     }
 }
 

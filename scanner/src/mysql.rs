@@ -27,6 +27,6 @@ pub use replication::{
 pub use server::{ServerFacts, TableList, server_facts};
 pub use state::{
     BinlogPosition, ClientConnection, ConnectionKind, ReplicationStatus, binlog_position,
-    client_connections, replication_status, show_configuration, uptime, variables,
+    client_connections, gtid_set, replication_status, show_configuration, uptime, variables,
 };
 pub use target::{InvalidTarget, Target, Tls};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use atrest_model::event::RunEvent;
 use atrest_model::journal::{StepEvent, StepStatus};
-use atrest_model::plan::{Method, Migration, Plan, Step};
+use atrest_model::plan::{Action, Method, Migration, Plan, Step};
 use atrest_model::run::{MigrationReport, Outcome};
 use atrest_scanner::error::AwsErrorKind;
 use atrest_scanner::rds::Rds;
@@ -20,7 +20,7 @@ use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::{Observatory, RegionView};
 use crate::options::FixOptions;
-use crate::permit::{Permit, Validated};
+use crate::permit::{Permit, Unwritten, Validated};
 use crate::steps::{self, Cx, Seen, claim};
 use crate::store::{StepRecord, StoreError};
 
@@ -36,6 +36,8 @@ struct Active {
 
 pub(super) struct Runner<'a> {
     plan: &'a Plan,
+    /// What it is when every step is done.
+    whole: Outcome,
     migration: &'a Migration,
     rds: &'a Rds,
     observatory: &'a Observatory,
@@ -79,6 +81,7 @@ impl<'a> Runner<'a> {
     #[expect(clippy::too_many_arguments, reason = "plain wiring, called once")]
     pub(super) fn new(
         plan: &'a Plan,
+        whole: Outcome,
         migration: &'a Migration,
         rds: &'a Rds,
         observatory: &'a Observatory,
@@ -95,6 +98,7 @@ impl<'a> Runner<'a> {
         let now = clock::instant();
         let mut runner = Self {
             plan,
+            whole,
             migration,
             rds,
             observatory,
@@ -117,7 +121,11 @@ impl<'a> Runner<'a> {
             if stopped {
                 runner.record(&step.id, StepEvent::Reopen, &json!({"reason": "resumed"}))?;
             }
-            runner.remember_made(&step.id);
+        }
+        // What an earlier phase has made is worked on by a later one.
+        let recorded: Vec<String> = runner.records.keys().cloned().collect();
+        for step in recorded {
+            runner.remember_made(&step);
         }
         Ok(runner)
     }
@@ -129,9 +137,10 @@ impl<'a> Runner<'a> {
     }
 
     fn done(&self) -> usize {
-        self.records
-            .values()
-            .filter(|record| record.status == StepStatus::Done)
+        // The records of other phases lie beside these.
+        let steps = self.migration.steps.iter();
+        steps
+            .filter(|step| self.status(&step.id) == StepStatus::Done)
             .count()
     }
 
@@ -202,7 +211,7 @@ impl<'a> Runner<'a> {
     async fn drive(&mut self) -> Result<Outcome, StoreError> {
         loop {
             if self.done() == self.migration.steps.len() {
-                return Ok(Outcome::Migrated);
+                return Ok(self.whole.clone());
             }
             let ready: Vec<&'a Step> = self
                 .migration
@@ -453,17 +462,21 @@ impl<'a> Runner<'a> {
             &json!({"operation": operation, NOTED: noted}),
         )?;
         let permit = Permit::ordinary(step).or_else(|| {
+            if matches!(step.action, Action::NameBack { .. }) {
+                return Unwritten::of(self.migration, &self.records)
+                    .map(|proof| Permit::back(&proof));
+            }
             Validated::of(self.migration, &self.records).map(|proof| Permit::cutover(&proof))
         });
         let Some(permit) = permit else {
             self.record(
                 &step.id,
                 StepEvent::Refuse,
-                &json!({"reason": "not validated"}),
+                &json!({"reason": "not proven"}),
             )?;
             return self.end(
                 step,
-                "validation is not recorded as done",
+                "the proof that this name may be given is not recorded as done",
                 "make a new plan",
             );
         };

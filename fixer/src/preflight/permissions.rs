@@ -191,7 +191,26 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
         | Action::RemoveAccount { .. }
         | Action::RestoreRetention { .. }
         | Action::Validate
-        | Action::Rescan => {}
+        | Action::Rescan
+        | Action::Unwritten { .. }
+        | Action::Returned
+        | Action::Unused { .. }
+        | Action::Rehearse => {}
+        Action::NameBack { from, .. } => rds(&operation, "db", from.as_str()),
+        Action::Delete { name, .. } => rds(&operation, "db", name.as_str()),
+        Action::DeleteSnapshot { snapshot, .. } => rds(&operation, "snapshot", snapshot),
+        // Its ARN is not known before the instance is gone.
+        Action::DeleteAutomatedBackup { .. } => rds(&operation, "auto-backup", "*"),
+        Action::Release { instance, .. } => {
+            let real = migration.members().find(|member| {
+                *instance == atrest_model::plan::Target::Old(member.dbi_resource_id.clone())
+            });
+            rds(
+                &operation,
+                "db",
+                real.map_or("", |member| member.identifier.as_str()),
+            );
+        }
     }
     if let Some(key) = also {
         let through = [

@@ -4,6 +4,7 @@ mod aws;
 pub(crate) mod claim;
 pub(crate) mod replica;
 mod sql;
+mod undo;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -130,7 +131,7 @@ impl Cx<'_> {
 pub(crate) fn looks_at_snapshots(action: &Action) -> bool {
     matches!(
         action,
-        Action::Snapshot { .. } | Action::EncryptedCopy { .. }
+        Action::Snapshot { .. } | Action::EncryptedCopy { .. } | Action::DeleteSnapshot { .. }
     )
 }
 
@@ -144,7 +145,12 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::TemporaryReplica { .. }
         | Action::Modify { .. }
         | Action::Settle { .. }
-        | Action::Quiesce { .. } => wanted.max(1),
+        | Action::Quiesce { .. }
+        | Action::NameBack { .. }
+        | Action::Returned
+        // What is not shown for a moment is not gone.
+        | Action::Delete { .. }
+        | Action::DeleteSnapshot { .. } => wanted.max(1),
         Action::Claim { .. }
         | Action::Snapshot { .. }
         | Action::EncryptedCopy { .. }
@@ -163,7 +169,12 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::RemoveAccount { .. }
         | Action::RestoreRetention { .. }
         | Action::Validate
-        | Action::Rescan => 1,
+        | Action::Rescan
+        | Action::Unwritten { .. }
+        | Action::Unused { .. }
+        | Action::DeleteAutomatedBackup { .. }
+        | Action::Release { .. }
+        | Action::Rehearse => 1,
     }
 }
 
@@ -252,6 +263,32 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
         } => replica::restored_retention(cx, view, instances, raised_by).await,
         Action::Validate => validate::validate(cx, view).await,
         Action::Rescan => validate::rescan(cx, view),
+        Action::NameBack { instance, from, to } => {
+            aws::rename(cx, view, instance, from.as_str(), to.as_str())
+        }
+        Action::Unwritten {
+            pairs,
+            after,
+            loss_accepted,
+        } => undo::unwritten(cx, step, view, pairs, after.as_deref(), *loss_accepted).await,
+        Action::Returned => undo::returned(cx, view),
+        Action::Unused { instances } => undo::unused(cx, view, instances).await,
+        Action::Delete {
+            instance,
+            name,
+            tags,
+            encrypted,
+        } => undo::delete(cx, view, instance, name.as_str(), tags, *encrypted),
+        Action::DeleteSnapshot {
+            snapshot,
+            source,
+            tags,
+        } => Ok(undo::delete_snapshot(view, snapshot, source, tags)),
+        Action::DeleteAutomatedBackup { dbi_resource_id } => {
+            undo::automated_backup(cx, dbi_resource_id).await
+        }
+        Action::Release { instance, keys } => undo::release(cx, view, instance, keys),
+        Action::Rehearse => validate::rehearse(cx, view).await,
     }
 }
 
@@ -263,9 +300,16 @@ pub(crate) async fn note(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Result<
         return Ok(noted.clone());
     }
     Ok(match &step.action {
-        Action::Rename { instance, .. } => {
+        Action::Rename { instance, .. } | Action::NameBack { instance, .. } => {
             let shown = cx.find(view, instance).ok().flatten();
-            serde_json::json!({"endpoint": shown.and_then(|i| i.endpoint()).map(|(address, _)| address)})
+            let mut note = serde_json::json!({"endpoint": shown.and_then(|i| i.endpoint()).map(|(address, _)| address)});
+            if matches!(step.action, Action::Rename { cutover: true, .. })
+                && let Some(log) = sql::log_state(cx, view, instance).await
+            {
+                // Where the log of the new side ended when clients came: a rollback tells what came after.
+                note["log"] = log;
+            }
+            note
         }
         Action::RaiseRetention { instance, .. } => {
             replica::note_retention(cx, view, instance).await?
@@ -297,7 +341,9 @@ pub(crate) async fn act(
                 .unwrap_or_default();
             calls::add_tags(cx.rds, &arn, &claim::tags(cx, tags)).await
         }
-        Action::Rename { from, to, .. } => calls::rename(cx.rds, from.as_str(), to.as_str()).await,
+        Action::Rename { from, to, .. } | Action::NameBack { from, to, .. } => {
+            calls::rename(cx.rds, from.as_str(), to.as_str()).await
+        }
         Action::Quiesce { instance } | Action::Settle { instance } => {
             calls::reboot(cx.rds, &name_of(instance)?).await
         }
@@ -368,11 +414,28 @@ pub(crate) async fn act(
             instances,
             raised_by,
         } => replica::restore_retention(cx, view, instances, raised_by).await,
+        Action::Delete { name, .. } => calls::delete_instance(cx.rds, name.as_str()).await,
+        Action::DeleteSnapshot { snapshot, .. } => calls::delete_snapshot(cx.rds, snapshot).await,
+        Action::DeleteAutomatedBackup { dbi_resource_id } => {
+            calls::delete_automated_backup(cx.rds, dbi_resource_id).await
+        }
+        Action::Release { instance, keys } => {
+            let id = cx.id(instance)?;
+            let arn = view
+                .by_resource_id(id)
+                .map(|i| i.arn().to_owned())
+                .unwrap_or_default();
+            calls::remove_tags(cx.rds, &arn, keys).await
+        }
         Action::CompareRows { .. }
         | Action::CatchUp { .. }
         | Action::FinalPosition { .. }
         | Action::Validate
-        | Action::Rescan => Err(Fault::Plan(format!(
+        | Action::Rescan
+        | Action::Unwritten { .. }
+        | Action::Returned
+        | Action::Unused { .. }
+        | Action::Rehearse => Err(Fault::Plan(format!(
             "step {} has nothing to do but to look",
             step.id
         ))),

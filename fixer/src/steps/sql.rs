@@ -120,6 +120,32 @@ pub(super) async fn quiesce(
     })
 }
 
+/// Whether the server behind an instance is asked at all.
+pub(super) fn is_asked(cx: &Cx<'_>, instance: &DbInstance) -> bool {
+    cx.mysql.is_some() && instance.is_mysql_family()
+}
+
+/// Where the log of a server ends: as a set of transactions where it has them, and as a position. `None` when it was not
+/// read; what is told of it is never the only proof of anything.
+pub(super) async fn log_state(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    target: &Target,
+) -> Option<serde_json::Value> {
+    let Ok(Server::Asked(instance, auth)) = server(cx, view, target) else {
+        return None;
+    };
+    let mut connection = access::open(instance, auth).await.ok()?;
+    let set = mysql::gtid_set(&mut connection).await;
+    let position = mysql::binlog_position(&mut connection).await;
+    connection.close().await;
+    let position = position.ok().flatten();
+    Some(json!({
+        "gtid_set": set.ok().flatten(),
+        "binlog_position": position.map(|at| json!({"file": at.file, "position": at.position})),
+    }))
+}
+
 /// Client connections by their id on the server.
 pub(super) type Clients = BTreeMap<u64, String>;
 

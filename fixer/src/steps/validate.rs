@@ -1,7 +1,7 @@
 //! Validation before the cutover, and the policy asked again after it.
 
 use atrest_model::Tool;
-use atrest_model::diff::{DiffReport, SCHEMA_VERSION};
+use atrest_model::diff::{Area, DiffClass, DiffReport, PairDiff, SCHEMA_VERSION};
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::{DataCheck, Method, Target};
 use atrest_scanner::compare::{self, Pair};
@@ -12,24 +12,39 @@ use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::RegionView;
 
-/// Compares every member with its successor. Drift stops the migration; the report lies in the run folder either way.
-pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
+/// Every member with its successor, both ready; or what is not.
+fn sides<'v>(
+    cx: &'v Cx<'_>,
+    view: &'v RegionView,
+) -> Result<Result<Vec<(&'v str, &'v DbInstance, &'v DbInstance)>, Seen>, Fault> {
     let mut sides: Vec<(&str, &DbInstance, &DbInstance)> = Vec::new();
     for member in cx.migration.members() {
         let old = view.by_resource_id(&member.dbi_resource_id);
         let new = cx.find(view, &Target::MadeBy(member.made_by.clone()))?;
         let (Some(old), Some(new)) = (old, new) else {
-            return Ok(Seen::pending(format!("{} is not shown", member.identifier)));
+            return Ok(Err(Seen::pending(format!(
+                "{} is not shown",
+                member.identifier
+            ))));
         };
         if let Some(busy) = [old, new].into_iter().find(|side| !side.is_ready()) {
-            return Ok(Seen::pending(format!(
+            return Ok(Err(Seen::pending(format!(
                 "{} is {}",
                 busy.identifier(),
                 busy.status()
-            )));
+            ))));
         }
         sides.push((member.identifier.as_str(), old, new));
     }
+    Ok(Ok(sides))
+}
+
+/// Compares every member with its successor. Drift stops the migration; the report lies in the run folder either way.
+pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
+    let sides = match sides(cx, view)? {
+        Ok(sides) => sides,
+        Err(seen) => return Ok(seen),
+    };
     let source = Target::Old(cx.migration.source.dbi_resource_id.clone());
     // While the successor replicates clients may write, and rows are never equal; they were compared at the held position.
     let follows = cx.migration.method == Method::Replica;
@@ -43,18 +58,7 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
     } else {
         sql::clients(cx, view, &source).await?
     };
-    let (old_names, new_names) = compare::names_of(cx.migration);
-    let mut pairs = Vec::new();
-    for (name, old, new) in sides {
-        let pair = Pair {
-            name,
-            old,
-            new,
-            old_names: &old_names,
-            new_names: &new_names,
-        };
-        pairs.push(compare::pair(cx.rds, &pair, cx.mysql, &cx.plan.mysql, data_check).await);
-    }
+    let pairs = compared(cx, sides, data_check).await;
     // Seen before and after the comparison: not a connection of ours that is just being closed.
     let still = if follows {
         sql::Clients::new()
@@ -79,18 +83,8 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         created: clock::now(),
         pairs,
     };
-    // A read that failed is no proof.
-    let unread = report
-        .pairs
-        .iter()
-        .find_map(|pair| Some((pair, pair.incomplete()?)));
-    if let Some((pair, not)) = unread {
-        return Ok(Seen::pending(format!(
-            "{}: {} not read yet: {}",
-            pair.name,
-            not.area.as_str(),
-            not.reason
-        )));
+    if let Some(unread) = unread(&report) {
+        return Ok(unread);
     }
     let name = format!("validation-{}.json", cx.migration.id.replace('/', "-"));
     let text = serde_json::to_string_pretty(&report).map_err(|e| Fault::Store(e.to_string()))?;
@@ -113,6 +107,79 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
     Ok(Seen::Done {
         detail: format!("no drift in {compared} attributes, {accounts} accounts, {rows} rows"),
         result: json!({"report": path, "attributes": compared, "accounts": accounts, "rows": rows}),
+    })
+}
+
+async fn compared(
+    cx: &Cx<'_>,
+    sides: Vec<(&str, &DbInstance, &DbInstance)>,
+    data_check: DataCheck,
+) -> Vec<PairDiff> {
+    let (old_names, new_names) = compare::names_of(cx.migration);
+    let mut pairs = Vec::new();
+    for (name, old, new) in sides {
+        let pair = Pair {
+            name,
+            old,
+            new,
+            old_names: &old_names,
+            new_names: &new_names,
+        };
+        pairs.push(compare::pair(cx.rds, &pair, cx.mysql, &cx.plan.mysql, data_check).await);
+    }
+    pairs
+}
+
+/// A read that failed is no proof.
+fn unread(report: &DiffReport) -> Option<Seen> {
+    report.pairs.iter().find_map(|pair| {
+        let not = pair.incomplete()?;
+        Some(Seen::pending(format!(
+            "{}: {} not read yet: {}",
+            pair.name,
+            not.area.as_str(),
+            not.reason
+        )))
+    })
+}
+
+/// The same comparison beside a live source. Rows and definitions are compared for the time it takes; where they differ
+/// clients have written since the snapshot, which is told and is no drift.
+pub(super) async fn rehearse(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
+    let sides = match sides(cx, view)? {
+        Ok(sides) => sides,
+        Err(seen) => return Ok(seen),
+    };
+    let report = DiffReport {
+        schema_version: SCHEMA_VERSION,
+        tool: Tool::current(),
+        created: clock::now(),
+        pairs: compared(cx, sides, cx.plan.data_check).await,
+    };
+    if let Some(unread) = unread(&report) {
+        return Ok(unread);
+    }
+    let name = format!("rehearsal-{}.json", cx.migration.id.replace('/', "-"));
+    let text = serde_json::to_string_pretty(&report).map_err(|e| Fault::Store(e.to_string()))?;
+    let path = cx
+        .store
+        .get()
+        .write_report(&name, &text)
+        .map_err(|e| Fault::Store(e.to_string()))?;
+    let data = report
+        .pairs
+        .iter()
+        .flat_map(|pair| &pair.differences)
+        .filter(|d| d.area == Area::Data && d.class == DiffClass::Drift)
+        .count();
+    let drift = report.drift().saturating_sub(data);
+    let rows: u64 = report.pairs.iter().map(|pair| pair.compared.rows).sum();
+    // Drift is what a rehearsal is for: it is told, and what was made is removed all the same.
+    Ok(Seen::Done {
+        detail: format!(
+            "{drift} drift entries, {data} tables or definitions that clients have changed since the snapshot, {rows} rows"
+        ),
+        result: json!({"report": path, "drift": drift, "changed_by_clients": data, "rows": rows}),
     })
 }
 

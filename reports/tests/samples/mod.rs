@@ -734,6 +734,7 @@ pub(crate) fn migration_plan() -> Plan {
         tool: tool(),
         run: RunId::try_from("sunday".to_owned()).unwrap(),
         created: time(),
+        rehearsal_of: None,
         account: ACCOUNT.to_owned(),
         mysql: MysqlAccess::Required,
         data_check: DataCheck::Counts,

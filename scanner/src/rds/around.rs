@@ -1,5 +1,6 @@
 //! What surrounds the instances: what is offered, what is left of the quotas, and who depends on whom.
 
+use aws_sdk_rds::types::Filter;
 use serde_json::Value;
 
 use super::{Listing, Rds};
@@ -77,6 +78,22 @@ impl Rds {
             "DescribeEventSubscriptions",
             "EventSubscriptionsList",
             self.client.describe_event_subscriptions()
+        )
+    }
+
+    /// `DescribeDBInstanceAutomatedBackups` of one instance, by its resource id, living or deleted.
+    pub async fn automated_backups_of(&self, dbi_resource_id: &str) -> Result<Listing, AwsError> {
+        let wanted = Filter::builder()
+            .name("dbi-resource-id")
+            .values(dbi_resource_id)
+            .build();
+        pages!(
+            self,
+            "DescribeDBInstanceAutomatedBackups",
+            "DBInstanceAutomatedBackups",
+            self.client
+                .describe_db_instance_automated_backups()
+                .filters(wanted.clone())
         )
     }
 
