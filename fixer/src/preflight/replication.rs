@@ -208,7 +208,7 @@ pub(crate) mod tests {
                 f.source.filters = vec!["binlog_ignore_db=shop".to_owned()];
             }),
             ("shop.nightly", |f| {
-                f.source.events = vec!["shop.nightly".to_owned()]
+                f.source.events = vec!["shop.nightly".to_owned()];
             }),
         ];
         for (words, change) in cases {

@@ -302,14 +302,16 @@ pub(crate) async fn note(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Result<
     Ok(match &step.action {
         Action::Rename { instance, .. } | Action::NameBack { instance, .. } => {
             let shown = cx.find(view, instance).ok().flatten();
-            let mut note = serde_json::json!({"endpoint": shown.and_then(|i| i.endpoint()).map(|(address, _)| address)});
-            if matches!(step.action, Action::Rename { cutover: true, .. })
-                && let Some(log) = sql::log_state(cx, view, instance).await
-            {
+            let endpoint = shown.and_then(|i| i.endpoint()).map(|(address, _)| address);
+            let log = match &step.action {
                 // Where the log of the new side ended when clients came: a rollback tells what came after.
-                note["log"] = log;
+                Action::Rename { cutover: true, .. } => sql::log_state(cx, view, instance).await,
+                _ => None,
+            };
+            match log {
+                Some(log) => serde_json::json!({"endpoint": endpoint, "log": log}),
+                None => serde_json::json!({"endpoint": endpoint}),
             }
-            note
         }
         Action::RaiseRetention { instance, .. } => {
             replica::note_retention(cx, view, instance).await?

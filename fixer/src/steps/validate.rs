@@ -12,12 +12,12 @@ use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::RegionView;
 
+/// A member by its real name, the instance it was and its successor.
+type Side<'v> = (&'v str, &'v DbInstance, &'v DbInstance);
+
 /// Every member with its successor, both ready; or what is not.
-fn sides<'v>(
-    cx: &'v Cx<'_>,
-    view: &'v RegionView,
-) -> Result<Result<Vec<(&'v str, &'v DbInstance, &'v DbInstance)>, Seen>, Fault> {
-    let mut sides: Vec<(&str, &DbInstance, &DbInstance)> = Vec::new();
+fn sides<'v>(cx: &'v Cx<'_>, view: &'v RegionView) -> Result<Result<Vec<Side<'v>>, Seen>, Fault> {
+    let mut sides: Vec<Side<'_>> = Vec::new();
     for member in cx.migration.members() {
         let old = view.by_resource_id(&member.dbi_resource_id);
         let new = cx.find(view, &Target::MadeBy(member.made_by.clone()))?;
@@ -110,11 +110,7 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
     })
 }
 
-async fn compared(
-    cx: &Cx<'_>,
-    sides: Vec<(&str, &DbInstance, &DbInstance)>,
-    data_check: DataCheck,
-) -> Vec<PairDiff> {
+async fn compared(cx: &Cx<'_>, sides: Vec<Side<'_>>, data_check: DataCheck) -> Vec<PairDiff> {
     let (old_names, new_names) = compare::names_of(cx.migration);
     let mut pairs = Vec::new();
     for (name, old, new) in sides {

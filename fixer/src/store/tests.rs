@@ -601,7 +601,7 @@ fn a_phase_is_bound_into_the_chain_and_the_sitting_is_about_it() {
     drop(store);
 
     let mut store = RunStore::open(dir.path(), "r").unwrap();
-    assert_eq!(store.phases(), [phase.clone()]);
+    assert_eq!(store.phases(), std::slice::from_ref(&phase));
     assert_eq!(store.phase_of("eu-central-1/x"), Some(&phase));
     assert_eq!(store.present(&plan.migrations[0]), &phase.migrations[0]);
     // The migration itself has nothing left to work on.
