@@ -25,6 +25,7 @@ impl Rds {
                 .engine_version(version)
                 .max_records(1000)
         )
+        .whole()
     }
 
     /// `DescribeAccountAttributes`: quotas with what is used of them. Nothing is paged.
@@ -48,6 +49,7 @@ impl Rds {
             "PendingMaintenanceActions",
             self.client.describe_pending_maintenance_actions()
         )
+        .whole()
     }
 
     /// `DescribeOptionGroups`: every group.
@@ -58,6 +60,7 @@ impl Rds {
             "OptionGroupsList",
             self.client.describe_option_groups()
         )
+        .whole()
     }
 
     /// `DescribeCertificates`: the certificate authorities.
@@ -68,6 +71,7 @@ impl Rds {
             "Certificates",
             self.client.describe_certificates()
         )
+        .whole()
     }
 
     /// `DescribeEventSubscriptions`.
@@ -78,6 +82,7 @@ impl Rds {
             "EventSubscriptionsList",
             self.client.describe_event_subscriptions()
         )
+        .whole()
     }
 
     /// `DescribeDBProxies`.
@@ -88,6 +93,7 @@ impl Rds {
             "DBProxies",
             self.client.describe_db_proxies()
         )
+        .whole()
     }
 
     /// `DescribeDBProxyTargets` of one proxy.
@@ -98,6 +104,7 @@ impl Rds {
             "Targets",
             self.client.describe_db_proxy_targets().db_proxy_name(proxy)
         )
+        .whole()
     }
 
     /// `DescribeBlueGreenDeployments`.
@@ -108,5 +115,6 @@ impl Rds {
             "BlueGreenDeployments",
             self.client.describe_blue_green_deployments()
         )
+        .whole()
     }
 }
