@@ -155,6 +155,9 @@ pub(crate) struct ScanArgs {
     /// Judge saved `aws rds describe-*` JSON, a file or a folder, instead of asking AWS (docs/offline.md)
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) offline: Option<PathBuf>,
+    /// Ask these policies only; `atrest policy list` lists them
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
     /// Read these kinds only, such as db-instance,db-cluster
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub(crate) only_kinds: Vec<String>,

@@ -14,6 +14,7 @@ pub mod finding;
 pub mod id;
 pub mod instance;
 pub mod journal;
+pub mod keep;
 pub mod key;
 pub mod phase;
 pub mod plan;

@@ -175,6 +175,7 @@ pub(crate) fn scan_report() -> ScanReport {
         tool: tool(),
         started: time(),
         complete: false,
+        policies: None,
         regions: vec![region(frankfurt, 6), region(virginia, 5)],
         resources,
         findings,

@@ -26,6 +26,7 @@ impl Rds {
                 .engine_version(version)
                 .max_records(1000)
         )
+        .whole()
     }
 
     /// `DescribeAccountAttributes`: quotas with what is used of them. Nothing is paged.
@@ -49,6 +50,7 @@ impl Rds {
             "PendingMaintenanceActions",
             self.client.describe_pending_maintenance_actions()
         )
+        .whole()
     }
 
     /// `DescribeOptionGroups`: every group.
@@ -59,6 +61,7 @@ impl Rds {
             "OptionGroupsList",
             self.client.describe_option_groups()
         )
+        .whole()
     }
 
     /// `DescribeCertificates`: the certificate authorities.
@@ -69,6 +72,7 @@ impl Rds {
             "Certificates",
             self.client.describe_certificates()
         )
+        .whole()
     }
 
     /// `DescribeEventSubscriptions`.
@@ -79,6 +83,7 @@ impl Rds {
             "EventSubscriptionsList",
             self.client.describe_event_subscriptions()
         )
+        .whole()
     }
 
     /// `DescribeDBInstanceAutomatedBackups` of one instance, by its resource id, living or deleted.
@@ -105,6 +110,7 @@ impl Rds {
             "DBProxies",
             self.client.describe_db_proxies()
         )
+        .whole()
     }
 
     /// `DescribeDBProxyTargets` of one proxy.
@@ -115,6 +121,7 @@ impl Rds {
             "Targets",
             self.client.describe_db_proxy_targets().db_proxy_name(proxy)
         )
+        .whole()
     }
 
     /// `DescribeBlueGreenDeployments`.
@@ -125,5 +132,6 @@ impl Rds {
             "BlueGreenDeployments",
             self.client.describe_blue_green_deployments()
         )
+        .whole()
     }
 }
