@@ -120,6 +120,8 @@ pub fn plan(facts: &Facts, wanted: Option<&BTreeSet<(String, String)>>) -> Plan 
         account: facts.account.clone(),
         mysql: facts.mysql.clone(),
         data_check: facts.data_check,
+        waves: Vec::new(),
+        hooks: Vec::new(),
         migrations,
         left_out,
         checks,
@@ -263,6 +265,7 @@ fn migration(facts: &Facts, source: &DbInstance) -> Result<Migration, Refusal> {
             .iter()
             .flat_map(|member| notes(facts, member))
             .collect(),
+        wave: None,
         steps: Vec::new(),
     };
     migration.steps = steps(facts, &migration, &members);

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use atrest_fixer::clock::Timing;
 use atrest_fixer::executor;
-use atrest_fixer::options::FixOptions;
+use atrest_fixer::fleet::Waves;
+use atrest_fixer::options::{FixOptions, FleetOptions};
 use atrest_fixer::store::RunStore;
 use atrest_model::diff::DiffReport;
 use atrest_model::finding::FindingStatus;
@@ -164,6 +165,8 @@ async fn tell(
         key: "alias/rds-migration".to_owned(),
         mysql,
         data_check,
+        waves: Waves::default(),
+        hooks: Vec::new(),
     };
     let identity = common::identity(aws).await?;
     let auth = setting.auth.as_ref();
@@ -200,12 +203,13 @@ async fn tell(
     };
     let options = FixOptions {
         timing: Timing {
-            poll: scaled(10.0, 20),
+            poll: scaled(5.0, 20),
             consistency: scaled(180.0, 500),
             confirmations: 3,
         },
         concurrency: 20,
         stop_before: None,
+        fleet: FleetOptions::default(),
         mysql: setting.auth.clone(),
     };
     let progress = Progress::new(

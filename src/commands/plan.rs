@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use atrest_fixer::fleet::{BlastRadius, Waves};
 use atrest_fixer::planner::{self, Facts};
 use atrest_fixer::preflight;
 use atrest_model::finding::FindingStatus;
+use atrest_model::hook::Hook;
 use atrest_model::id::RunId;
 use atrest_model::instance::{DbInstance, Encryption};
 use atrest_model::plan::{DataCheck, MysqlAccess, Plan};
@@ -17,9 +19,12 @@ use atrest_scanner::inventory::{self, Inventory};
 
 use super::{common, login};
 use crate::cli::PlanArgs;
+use crate::config::Config;
 use crate::exit::{Exit, ExpectedError};
 
-pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: PlanArgs, config: &Config) -> anyhow::Result<Exit> {
+    let fleet = config.fleet()?;
+    let hooks = config.hooks()?;
     let outputs = common::outputs::<PlanFormat>(&args.format, "plan")?;
     let aws = common::aws(&args.aws).await?;
     let auth = login::fleet(&args.mysql, &aws).await?;
@@ -68,6 +73,12 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
             },
         },
         data_check: common::data_check(args.data_check),
+        waves: args
+            .waves
+            .clone()
+            .or(fleet.waves.clone())
+            .unwrap_or_default(),
+        hooks,
     };
     let plan = Box::pin(make(
         &aws,
@@ -87,6 +98,10 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
             format!("{} cannot be planned: {}", left.arn, left.reason),
             "mend what is named, or plan the others without it",
         ));
+    }
+    if let Some(why) = too_much(&fleet.radius(&args.radius), &plan, &inventory) {
+        show(&plan, &outputs)?;
+        return Err(why);
     }
     common::deliver(Some(&args.out), &common::json(&plan)?)?;
     show(&plan, &outputs)?;
@@ -122,6 +137,20 @@ pub(crate) fn refusal(plan: &Plan) -> Option<anyhow::Error> {
             check.subject, check.check, check.detail
         ),
         "mend what blocks, then make the plan again; docs/preflight.md explains each check",
+    ))
+}
+
+/// Why a plan changes more than is allowed, if it does.
+pub(crate) fn too_much(
+    radius: &BlastRadius,
+    plan: &Plan,
+    inventory: &Inventory,
+) -> Option<anyhow::Error> {
+    let why = radius.exceeded(plan, &instances(inventory))?;
+    Some(ExpectedError::of(
+        Exit::NeedsOperator,
+        why,
+        "plan fewer at a time with --instance or --from, or raise the limit on purpose (docs/config.md)",
     ))
 }
 
@@ -162,6 +191,8 @@ pub(crate) struct PlanRequest {
     pub(crate) key: String,
     pub(crate) mysql: MysqlAccess,
     pub(crate) data_check: DataCheck,
+    pub(crate) waves: Waves,
+    pub(crate) hooks: Vec<Hook>,
 }
 
 /// Gathers the facts, drafts and checks.
@@ -205,7 +236,9 @@ pub(crate) async fn make(
         mysql: request.mysql,
         data_check: request.data_check,
     };
-    let draft = planner::plan(&facts, wanted);
+    let mut draft = planner::plan(&facts, wanted);
+    draft.waves = request.waves.sizes();
+    draft.hooks = request.hooks;
     let around = preflight::gather(aws, identity, &draft, &facts.instances, auth).await;
     preflight::judge(draft, &facts, &around)
 }

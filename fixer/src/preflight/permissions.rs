@@ -171,7 +171,8 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
         Action::Accounts { .. }
         | Action::Configuration { .. }
         | Action::Validate
-        | Action::Rescan => {}
+        | Action::Rescan
+        | Action::Hook(_) => {}
     }
     if let Some(key) = also {
         let through = [

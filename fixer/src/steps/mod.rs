@@ -127,24 +127,28 @@ pub(crate) fn looks_at_snapshots(action: &Action) -> bool {
     )
 }
 
-/// How many looks in a row must agree that the step is done. Statuses flicker after a change; everything else is a
-/// fact once it is seen.
+/// How many looks in a row must agree that the step is done. Statuses flicker after a change, so every change of an
+/// instance is followed by a step that waits until it stays as it is: the renames of the beginning by the proof that
+/// nobody is connected, everything that is made by its groups, the cutover by itself. More would cost clients' time: what
+/// was taken too early for ready is refused by RDS and tried again. Everything else is a fact once it is seen.
 pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
     match action {
-        Action::Rename { .. }
+        Action::Rename { cutover: true, .. } | Action::Settle { .. } | Action::Quiesce { .. } => {
+            wanted.max(1)
+        }
+        Action::Claim { .. }
+        | Action::Rename { .. }
         | Action::Restore { .. }
         | Action::CreateReplica { .. }
         | Action::Modify { .. }
-        | Action::Settle { .. }
-        | Action::Quiesce { .. } => wanted.max(1),
-        Action::Claim { .. }
         | Action::Snapshot { .. }
         | Action::EncryptedCopy { .. }
         | Action::AddRole { .. }
         | Action::Accounts { .. }
         | Action::Configuration { .. }
         | Action::Validate
-        | Action::Rescan => 1,
+        | Action::Rescan
+        | Action::Hook(_) => 1,
     }
 }
 
@@ -153,6 +157,7 @@ pub(crate) fn operation(action: &Action) -> &'static str {
     action.operation().unwrap_or(match action {
         Action::Accounts { .. } => "CREATE USER, GRANT",
         Action::Configuration { .. } => "CALL mysql.rds_set_configuration",
+        Action::Hook(_) => "run the hook",
         _ => "compare",
     })
 }
@@ -197,6 +202,10 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
         Action::Configuration { old, new } => sql::configuration(cx, view, old, new).await,
         Action::Validate => validate::validate(cx, view).await,
         Action::Rescan => validate::rescan(cx, view),
+        Action::Hook(_) => Err(Fault::Plan(format!(
+            "step {} is run by the executor; there is nothing to look at",
+            step.id
+        ))),
     }
 }
 
@@ -278,9 +287,8 @@ pub(crate) async fn act(
         } => calls::add_role(cx.rds, &name_of(instance)?, role_arn, feature_name).await,
         Action::Accounts { old, new } => sql::clone_accounts(cx, view, old, new).await,
         Action::Configuration { old, new } => sql::set_configuration(cx, view, old, new).await,
-        Action::Validate | Action::Rescan => Err(Fault::Plan(format!(
-            "step {} has nothing to do but to look",
-            step.id
-        ))),
+        Action::Validate | Action::Rescan | Action::Hook(_) => {
+            Err(Fault::Plan(format!("step {} has no call", step.id)))
+        }
     }
 }

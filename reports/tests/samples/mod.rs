@@ -726,6 +726,7 @@ pub(crate) fn migration_plan() -> Plan {
             .map(|replica| member(replica, &format!("replica:{replica}"), Some(source)))
             .collect(),
         notes: notes.iter().map(|note| (*note).to_owned()).collect(),
+        wave: None,
         steps: steps(source, replicas),
     };
     Plan {
@@ -736,6 +737,8 @@ pub(crate) fn migration_plan() -> Plan {
         account: ACCOUNT.to_owned(),
         mysql: MysqlAccess::Required,
         data_check: DataCheck::Counts,
+        waves: Vec::new(),
+        hooks: Vec::new(),
         migrations: vec![
             migration(long, &[], &[]),
             migration(
@@ -832,6 +835,7 @@ pub(crate) fn run_report() -> RunReport {
                 None,
             ),
         ],
+        failed_hooks: Vec::new(),
     }
 }
 

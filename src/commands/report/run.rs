@@ -58,6 +58,10 @@ impl SavedRun {
         let written: Option<RunReport> = json(store, "run.json");
         let last = entries.iter().map(|entry| entry.at).max();
         let written = written.filter(|report| last.is_none_or(|last| last <= report.ended));
+        let failed_hooks = written
+            .as_ref()
+            .map(|report| report.failed_hooks.clone())
+            .unwrap_or_default();
         let mut migrations = Vec::new();
         for migration in &plan.migrations {
             let records = store.steps(&migration.id)?;
@@ -79,6 +83,7 @@ impl SavedRun {
                 .or(last)
                 .unwrap_or(plan.created),
             migrations,
+            failed_hooks,
         };
         let steps = StepTime::of_journal(entries.iter().map(|entry| {
             (
@@ -163,7 +168,10 @@ fn mark(at: Timestamp, event: RunEvent, began: &mut BTreeSet<String>) -> Option<
             };
             (migration, step, MarkKind::Stopped, reason)
         }
-        RunEvent::Acted { .. } | RunEvent::Waiting { .. } | RunEvent::StepDone { .. } => {
+        RunEvent::WaveBegan { .. }
+        | RunEvent::Acted { .. }
+        | RunEvent::Waiting { .. }
+        | RunEvent::StepDone { .. } => {
             return None;
         }
     };
