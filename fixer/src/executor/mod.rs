@@ -8,6 +8,8 @@ mod command;
 mod decide;
 mod hooks;
 mod pause;
+#[cfg(test)]
+mod quota_tests;
 mod runner;
 #[cfg(test)]
 mod tests;

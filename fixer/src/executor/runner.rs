@@ -335,8 +335,10 @@ impl<'a> Runner<'a> {
                     Looked::Ended(outcome) => return Ok(outcome),
                 }
             }
-            // A step that became ready may be decided on the view at hand, unless something was changed since.
-            if acted || !advanced {
+            // A step that became ready may be decided on the view at hand, unless something was changed since, or it has
+            // grown old over a comparison or a hook.
+            let old = view.began.elapsed() > self.options.timing.poll * 2;
+            if acted || !advanced || old {
                 self.since = clock::instant();
             }
         }
