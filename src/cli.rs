@@ -7,6 +7,7 @@ mod undo;
 
 use std::path::PathBuf;
 
+use atrest_fixer::fleet::Waves;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use accounts::{
@@ -236,6 +237,11 @@ pub(crate) struct PlanArgs {
     /// How rows are compared before the cutover
     #[arg(long, value_name = "CHECK", default_value = "counts")]
     pub(crate) data_check: DataCheckArg,
+    /// Migrations to a wave, the smallest first, such as 10 or 1,5,20 or canary,10; `canary` is one, then all others
+    #[arg(long, value_name = "SIZES")]
+    pub(crate) waves: Option<Waves>,
+    #[command(flatten)]
+    pub(crate) radius: RadiusArgs,
     /// Name of the run; made from time and account if not given
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
@@ -245,6 +251,28 @@ pub(crate) struct PlanArgs {
     /// Output: text, json, csv, markdown; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
+}
+
+/// How much of the fleet one plan may change.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Blast radius")]
+pub(crate) struct RadiusArgs {
+    /// Refuse a plan of more DB instances, replicas counted
+    #[arg(long, value_name = "N")]
+    pub(crate) max_instances: Option<usize>,
+    /// Refuse a plan of more than this share of the DB instances of the account in a region, encrypted ones counted
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
+    pub(crate) max_percent: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HooksArg {
+    /// Stop, and ask the operator
+    Ask,
+    /// Run them again
+    Again,
+    /// Count them as done
+    Done,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -286,7 +314,7 @@ pub(crate) struct StateArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FixArgs {
     /// The plan
-    #[arg(value_name = "PLAN.json", required_unless_present_any = ["resume", "adopt"])]
+    #[arg(value_name = "PLAN.json", required_unless_present_any = ["resume", "adopt", "pause"])]
     pub(crate) plan: Option<PathBuf>,
     /// Carry the plan out; without it the plan is only shown and checked
     #[arg(long)]
@@ -300,6 +328,21 @@ pub(crate) struct FixArgs {
     /// Take up the run of this plan whose run folder was lost: what was done is found in RDS, by its tags
     #[arg(long, value_name = "PLAN.json", conflicts_with_all = ["plan", "execute", "resume"])]
     pub(crate) adopt: Option<PathBuf>,
+    /// Ask the process that executes this run to see through what is under way, to begin nothing new, and to end; it
+    /// goes on with --resume
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["plan", "execute", "resume", "adopt"])]
+    pub(crate) pause: Option<String>,
+    /// Failed migrations that do not keep the next wave from being begun
+    #[arg(long, value_name = "N")]
+    pub(crate) max_failures: Option<usize>,
+    /// How long a migration waits for room in a quota while nothing of the run is under way
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+    pub(crate) quota_wait: std::time::Duration,
+    /// Hooks that were running when the process was killed (docs/hooks.md)
+    #[arg(long, value_name = "WHAT", default_value = "ask")]
+    pub(crate) interrupted_hooks: HooksArg,
+    #[command(flatten)]
+    pub(crate) radius: RadiusArgs,
     /// Stop each migration before this step; `cutover` is the first rename to a real name
     #[arg(long, value_name = "STEP")]
     pub(crate) stop_before: Option<String>,
@@ -307,7 +350,7 @@ pub(crate) struct FixArgs {
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) concurrency: usize,
     /// Time between two describe loops of a region: 10s, 250ms
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub(crate) poll_interval: std::time::Duration,
     /// How long RDS may still show the time before a change; a call whose answer was lost is repeated only after it
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = parse_duration)]
@@ -477,8 +520,17 @@ fn parse_role(text: &str) -> Result<String, String> {
     }
 }
 
+/// More than nothing, and not more than all.
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let share = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>();
+    share
+        .ok()
+        .filter(|share| *share > 0.0 && *share <= 100.0)
+        .ok_or_else(|| "a number above 0, up to 100".to_owned())
+}
+
 /// `250ms`, `10s`, `3m`, `2h`.
-fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     let split = text
         .find(|c: char| !c.is_ascii_digit())
         .ok_or("a number with a unit: 250ms, 10s, 3m, 2h")?;

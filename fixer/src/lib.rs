@@ -8,6 +8,8 @@ mod calls;
 pub mod clock;
 pub mod executor;
 pub mod fault;
+pub mod fleet;
+pub mod hooks;
 mod observatory;
 pub mod options;
 mod permit;

@@ -125,6 +125,8 @@ pub fn plan(facts: &Facts, wanted: Option<&BTreeSet<(String, String)>>) -> Plan 
         account: facts.account.clone(),
         mysql: facts.mysql.clone(),
         data_check: facts.data_check,
+        waves: Vec::new(),
+        hooks: Vec::new(),
         migrations,
         left_out,
         checks,
@@ -270,6 +272,7 @@ fn migration(facts: &Facts, source: &DbInstance) -> Result<Migration, Refusal> {
             .iter()
             .flat_map(|member| notes(facts, member))
             .collect(),
+        wave: None,
         steps: Vec::new(),
     };
     migration.steps = method::steps(facts, &migration, &members);

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::Tool;
 use crate::check::{Check, Verdict};
 use crate::document::digest;
+use crate::hook::Hook;
 use crate::id::{DbInstanceIdentifier, RunId};
 
 /// Version of the JSON form of [`Plan`].
@@ -47,6 +48,13 @@ pub struct Plan {
     pub mysql: MysqlAccess,
     /// How rows are compared before the cutover.
     pub data_check: DataCheck,
+    /// Migrations in each wave, the last number again and again, 0 for all that are left; empty in a plan without
+    /// waves. Which migration is in which is in [`Migration::wave`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<u32>,
+    /// Commands of the operator, as the configuration had them; those of a migration are steps of it, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
     /// One entry a flagged instance with its replicas.
     pub migrations: Vec<Migration>,
     /// Flagged resources that are not migrated by this plan.
@@ -148,6 +156,9 @@ pub struct Migration {
     pub replicas: Vec<Member>,
     /// What the operator should know before: warnings, dependents that break.
     pub notes: Vec<String>,
+    /// Its wave, from 1; absent in a plan without waves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<u32>,
     /// The steps; each runs when those it needs are done.
     pub steps: Vec<Step>,
 }
@@ -504,6 +515,8 @@ pub enum Action {
     },
     /// The pair diff of every member beside a live source; rows may differ, since clients write.
     Rehearse,
+    /// A command of the operator.
+    Hook(Hook),
 }
 
 /// Two DB instances with the same contents.
@@ -554,7 +567,8 @@ impl Action {
             | Self::Unwritten { .. }
             | Self::Returned
             | Self::Unused { .. }
-            | Self::Rehearse => return None,
+            | Self::Rehearse
+            | Self::Hook(_) => return None,
         })
     }
 
@@ -602,6 +616,8 @@ mod tests {
             account: "111122223333".to_owned(),
             mysql: MysqlAccess::Required,
             data_check: DataCheck::Counts,
+            waves: Vec::new(),
+            hooks: Vec::new(),
             migrations: Vec::new(),
             left_out: Vec::new(),
             checks: Vec::new(),

@@ -105,4 +105,7 @@ pub struct RunReport {
     pub ended: Timestamp,
     /// One entry a migration.
     pub migrations: Vec<MigrationReport>,
+    /// Hooks of the run itself, after-run and on-failure, that failed where that was not to be passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_hooks: Vec<String>,
 }

@@ -3,8 +3,10 @@
 mod checks;
 mod csv;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use atrest_model::hook::{Hook, OnFailure};
 use atrest_model::plan::{Action, DataCheck, Member, Migration, MysqlAccess, Plan, Step, Target};
 use serde_json::{Map, Value};
 
@@ -83,6 +85,7 @@ pub fn plan(plan: &Plan, style: &Style, out: &mut dyn Write) -> io::Result<()> {
         }
     };
     writeln!(out, "{}", paragraph("MySQL: ", &check, 2, style.width))?;
+    write_waves(plan, style, out)?;
     for migration in &plan.migrations {
         writeln!(out)?;
         write_migration(plan, migration, style, out)?;
@@ -98,6 +101,27 @@ pub fn plan(plan: &Plan, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     }
     checks::write(plan, None, style, out)?;
     write_end(plan, style, out)
+}
+
+/// Which migrations are begun together, and what is run when none goes on or one has failed.
+fn write_waves(plan: &Plan, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let mut waves: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+    for migration in &plan.migrations {
+        if let Some(wave) = migration.wave {
+            waves.entry(wave).or_default().push(&migration.id);
+        }
+    }
+    for (wave, migrations) in waves {
+        let first = format!("wave {wave}: ");
+        let text = printable(&migrations.join(", ")).into_owned();
+        writeln!(out, "{}", paragraph(&first, &text, 2, style.width))?;
+    }
+    for hook in plan.hooks.iter().filter(|hook| !hook.at.is_of_migration()) {
+        let first = format!("{}: ", hook.at.as_str());
+        let text = printable(&command(hook)).into_owned();
+        writeln!(out, "{}", paragraph(&first, &text, 2, style.width))?;
+    }
+    Ok(())
 }
 
 /// The total and what happens next.
@@ -148,9 +172,12 @@ fn write_migration(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let method = migration.method.as_str();
+    let wave = migration
+        .wave
+        .map_or_else(String::new, |wave| format!(", wave {wave}"));
     writeln!(
         out,
-        "{}  {}, {} GiB, {method}, {}",
+        "{}  {}, {} GiB, {method}, {}{wave}",
         style.strong(&printable(&migration.id)),
         printable(&migration.engine),
         migration.allocated_storage,
@@ -432,7 +459,34 @@ pub(crate) fn describe(migration: &Migration, step: &Step) -> String {
             "compare every pair beside the live source; rows may differ where clients write"
                 .to_owned()
         }
+        Action::Hook(hook) => command(hook),
     }
+}
+
+/// A hook's command and what becomes of it: quoted, so that what is one argument is seen to be one.
+fn command(hook: &Hook) -> String {
+    let words: Vec<String> = hook
+        .command
+        .iter()
+        .map(|word| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
+            if !word.is_empty() && word.chars().all(plain) {
+                word.clone()
+            } else {
+                format!("{word:?}")
+            }
+        })
+        .collect();
+    let fails = match hook.on_failure {
+        OnFailure::Stop => "stops if it fails",
+        OnFailure::Continue => "goes on if it fails",
+    };
+    let again = if hook.repeat {
+        ", may be run again"
+    } else {
+        ""
+    };
+    format!("run {}; {fails}{again}", words.join(" "))
 }
 
 /// The name a target has while the step runs.

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use atrest_fixer::clock::Timing;
 use atrest_fixer::executor;
-use atrest_fixer::options::FixOptions;
+use atrest_fixer::fleet::Waves;
+use atrest_fixer::options::{FixOptions, FleetOptions};
 use atrest_fixer::planner::Wish;
 use atrest_fixer::store::RunStore;
 use atrest_model::diff::DiffReport;
@@ -166,6 +167,8 @@ async fn tell(
         mysql,
         data_check,
         method: Wish::default(),
+        waves: Waves::default(),
+        hooks: Vec::new(),
     };
     let identity = common::identity(aws).await?;
     let auth = setting.auth.as_ref();
@@ -202,12 +205,13 @@ async fn tell(
     };
     let options = FixOptions {
         timing: Timing {
-            poll: scaled(10.0, 20),
+            poll: scaled(5.0, 20),
             consistency: scaled(180.0, 500),
             confirmations: 3,
         },
         concurrency: 20,
         stop_before: None,
+        fleet: FleetOptions::default(),
         mysql: setting.auth.clone(),
     };
     let progress = Progress::new(

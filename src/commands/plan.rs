@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use atrest_fixer::fleet::{BlastRadius, Waves};
 use atrest_fixer::planner::{self, Facts, MethodFacts, Wish};
 use atrest_fixer::preflight;
 use atrest_model::finding::FindingStatus;
+use atrest_model::hook::Hook;
 use atrest_model::id::RunId;
 use atrest_model::instance::{DbInstance, Encryption};
 use atrest_model::plan::{DataCheck, Method, MysqlAccess, Plan};
@@ -17,9 +19,12 @@ use atrest_scanner::inventory::{self, Inventory};
 
 use super::{common, login};
 use crate::cli::{MethodArg, PlanArgs};
+use crate::config::Config;
 use crate::exit::{Exit, ExpectedError};
 
-pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: PlanArgs, config: &Config) -> anyhow::Result<Exit> {
+    let fleet = config.fleet()?;
+    let hooks = config.hooks()?;
     let outputs = common::outputs::<PlanFormat>(&args.format, "plan")?;
     let aws = common::aws(&args.aws).await?;
     let auth = login::fleet(&args.mysql, &aws).await?;
@@ -73,6 +78,12 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
             MethodArg::Cold => Wish::Only(Method::Cold),
             MethodArg::Replica => Wish::Only(Method::Replica),
         },
+        waves: args
+            .waves
+            .clone()
+            .or(fleet.waves.clone())
+            .unwrap_or_default(),
+        hooks,
     };
     let plan = Box::pin(make(
         &aws,
@@ -92,6 +103,10 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
             format!("{} cannot be planned: {}", left.arn, left.reason),
             "mend what is named, or plan the others without it",
         ));
+    }
+    if let Some(why) = too_much(&fleet.radius(&args.radius), &plan, &inventory) {
+        show(&plan, &outputs)?;
+        return Err(why);
     }
     common::deliver(Some(&args.out), &common::json(&plan)?)?;
     show(&plan, &outputs)?;
@@ -127,6 +142,20 @@ pub(crate) fn refusal(plan: &Plan) -> Option<anyhow::Error> {
             check.subject, check.check, check.detail
         ),
         "mend what blocks, then make the plan again; docs/preflight.md explains each check",
+    ))
+}
+
+/// Why a plan changes more than is allowed, if it does.
+pub(crate) fn too_much(
+    radius: &BlastRadius,
+    plan: &Plan,
+    inventory: &Inventory,
+) -> Option<anyhow::Error> {
+    let why = radius.exceeded(plan, &instances(inventory))?;
+    Some(ExpectedError::of(
+        Exit::NeedsOperator,
+        why,
+        "plan fewer at a time with --instance or --from, or raise the limit on purpose (docs/config.md)",
     ))
 }
 
@@ -168,6 +197,8 @@ pub(crate) struct PlanRequest {
     pub(crate) mysql: MysqlAccess,
     pub(crate) data_check: DataCheck,
     pub(crate) method: Wish,
+    pub(crate) waves: Waves,
+    pub(crate) hooks: Vec<Hook>,
 }
 
 /// Gathers the facts, drafts and checks.
@@ -232,7 +263,9 @@ pub(crate) async fn make(
             replication,
         },
     };
-    let draft = planner::plan(&facts, wanted);
+    let mut draft = planner::plan(&facts, wanted);
+    draft.waves = request.waves.sizes();
+    draft.hooks = request.hooks;
     let around = preflight::gather(aws, identity, &draft, &facts.instances, auth).await;
     preflight::judge(draft, &facts, &around)
 }

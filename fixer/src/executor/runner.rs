@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use atrest_model::event::RunEvent;
+use atrest_model::hook::Stage;
 use atrest_model::journal::{StepEvent, StepStatus};
 use atrest_model::plan::{Action, Method, Migration, Plan, Step};
 use atrest_model::run::{MigrationReport, Outcome};
@@ -14,8 +15,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::admission::Admission;
 use super::decide::{Decision, decide, window};
-use super::{Reporter, SharedStore};
+use super::{Region, Reporter, SharedStore};
 use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::{Observatory, RegionView};
@@ -35,17 +37,19 @@ struct Active {
 }
 
 pub(super) struct Runner<'a> {
-    plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     /// What it is when every step is done.
     whole: Outcome,
-    migration: &'a Migration,
+    pub(super) migration: &'a Migration,
     rds: &'a Rds,
     observatory: &'a Observatory,
     store: &'a SharedStore,
-    options: &'a FixOptions,
-    reporter: &'a dyn Reporter,
-    stop: watch::Receiver<bool>,
-    records: BTreeMap<String, StepRecord>,
+    pub(super) options: &'a FixOptions,
+    pub(super) reporter: &'a dyn Reporter,
+    admission: &'a Admission,
+    pub(super) stop: watch::Receiver<bool>,
+    pause: watch::Receiver<bool>,
+    pub(super) records: BTreeMap<String, StepRecord>,
     active: HashMap<String, Active>,
     made: BTreeMap<String, String>,
     /// Nothing seen before this moment counts: the last mutation of this migration was answered then.
@@ -58,10 +62,32 @@ pub(super) struct Runner<'a> {
     claim: claim::Claim,
     is_resumed: bool,
     forecast: Mutex<steps::replica::Forecast>,
+    pub(super) is_adopted: bool,
 }
 
+/// How a sitting of a migration ended, for those that wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is migrated.
+    Arrived,
+    /// It was asked to go no further, or did not begin.
+    Held,
+    /// It cannot go on by itself.
+    Failed {
+        /// Something had or may have had a real name already.
+        at_cutover: bool,
+    },
+    /// What became of it could not be recorded.
+    Lost,
+}
+
+/// Reasons of a migration that was asked to go no further.
+pub(super) const INTERRUPTED: &str = "interrupted";
+pub(super) const PAUSED: &str = "paused";
+const ASKED: &str = "asked to stop before it";
+
 /// How a look at one step ended.
-enum Looked {
+pub(super) enum Looked {
     /// The step is done: others may have become ready.
     Advanced,
     /// A mutation was sent: the view is out of date.
@@ -73,7 +99,7 @@ enum Looked {
 }
 
 /// Key under which a step's record keeps what was seen before its mutation.
-const NOTED: &str = "noted";
+pub(super) const NOTED: &str = "noted";
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
@@ -83,29 +109,37 @@ impl<'a> Runner<'a> {
         plan: &'a Plan,
         whole: Outcome,
         migration: &'a Migration,
-        rds: &'a Rds,
-        observatory: &'a Observatory,
+        region: &'a Region,
         store: &'a SharedStore,
         options: &'a FixOptions,
         reporter: &'a dyn Reporter,
         stop: watch::Receiver<bool>,
+        pause: watch::Receiver<bool>,
     ) -> Result<Self, StoreError> {
-        let (records, claim, is_resumed) = {
+        let (records, claim, is_resumed, is_adopted) = {
             let store = store.get();
             let claim = claim::Claim::of(&store);
-            (store.steps(&migration.id)?, claim, store.is_resumed())
+            let resumed = store.is_resumed();
+            (
+                store.steps(&migration.id)?,
+                claim,
+                resumed,
+                store.is_adopted(),
+            )
         };
         let now = clock::instant();
         let mut runner = Self {
             plan,
             whole,
             migration,
-            rds,
-            observatory,
+            rds: &region.rds,
+            observatory: &region.observatory,
+            admission: &region.admission,
             store,
             options,
             reporter,
             stop,
+            pause,
             records,
             active: HashMap::new(),
             made: BTreeMap::new(),
@@ -115,6 +149,7 @@ impl<'a> Runner<'a> {
             claim,
             is_resumed,
             forecast: Mutex::default(),
+            is_adopted,
         };
         for step in &migration.steps {
             let stopped = runner.status(&step.id) == StepStatus::Stopped;
@@ -130,7 +165,7 @@ impl<'a> Runner<'a> {
         Ok(runner)
     }
 
-    fn status(&self, step: &str) -> StepStatus {
+    pub(super) fn status(&self, step: &str) -> StepStatus {
         self.records
             .get(step)
             .map_or(StepStatus::Pending, |record| record.status)
@@ -156,7 +191,12 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn record(&mut self, step: &str, event: StepEvent, detail: &Value) -> Result<(), StoreError> {
+    pub(super) fn record(
+        &mut self,
+        step: &str,
+        event: StepEvent,
+        detail: &Value,
+    ) -> Result<(), StoreError> {
         let mut detail = detail.clone();
         // What was noted before the mutation is needed until its effect is seen.
         if let (Some(noted), Value::Object(members)) = (self.noted(step).cloned(), &mut detail) {
@@ -182,29 +222,62 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn noted(&self, step: &str) -> Option<&Value> {
+    pub(super) fn noted(&self, step: &str) -> Option<&Value> {
         self.records.get(step)?.result.get(NOTED)
     }
 
     /// Runs to the end of the migration or of what can be done.
-    pub(super) async fn run(&mut self) -> Result<MigrationReport, StoreError> {
+    pub(super) async fn run(&mut self) -> (MigrationReport, End) {
         self.reporter.event(&RunEvent::MigrationBegan {
             migration: self.migration.id.clone(),
             steps: self.migration.steps.len(),
             done: self.done(),
         });
-        let outcome = self.drive().await?;
+        let (outcome, end) = match self.drive().await {
+            Ok(outcome) => {
+                let end = self.end_of(&outcome);
+                (outcome, end)
+            }
+            Err(error) => {
+                let open = self.migration.steps.iter();
+                let mut open = open.filter(|step| self.status(&step.id) != StepStatus::Done);
+                let outcome = Outcome::Stopped {
+                    step: open.next().map_or_else(String::new, |step| step.id.clone()),
+                    reason: format!("{error}; {}", error.hint()),
+                };
+                (outcome, End::Lost)
+            }
+        };
         self.reporter.event(&RunEvent::MigrationEnded {
             migration: self.migration.id.clone(),
             outcome: outcome.clone(),
         });
-        Ok(MigrationReport {
+        let report = MigrationReport {
             migration: self.migration.id.clone(),
             outcome,
             steps_done: self.done(),
             steps: self.migration.steps.len(),
             downtime_seconds: self.downtime(),
-        })
+        };
+        (report, end)
+    }
+
+    fn end_of(&self, outcome: &Outcome) -> End {
+        match outcome {
+            Outcome::Migrated => End::Arrived,
+            Outcome::Stopped { reason, .. }
+                if [INTERRUPTED, PAUSED, ASKED].contains(&reason.as_str()) =>
+            {
+                End::Held
+            }
+            _ => {
+                let at_cutover = self.migration.steps.iter().any(|step| {
+                    matches!(step.action, Action::Rename { cutover: true, .. })
+                        && self.status(&step.id) != StepStatus::Pending
+                });
+                End::Failed { at_cutover }
+            }
+        }
     }
 
     /// Looks, acts and waits until the migration ends.
@@ -213,16 +286,27 @@ impl<'a> Runner<'a> {
             if self.done() == self.migration.steps.len() {
                 return Ok(self.whole.clone());
             }
-            let ready: Vec<&'a Step> = self
+            let mut ready: Vec<&'a Step> = self
                 .migration
                 .steps
                 .iter()
                 .filter(|step| self.is_ready(step))
                 .collect();
+            if *self.pause.borrow() {
+                // What was sent is seen through; nothing else begins.
+                let next = ready.first().map(|step| step.id.clone());
+                ready.retain(|step| self.status(&step.id) != StepStatus::Pending);
+                if let (true, Some(step)) = (ready.is_empty(), next) {
+                    return Ok(Outcome::Stopped {
+                        step,
+                        reason: PAUSED.to_owned(),
+                    });
+                }
+            }
             if let Some(step) = ready.iter().find(|step| self.must_stop_before(step)) {
                 return Ok(Outcome::Stopped {
                     step: step.id.clone(),
-                    reason: "asked to stop before it".to_owned(),
+                    reason: ASKED.to_owned(),
                 });
             }
             let Some(first) = ready.first() else {
@@ -238,7 +322,7 @@ impl<'a> Runner<'a> {
             let view = tokio::select! {
                 biased;
                 () = stopped(self.stop.clone()) => {
-                    return Ok(Outcome::Stopped { step: first.id.clone(), reason: "interrupted".to_owned() });
+                    return Ok(Outcome::Stopped { step: first.id.clone(), reason: INTERRUPTED.to_owned() });
                 }
                 view = self.observatory.view(self.since, with_snapshots) => view,
             };
@@ -262,8 +346,10 @@ impl<'a> Runner<'a> {
                     Looked::Ended(outcome) => return Ok(outcome),
                 }
             }
-            // A step that became ready may be decided on the view at hand, unless something was changed since.
-            if acted || !advanced {
+            // A step that became ready may be decided on the view at hand, unless something was changed since, or it has
+            // grown old over a comparison or a hook.
+            let old = view.began.elapsed() > self.options.timing.poll * 2;
+            if acted || !advanced || old {
                 self.since = clock::instant();
             }
         }
@@ -282,9 +368,14 @@ impl<'a> Runner<'a> {
         let Some(wanted) = &self.options.stop_before else {
             return false;
         };
-        let cutover = wanted == "cutover"
-            && (step.action.is_cutover()
-                || self.migration.method == Method::Replica && step.id == "lag-gate");
+        let is_cutover = match &step.action {
+            Action::Hook(hook) => hook.at == Stage::BeforeCutover,
+            action => {
+                action.is_cutover()
+                    || self.migration.method == Method::Replica && step.id == "lag-gate"
+            }
+        };
+        let cutover = wanted == "cutover" && is_cutover;
         let named = step.id == *wanted || step.id.split(':').next() == Some(wanted);
         (cutover || named) && self.status(&step.id) == StepStatus::Pending
     }
@@ -321,6 +412,9 @@ impl<'a> Runner<'a> {
     /// One look at one step, and what follows from it. Never sleeps.
     async fn look(&mut self, step: &Step, view: &Arc<RegionView>) -> Result<Looked, StoreError> {
         self.active(step);
+        if let Action::Hook(hook) = &step.action {
+            return self.hook(step, hook, view).await;
+        }
         let observed = {
             let cx = self.cx(step);
             steps::observe(&cx, step, view).await
@@ -408,12 +502,12 @@ impl<'a> Runner<'a> {
     }
 
     #[cfg(not(test))]
-    fn fence(&self, step: &Step, view: &RegionView) -> claim::Fence {
+    pub(super) fn fence(&self, step: &Step, view: &RegionView) -> claim::Fence {
         claim::still_ours(&self.cx(step), step, view)
     }
 
     #[cfg(test)]
-    fn fence(&self, step: &Step, view: &RegionView) -> claim::Fence {
+    pub(super) fn fence(&self, step: &Step, view: &RegionView) -> claim::Fence {
         if self.options.careless.ignores_claim {
             return claim::Fence::Ours;
         }
@@ -523,7 +617,12 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn finish(&mut self, step: &Step, detail: &str, result: Value) -> Result<Looked, StoreError> {
+    pub(super) fn finish(
+        &mut self,
+        step: &Step,
+        detail: &str,
+        result: Value,
+    ) -> Result<Looked, StoreError> {
         let result = if result.is_null() {
             json!({"detail": detail})
         } else {
@@ -531,6 +630,7 @@ impl<'a> Runner<'a> {
         };
         self.record(&step.id, StepEvent::Finish, &result)?;
         self.remember_made(&step.id);
+        self.admission.done(&self.migration.id, step);
         let elapsed_seconds = self.active(step).began.elapsed().as_secs_f64();
         self.reporter.event(&RunEvent::StepDone {
             migration: self.migration.id.clone(),
@@ -543,7 +643,7 @@ impl<'a> Runner<'a> {
         Ok(Looked::Advanced)
     }
 
-    fn wait(&mut self, step: &Step, state: &str) -> Result<Looked, StoreError> {
+    pub(super) fn wait(&mut self, step: &Step, state: &str) -> Result<Looked, StoreError> {
         let active = self.active(step);
         let elapsed = active.began.elapsed();
         if elapsed >= Duration::from_secs(step.deadline_seconds) {
@@ -571,7 +671,12 @@ impl<'a> Runner<'a> {
         Ok(Looked::Waiting)
     }
 
-    fn end(&mut self, step: &Step, reason: &str, hint: &str) -> Result<Looked, StoreError> {
+    pub(super) fn end(
+        &mut self,
+        step: &Step,
+        reason: &str,
+        hint: &str,
+    ) -> Result<Looked, StoreError> {
         self.record(
             &step.id,
             StepEvent::Stop,
@@ -584,7 +689,7 @@ impl<'a> Runner<'a> {
         }))
     }
 
-    fn retrying(&self, step: &Step, fault: &Fault) {
+    pub(super) fn retrying(&self, step: &Step, fault: &Fault) {
         self.reporter.event(&RunEvent::Retrying {
             subject: self.migration.id.clone(),
             step: step.id.clone(),
@@ -620,8 +725,8 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Returns when the operator wants to stop.
-async fn stopped(mut stop: watch::Receiver<bool>) {
+/// Returns when the operator wants to stop, or nothing new to begin.
+pub(super) async fn stopped(mut stop: watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         // Nobody can ask any more.
         std::future::pending::<()>().await;

@@ -84,6 +84,7 @@ impl Bed {
             },
             concurrency: 1,
             stop_before: stop_before.map(str::to_owned),
+            fleet: crate::options::FleetOptions::default(),
             mysql: None,
             careless,
         };

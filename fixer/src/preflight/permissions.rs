@@ -195,7 +195,8 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
         | Action::Unwritten { .. }
         | Action::Returned
         | Action::Unused { .. }
-        | Action::Rehearse => {}
+        | Action::Rehearse
+        | Action::Hook(_) => {}
         Action::NameBack { from, .. } => rds(&operation, "db", from.as_str()),
         Action::Delete { name, .. } => rds(&operation, "db", name.as_str()),
         Action::DeleteSnapshot { snapshot, .. } => rds(&operation, "snapshot", snapshot),

@@ -788,7 +788,7 @@ fn quotas_are_held_against_the_peak() {
     ]);
     let plan = judged(&facts, &around);
     says(&plan, "quota-instances", "not proven", "AccessDenied");
-    says(&plan, "quota-copies", "warns", "--concurrency 1");
+    says(&plan, "quota-copies", "warns", "when there is a place");
 }
 
 #[test]

@@ -135,23 +135,26 @@ pub(crate) fn looks_at_snapshots(action: &Action) -> bool {
     )
 }
 
-/// How many looks in a row must agree that the step is done. Statuses flicker after a change; everything else is a
-/// fact once it is seen.
+/// How many looks in a row must agree that the step is done. Statuses flicker after a change, so every change of an
+/// instance is followed by a step that waits until it stays as it is: the renames of the beginning by the proof that
+/// nobody is connected, everything that is made by its groups, the cutover by itself. More would cost clients' time: what
+/// was taken too early for ready is refused by RDS and tried again. Everything else is a fact once it is seen.
 pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
     match action {
-        Action::Rename { .. }
-        | Action::Restore { .. }
-        | Action::CreateReplica { .. }
-        | Action::TemporaryReplica { .. }
-        | Action::Modify { .. }
+        Action::Rename { cutover: true, .. }
         | Action::Settle { .. }
         | Action::Quiesce { .. }
-        | Action::NameBack { .. }
         | Action::Returned
         // What is not shown for a moment is not gone.
         | Action::Delete { .. }
         | Action::DeleteSnapshot { .. } => wanted.max(1),
         Action::Claim { .. }
+        | Action::Rename { .. }
+        | Action::Restore { .. }
+        | Action::CreateReplica { .. }
+        | Action::TemporaryReplica { .. }
+        | Action::Modify { .. }
+        | Action::NameBack { .. }
         | Action::Snapshot { .. }
         | Action::EncryptedCopy { .. }
         | Action::AddRole { .. }
@@ -174,7 +177,8 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::Unused { .. }
         | Action::DeleteAutomatedBackup { .. }
         | Action::Release { .. }
-        | Action::Rehearse => 1,
+        | Action::Rehearse
+        | Action::Hook(_) => 1,
     }
 }
 
@@ -190,6 +194,7 @@ pub(crate) fn operation(action: &Action) -> &'static str {
         Action::Hold { .. } => "CALL mysql.rds_stop_replication",
         Action::Replicate { .. } => "CALL mysql.rds_set_external_master",
         Action::Detach { .. } => "CALL mysql.rds_reset_external_master",
+        Action::Hook(_) => "run the hook",
         _ => "compare",
     })
 }
@@ -289,6 +294,10 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
         }
         Action::Release { instance, keys } => undo::release(cx, view, instance, keys),
         Action::Rehearse => validate::rehearse(cx, view).await,
+        Action::Hook(_) => Err(Fault::Plan(format!(
+            "step {} is run by the executor; there is nothing to look at",
+            step.id
+        ))),
     }
 }
 
@@ -437,9 +446,7 @@ pub(crate) async fn act(
         | Action::Unwritten { .. }
         | Action::Returned
         | Action::Unused { .. }
-        | Action::Rehearse => Err(Fault::Plan(format!(
-            "step {} has nothing to do but to look",
-            step.id
-        ))),
+        | Action::Rehearse
+        | Action::Hook(_) => Err(Fault::Plan(format!("step {} has no call", step.id))),
     }
 }

@@ -728,6 +728,7 @@ pub(crate) fn migration_plan() -> Plan {
             .map(|replica| member(replica, &format!("replica:{replica}"), Some(source)))
             .collect(),
         notes: notes.iter().map(|note| (*note).to_owned()).collect(),
+        wave: None,
         steps: steps(source, replicas),
     };
     Plan {
@@ -739,6 +740,8 @@ pub(crate) fn migration_plan() -> Plan {
         account: ACCOUNT.to_owned(),
         mysql: MysqlAccess::Required,
         data_check: DataCheck::Counts,
+        waves: Vec::new(),
+        hooks: Vec::new(),
         migrations: vec![
             migration(long, &[], &[]),
             migration(
@@ -835,6 +838,7 @@ pub(crate) fn run_report() -> RunReport {
                 None,
             ),
         ],
+        failed_hooks: Vec::new(),
     }
 }
 

@@ -59,6 +59,10 @@ impl SavedRun {
         let written: Option<RunReport> = json(store, "run.json");
         let last = entries.iter().map(|entry| entry.at).max();
         let written = written.filter(|report| last.is_none_or(|last| last <= report.ended));
+        let failed_hooks = written
+            .as_ref()
+            .map(|report| report.failed_hooks.clone())
+            .unwrap_or_default();
         let mut migrations = Vec::new();
         for migration in &plan.migrations {
             let records = store.steps(&migration.id)?;
@@ -89,6 +93,7 @@ impl SavedRun {
                 .or(last)
                 .unwrap_or(plan.created),
             migrations,
+            failed_hooks,
         };
         let of_steps = entries.iter().filter(|entry| !entry.begins_phase());
         let steps = StepTime::of_journal(of_steps.map(|entry| {
@@ -177,7 +182,10 @@ fn mark(at: Timestamp, event: RunEvent, began: &mut BTreeSet<String>) -> Option<
             };
             (migration, step, MarkKind::Stopped, reason)
         }
-        RunEvent::Acted { .. } | RunEvent::Waiting { .. } | RunEvent::StepDone { .. } => {
+        RunEvent::WaveBegan { .. }
+        | RunEvent::Acted { .. }
+        | RunEvent::Waiting { .. }
+        | RunEvent::StepDone { .. } => {
             return None;
         }
     };
