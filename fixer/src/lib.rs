@@ -10,6 +10,7 @@ pub mod executor;
 pub mod fault;
 mod observatory;
 pub mod options;
+pub mod permissions;
 mod permit;
 pub mod planner;
 pub mod preflight;

@@ -18,6 +18,7 @@ mod journal;
 mod judgement;
 mod kill_matrix;
 mod kill_walk;
+mod least_privilege;
 mod nightly;
 mod offline;
 mod org;
