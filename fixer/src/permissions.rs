@@ -41,6 +41,7 @@ pub const FIX_READS: &[&str] = &[
     "rds:DescribeDBParameters",
     "rds:DescribeDBSnapshots",
     "rds:DescribeOptionGroups",
+    "rds:DescribePendingMaintenanceActions",
 ];
 
 /// A statement of a policy that allows something.
@@ -66,9 +67,7 @@ enum Because {
     /// A call names it, and leaves it as it is.
     Named,
     /// RDS does it with the key, for itself.
-    OfRds {
-        for_aws_resource: bool,
-    },
+    OfRds { for_aws_resource: bool },
     /// It is handed to this service.
     PassedTo(String),
 }
@@ -182,10 +181,7 @@ fn pattern(partition: &str, arn: &str) -> String {
     match arn.split(':').nth(2) {
         Some("kms") => format!("arn:{partition}:kms:*:*:key/*"),
         Some("iam") => format!("arn:{partition}:iam::*:role/*"),
-        _ => format!(
-            "arn:{partition}:rds:*:*:{}:*",
-            kind_of(arn).unwrap_or("*")
-        ),
+        _ => format!("arn:{partition}:rds:*:*:{}:*", kind_of(arn).unwrap_or("*")),
     }
 }
 

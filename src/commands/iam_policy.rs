@@ -85,7 +85,10 @@ fn fix(args: &IamPolicyArgs) -> anyhow::Result<Vec<Value>> {
     for one in permissions::fix(&args.partition).context("the specimen of a migration")? {
         let (actions, resources) = (strs(&one.actions), strs(&one.resources));
         let mut statement = statement(&one.sid, &actions, &resources);
-        if let Some(members) = statement.as_object_mut().filter(|_| !one.condition.is_null()) {
+        if let Some(members) = statement
+            .as_object_mut()
+            .filter(|_| !one.condition.is_null())
+        {
             members.insert("Condition".to_owned(), one.condition);
         }
         statements.push(statement);

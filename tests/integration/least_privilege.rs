@@ -138,12 +138,20 @@ fn a_plan_is_made_with_what_its_policy_allows_and_says_what_is_missing() {
         made.stdout,
         made.stderr
     );
-    let optional: BTreeSet<String> = ["rds:DescribeDBProxyTargets", "iam:GetRole"]
-        .map(str::to_owned)
-        .into();
+    // Parameters only of MySQL, targets only where there is a proxy, roles only for the session of one.
+    let optional: BTreeSet<String> = [
+        "iam:GetRole",
+        "rds:DescribeDBParameters",
+        "rds:DescribeDBProxyTargets",
+    ]
+    .map(str::to_owned)
+    .into();
     let (called, allowed) = (bench.called(), actions(&policy));
-    assert!(called.is_subset(&allowed), "{:?}", called.difference(&allowed));
-    // Targets only where there is a proxy, roles only for the session of one.
+    assert!(
+        called.is_subset(&allowed),
+        "{:?}",
+        called.difference(&allowed)
+    );
     let idle: BTreeSet<_> = allowed.difference(&called).cloned().collect();
     assert!(idle.is_subset(&optional), "{idle:?}");
     assert!(bench.sandbox.mutations().is_empty());
@@ -151,7 +159,9 @@ fn a_plan_is_made_with_what_its_policy_allows_and_says_what_is_missing() {
     let only = Bench::start(&policy);
     let refused = only.run(&PLAN).expect(2);
     assert!(
-        refused.stderr.contains("IAM does not allow rds:AddTagsToResource"),
+        refused
+            .stderr
+            .contains("IAM does not allow rds:AddTagsToResource"),
         "{}",
         refused.stderr
     );
@@ -162,7 +172,10 @@ fn a_plan_is_made_with_what_its_policy_allows_and_says_what_is_missing() {
         let name = action.split_once(':').unwrap().1;
         let text = format!("{}{}", said.stdout, said.stderr);
         assert!(text.contains(name), "{action} is not named: {text}");
-        assert!(text.contains("AccessDenied") || text.contains("not authorized"), "{action}: {text}");
+        assert!(
+            text.contains("AccessDenied") || text.contains("not authorized"),
+            "{action}: {text}"
+        );
         // Without what the fleet is read with there is no plan; what is only checked is not proven.
         let needed = [
             "account:ListRegions",
@@ -174,7 +187,11 @@ fn a_plan_is_made_with_what_its_policy_allows_and_says_what_is_missing() {
         } else {
             &[0, 2]
         };
-        assert!(codes.contains(&said.code), "{action}: {}: {text}", said.code);
+        assert!(
+            codes.contains(&said.code),
+            "{action}: {}: {text}",
+            said.code
+        );
     }
 }
 
@@ -197,7 +214,11 @@ fn a_run_is_carried_out_with_what_its_policy_allows_and_nothing_of_it_is_idle() 
         .filter(|action| action != "sts:GetCallerIdentity")
         .collect();
     let allowed = actions(&policy);
-    assert!(called.is_subset(&allowed), "{:?}", called.difference(&allowed));
+    assert!(
+        called.is_subset(&allowed),
+        "{:?}",
+        called.difference(&allowed)
+    );
     for report in ["scan-before.json", "scan-after.json"] {
         let path = bench.sandbox.path(".atrest/runs/least").join(report);
         let scan: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
@@ -276,7 +297,11 @@ fn a_run_without_one_of_its_actions_stops_and_names_it() {
             name
         };
         assert!(text.contains(word), "{action}: {text}");
-        assert!([4, 20, 22, 24].contains(&ended.code), "{action}: {}: {text}", ended.code);
+        assert!(
+            [4, 20, 22, 24].contains(&ended.code),
+            "{action}: {}: {text}",
+            ended.code
+        );
         // Whatever was done by then, no name that clients use was given away for good, and nothing was deleted.
         let names = bench.sandbox.instances(REGION);
         assert!(

@@ -27,4 +27,5 @@ mod preflight;
 mod remedies;
 mod resume;
 mod scan_edges;
+mod scan_input;
 mod whole_loop;

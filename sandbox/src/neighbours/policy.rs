@@ -249,9 +249,9 @@ fn made_by(action: &str) -> Option<&'static str> {
     Some(match action {
         "CreateDBSnapshot" => "DBSnapshotIdentifier",
         "CopyDBSnapshot" => "TargetDBSnapshotIdentifier",
-        "CreateDBInstance"
-        | "CreateDBInstanceReadReplica"
-        | "RestoreDBInstanceFromDBSnapshot" => "DBInstanceIdentifier",
+        "CreateDBInstance" | "CreateDBInstanceReadReplica" | "RestoreDBInstanceFromDBSnapshot" => {
+            "DBInstanceIdentifier"
+        }
         "RestoreDBInstanceToPointInTime" => "TargetDBInstanceIdentifier",
         _ => return None,
     })
@@ -311,7 +311,11 @@ fn of_rds(world: &World, scope: &Scope, received: &Received, action: &str) -> Ve
         for (key, value) in &sent {
             ask = ask.with(&format!("aws:RequestTag/{key}"), value);
         }
-        for tag in region.and_then(|region| tags(region, resource)).into_iter().flatten() {
+        for tag in region
+            .and_then(|region| tags(region, resource))
+            .into_iter()
+            .flatten()
+        {
             ask = ask.with(&format!("aws:ResourceTag/{}", tag.key), &tag.value);
         }
         ask
@@ -332,7 +336,9 @@ fn of_rds(world: &World, scope: &Scope, received: &Received, action: &str) -> Ve
         asks.push(ask("rds:AddTagsToResource", &arn(kind, &name)));
     }
     // RDS uses a customer's key with the caller's rights; that of RDS itself is open to everybody in the account.
-    let key = params.text("KmsKeyId").filter(|key| !key.contains("alias/aws/"));
+    let key = params
+        .text("KmsKeyId")
+        .filter(|key| !key.contains("alias/aws/"));
     if let Some(arn) = key.and_then(|key| key_arn(world, scope, &key)) {
         for action in ["kms:CreateGrant", "kms:DescribeKey"] {
             let via = format!("rds.{}.amazonaws.com", scope.region);
