@@ -190,7 +190,7 @@ pub(crate) struct IamPolicyArgs {
     /// The verb
     #[arg(value_name = "VERB")]
     pub(crate) verb: IamPolicyVerb,
-    /// For the identity that scans an organization, which also lists its accounts and assumes a role in each
+    /// Of scan: for the identity that scans an organization, which also lists its accounts and assumes a role in each
     #[arg(long)]
     pub(crate) org: bool,
     /// That role
@@ -205,6 +205,10 @@ pub(crate) struct IamPolicyArgs {
 pub(crate) enum IamPolicyVerb {
     /// What a scan reads in an account
     Scan,
+    /// What is read to make a plan
+    Plan,
+    /// What a run reads and changes, its audits included
+    Fix,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod hooks;
 mod observatory;
 pub mod options;
+pub mod permissions;
 mod permit;
 pub mod planner;
 pub mod preflight;

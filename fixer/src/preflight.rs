@@ -12,7 +12,7 @@ mod gather;
 mod key;
 mod names;
 mod offer;
-mod permissions;
+pub(crate) mod permissions;
 mod quotas;
 mod registry;
 mod replication;

@@ -11,17 +11,17 @@ use super::{Around, Finding};
 
 /// An action on a resource, with the condition keys that the call will carry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Need {
-    action: String,
-    resource: String,
-    context: Vec<(String, String)>,
+pub(crate) struct Need {
+    pub(crate) action: String,
+    pub(crate) resource: String,
+    pub(crate) context: Vec<(String, String)>,
 }
 
 /// Builds ARNs of one region and account.
-struct Place<'a> {
-    partition: &'a str,
-    region: &'a str,
-    account: &'a str,
+pub(crate) struct Place<'a> {
+    pub(crate) partition: &'a str,
+    pub(crate) region: &'a str,
+    pub(crate) account: &'a str,
 }
 
 impl Place<'_> {
@@ -77,7 +77,9 @@ fn needs(plan: &Plan, migration: &Migration) -> BTreeSet<Need> {
         .collect()
 }
 
-fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need> {
+/// What one step calls, and on what: the one place that says it, for the check of a plan and for the policies that
+/// `atrest iam-policy` prints.
+pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need> {
     let Some(operation) = step.action.operation() else {
         return Vec::new();
     };
