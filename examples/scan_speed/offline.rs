@@ -100,7 +100,8 @@ fn write(dir: &Path, instances: usize) -> Outcome<u64> {
         out.write_all(b"]}\n")?;
         out.into_inner()?.sync_all()?;
         bytes += std::fs::metadata(&path)?.len();
-        let small = |name: String, value: Value| std::fs::write(folder.join(name), value.to_string());
+        let small =
+            |name: String, value: Value| std::fs::write(folder.join(name), value.to_string());
         for manager in ["AWS", "CUSTOMER"] {
             small(
                 format!("key-{manager}.json"),
@@ -111,7 +112,8 @@ fn write(dir: &Path, instances: usize) -> Outcome<u64> {
             )?;
         }
         for (name, value) in [("on", "1"), ("off", "0")] {
-            let parameter = json!({"ParameterName": "require_secure_transport", "ParameterValue": value});
+            let parameter =
+                json!({"ParameterName": "require_secure_transport", "ParameterValue": value});
             small(
                 format!("describe-db-parameters.{name}.json"),
                 json!({"Parameters": [parameter]}),
@@ -214,7 +216,10 @@ fn instance(region: &str, number: usize) -> Value {
         }
         if number % 3 == 2 {
             let source = format!("prod-orders-{:06}", number - 1);
-            members.insert("ReadReplicaSourceDBInstanceIdentifier".to_owned(), source.into());
+            members.insert(
+                "ReadReplicaSourceDBInstanceIdentifier".to_owned(),
+                source.into(),
+            );
         }
     }
     document

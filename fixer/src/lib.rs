@@ -6,6 +6,7 @@
 pub mod accounts;
 mod calls;
 pub mod clock;
+pub mod dependents;
 pub mod executor;
 pub mod fault;
 mod observatory;
@@ -13,6 +14,7 @@ pub mod options;
 mod permit;
 pub mod planner;
 pub mod preflight;
+mod quiet;
 mod requests;
 mod steps;
 pub mod store;

@@ -92,9 +92,9 @@ pub fn compare(earlier: &ScanReport, report: &mut ScanReport) -> Result<(), Unfi
             };
             asked(report, &finding.policy)
                 && place.is_some_and(|(account, region, kind)| {
-                read.contains(&(account, region))
-                    && !kind.is_some_and(|kind| unread.contains(&(account, region, kind)))
-            })
+                    read.contains(&(account, region))
+                        && !kind.is_some_and(|kind| unread.contains(&(account, region, kind)))
+                })
         });
     report.baseline = Some(BaselineComparison {
         started: earlier.started,

@@ -130,7 +130,9 @@ mod tests {
         assert_eq!(Keep::All.of(document.clone()), document);
         let keep = Keep::looked_at();
         assert_eq!(keep.of(document.clone()), json!({"Engine": "mysql"}));
-        let tags = keep.clone().and(Some(BTreeSet::from(["TagList".to_owned()])));
+        let tags = keep
+            .clone()
+            .and(Some(BTreeSet::from(["TagList".to_owned()])));
         assert_eq!(
             tags.of(document.clone()),
             json!({"Engine": "mysql", "TagList": [1]})

@@ -257,9 +257,7 @@ impl CustomPolicies {
     }
 
     fn asked<'s>(&'s self, settings: &'s Settings) -> impl Iterator<Item = &'s CustomPolicy> {
-        self.list
-            .iter()
-            .filter(|policy| settings.asks(&policy.id))
+        self.list.iter().filter(|policy| settings.asks(&policy.id))
     }
 
     /// Judges one account's fleet at `now` (UTC); findings sorted by resource, then policy. `settings` may switch policies

@@ -149,7 +149,12 @@ fn every_case_gets_the_same_verdicts_from_what_a_scan_keeps() {
                 "DBClusterAutomatedBackups",
                 "ExportTasks",
             ] {
-                for item in file.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                for item in file
+                    .get_mut(list)
+                    .and_then(Value::as_array_mut)
+                    .into_iter()
+                    .flatten()
+                {
                     let kept = keep.of(item.clone());
                     left_out += usize::from(kept != *item);
                     *item = kept;
@@ -157,7 +162,12 @@ fn every_case_gets_the_same_verdicts_from_what_a_scan_keeps() {
             }
             let case = Case::parse(&path, &file.to_string()).unwrap();
             let result = case.run(&path, meta.id, None).unwrap();
-            assert_eq!(result.mismatches, Vec::<String>::new(), "{}", path.display());
+            assert_eq!(
+                result.mismatches,
+                Vec::<String>::new(),
+                "{}",
+                path.display()
+            );
         }
     }
     assert!(left_out > 0, "no case has a member that is not kept");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use atrest_fixer::clock::Timing;
 use atrest_fixer::executor;
 use atrest_fixer::options::FixOptions;
-use atrest_fixer::planner::Wish;
+use atrest_fixer::planner::{Quiesce, Wish};
 use atrest_fixer::store::RunStore;
 use atrest_model::diff::DiffReport;
 use atrest_model::finding::FindingStatus;
@@ -166,6 +166,10 @@ async fn tell(
         mysql,
         data_check,
         method: Wish::default(),
+        quiesce: Quiesce {
+            window_seconds: 1,
+            ..Quiesce::default()
+        },
     };
     let identity = common::identity(aws).await?;
     let auth = setting.auth.as_ref();

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use atrest_fixer::planner::{self, Facts, MethodFacts, Wish};
+use atrest_fixer::dependents;
+use atrest_fixer::planner::{self, Facts, Login, MethodFacts, Quiesce, Wish};
 use atrest_fixer::preflight;
 use atrest_model::finding::FindingStatus;
 use atrest_model::id::RunId;
@@ -11,7 +12,7 @@ use atrest_model::instance::{DbInstance, Encryption};
 use atrest_model::plan::{DataCheck, Method, MysqlAccess, Plan};
 use atrest_model::scan::{self, ScanReport};
 use atrest_reports::{Output, PlanFormat};
-use atrest_scanner::access::MysqlAuth;
+use atrest_scanner::access::{MysqlAuth, Password};
 use atrest_scanner::aws::{Aws, Identity};
 use atrest_scanner::inventory::{self, Inventory};
 
@@ -72,6 +73,10 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
             MethodArg::Auto => Wish::Auto,
             MethodArg::Cold => Wish::Only(Method::Cold),
             MethodArg::Replica => Wish::Only(Method::Replica),
+        },
+        quiesce: Quiesce {
+            window_seconds: args.quiesce_window.as_secs(),
+            kill_connections: args.kill_connections,
         },
     };
     let plan = Box::pin(make(
@@ -168,6 +173,7 @@ pub(crate) struct PlanRequest {
     pub(crate) mysql: MysqlAccess,
     pub(crate) data_check: DataCheck,
     pub(crate) method: Wish,
+    pub(crate) quiesce: Quiesce,
 }
 
 /// Gathers the facts, drafts and checks.
@@ -231,6 +237,15 @@ pub(crate) async fn make(
             wish: request.method,
             replication,
         },
+        quiesce: request.quiesce,
+        dependents: Box::pin(dependents::read(aws, &flagged, &request.key)).await,
+        login: auth.map(|auth| Login {
+            user: auth.user.clone(),
+            follows_rds: matches!(
+                auth.password,
+                Password::MasterUserSecret { .. } | Password::IamToken { .. }
+            ),
+        }),
     };
     let draft = planner::plan(&facts, wanted);
     let around = preflight::gather(aws, identity, &draft, &facts.instances, auth).await;

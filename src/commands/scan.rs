@@ -248,7 +248,11 @@ impl Judgement {
                     "give a report of the same account, written by this version or an older one",
                 )
             })?;
-            let alone = report.findings.iter().filter(|f| f.change.is_none()).count();
+            let alone = report
+                .findings
+                .iter()
+                .filter(|f| f.change.is_none())
+                .count();
             if alone > 0 {
                 tracing::warn!(
                     "{alone} findings are of policies that {} did not ask: they are neither new nor old",
@@ -284,7 +288,9 @@ impl Judgement {
             None => Some(BTreeSet::new()),
         };
         let tags = self.waivers.ask_for_tags().then(|| "TagList".to_owned());
-        Keep::looked_at().and(own).and(Some(tags.into_iter().collect()))
+        Keep::looked_at()
+            .and(own)
+            .and(Some(tags.into_iter().collect()))
     }
 
     fn rules(&self) -> Vec<Rule> {
@@ -377,11 +383,7 @@ pub(crate) async fn scan(aws: &Aws, account: &str, regions: &[String]) -> (ScanR
 }
 
 /// The policies of `--only`. Each must be one that is asked: an audit of nothing would look clean.
-fn only(
-    words: &[String],
-    all: &[String],
-    settings: &Settings,
-) -> anyhow::Result<BTreeSet<String>> {
+fn only(words: &[String], all: &[String], settings: &Settings) -> anyhow::Result<BTreeSet<String>> {
     for word in words {
         if !all.contains(word) {
             let near = all

@@ -146,7 +146,10 @@ fn the_systemd_units_are_good_and_their_command_ends_as_they_expect() {
     );
     let timer_sections = unit(timer);
     assert_eq!(value(&timer_sections["Timer"], "Persistent"), "true");
-    assert_eq!(value(&timer_sections["Install"], "WantedBy"), "timers.target");
+    assert_eq!(
+        value(&timer_sections["Install"], "WantedBy"),
+        "timers.target"
+    );
 
     let (sandbox, dir) = start();
     let words = shlex::split(value(of_service, "ExecStart")).unwrap();
@@ -158,7 +161,11 @@ fn the_systemd_units_are_good_and_their_command_ends_as_they_expect() {
     assert!(sandbox.path("scan.json").is_file() && sandbox.path("scan.jsonl").is_file());
 
     // systemd's own word, where there is a systemd. The program is where it is built, the folder of the state is this one.
-    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+    if Command::new("systemd-analyze")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
         return;
     }
     let names = ["atrest-scan.service", "atrest-scan.timer"];
@@ -369,7 +376,13 @@ fn the_cron_job_is_one_and_its_command_ends_with_a_code_that_it_knows() {
         panic!("{:?}", container.volume_mounts);
     };
     let volume = pod.volumes.iter().find(|volume| volume.name == mount.name);
-    assert!(!volume.unwrap().persistent_volume_claim.claim_name.is_empty());
+    assert!(
+        !volume
+            .unwrap()
+            .persistent_volume_claim
+            .claim_name
+            .is_empty()
+    );
 
     let (sandbox, _dir) = start();
     let folder = sandbox.dir.path().to_str().unwrap();
@@ -398,7 +411,12 @@ fn the_cron_job_is_one_and_its_command_ends_with_a_code_that_it_knows() {
 #[test]
 fn the_github_workflow_is_one_and_its_command_writes_what_the_next_step_takes() {
     let workflow: Yaml = yaml_serde::from_str(&blocks("GitHub Actions")[0]).unwrap();
-    let text = |value: &Yaml| value.as_str().unwrap_or_else(|| panic!("{value:?}")).to_owned();
+    let text = |value: &Yaml| {
+        value
+            .as_str()
+            .unwrap_or_else(|| panic!("{value:?}"))
+            .to_owned()
+    };
     let top: Vec<String> = workflow.as_mapping().unwrap().keys().map(text).collect();
     assert_eq!(top, ["on", "permissions", "jobs"]);
     let cron = text(&workflow["on"]["schedule"][0]["cron"]);
@@ -417,16 +435,24 @@ fn the_github_workflow_is_one_and_its_command_writes_what_the_next_step_takes() 
     for step in steps {
         let keys: Vec<String> = step.as_mapping().unwrap().keys().map(text).collect();
         let known = ["uses", "run", "with", "if"];
-        assert!(keys.iter().all(|key| known.contains(&key.as_str())), "{keys:?}");
+        assert!(
+            keys.iter().all(|key| known.contains(&key.as_str())),
+            "{keys:?}"
+        );
         assert_eq!(
-            keys.iter().filter(|key| *key == "uses" || *key == "run").count(),
+            keys.iter()
+                .filter(|key| *key == "uses" || *key == "run")
+                .count(),
             1,
             "{keys:?}"
         );
         if let Some(action) = step.get("uses") {
             let action = text(action);
             let (name, version) = action.split_once('@').unwrap();
-            assert!(name.split('/').count() >= 2 && version.starts_with('v'), "{action}");
+            assert!(
+                name.split('/').count() >= 2 && version.starts_with('v'),
+                "{action}"
+            );
         }
     }
     let line = text(steps.iter().find_map(|step| step.get("run")).unwrap());
@@ -439,10 +465,12 @@ fn the_github_workflow_is_one_and_its_command_writes_what_the_next_step_takes() 
     assert!(std::fs::read_to_string(summary).unwrap().contains("db"));
     let upload = steps
         .iter()
-        .find(|step| step.get("uses").is_some_and(|uses| text(uses).contains("upload-sarif")))
+        .find(|step| {
+            step.get("uses")
+                .is_some_and(|uses| text(uses).contains("upload-sarif"))
+        })
         .unwrap();
     let sarif = sandbox.path(&text(&upload["with"]["sarif_file"]));
-    let sarif: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(sarif).unwrap()).unwrap();
+    let sarif: serde_json::Value = serde_json::from_slice(&std::fs::read(sarif).unwrap()).unwrap();
     assert_eq!(sarif["version"], "2.1.0");
 }

@@ -100,7 +100,10 @@ fn a_snapshot_that_several_accounts_see_is_one_row_of_its_owner_or_of_the_first_
             .find(|f| f["resource"] == arn && f["policy"] == "snapshot-unencrypted")
             .unwrap()
             .clone();
-        let foreign = finding["reason"].as_str().unwrap().contains("shared by another account");
+        let foreign = finding["reason"]
+            .as_str()
+            .unwrap()
+            .contains("shared by another account");
         assert_eq!(foreign, account != OWNER, "{finding}");
         finding["id"].clone()
     };
@@ -146,7 +149,10 @@ fn a_list_that_ends_early_is_judged_as_far_as_it_goes_and_never_complete() {
     assert_eq!(holes.len(), 1, "{holes:?}");
     assert_eq!(holes[0]["kind"], "db-instance");
     let reason = holes[0]["reason"].as_str().unwrap();
-    assert!(reason.contains("ends after 4") && reason.contains("AccessDenied"), "{reason}");
+    assert!(
+        reason.contains("ends after 4") && reason.contains("AccessDenied"),
+        "{reason}"
+    );
     // Nobody looked at the others: they are not mended.
     assert_eq!(rows(&cut["baseline"], "fixed").len(), 0);
     assert!(rows(&cut["baseline"], "unknown").len() >= 5);
@@ -175,11 +181,18 @@ fn some_policies_only_are_asked_and_a_baseline_of_fewer_calls_nothing_new_or_men
         .iter()
         .map(|finding| finding["policy"].as_str().unwrap())
         .collect();
-    assert!(asked.contains("storage-unencrypted") && asked.len() <= 2, "{asked:?}");
+    assert!(
+        asked.contains("storage-unencrypted") && asked.len() <= 2,
+        "{asked:?}"
+    );
     let known = rows(&one, "findings").len();
 
     let more = scan(&["--baseline", &few, "--save", &all]);
-    assert!(more.stderr.contains("neither new nor old"), "{}", more.stderr);
+    assert!(
+        more.stderr.contains("neither new nor old"),
+        "{}",
+        more.stderr
+    );
     let more = more.expect(10).json();
     let total = rows(&more, "findings").len();
     assert!(total > known);
@@ -234,7 +247,8 @@ fn a_region_that_is_off_is_no_bad_credentials_for_any_verb() {
 
 #[test]
 fn sessions_that_end_during_a_scan_are_renewed() {
-    let role = "[[roles]]\naccount = \"444455556666\"\nname = \"atrest-scan\"\nsession_seconds = 60\n";
+    let role =
+        "[[roles]]\naccount = \"444455556666\"\nname = \"atrest-scan\"\nsession_seconds = 60\n";
     let (sandbox, _dir) = start(role);
     let scan = ["scan", "--account", FIRST, "--region", "eu-central-1"];
     let more = ["--region", "eu-west-1", "--format", "json"];
@@ -325,7 +339,10 @@ fn until(child: &mut Child, what: &str, mut is_true: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_true() {
         assert!(began.elapsed() < Duration::from_secs(60), "{what}");
-        assert!(child.try_wait().unwrap().is_none(), "the scan has ended: {what}");
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "the scan has ended: {what}"
+        );
         pause();
     }
 }
@@ -359,7 +376,12 @@ fn a_second_signal_ends_a_scan_that_is_busy_writing_and_no_file_is_half_written(
     };
     assert_eq!(status.code(), Some(130));
     let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
     assert!(said.contains("once more to stop at once"), "{said}");
     drop(reader);
     assert!(!save.exists());

@@ -100,6 +100,7 @@ pub async fn run(
                     plan,
                     whole,
                     migration,
+                    aws,
                     rds,
                     observatory,
                     store,

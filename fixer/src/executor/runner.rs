@@ -7,7 +7,8 @@ use std::time::Duration;
 use atrest_model::event::RunEvent;
 use atrest_model::journal::{StepEvent, StepStatus};
 use atrest_model::plan::{Action, Method, Migration, Plan, Step};
-use atrest_model::run::{MigrationReport, Outcome};
+use atrest_model::run::{LeftToDo, MigrationReport, Outcome};
+use atrest_scanner::aws::Aws;
 use atrest_scanner::error::AwsErrorKind;
 use atrest_scanner::rds::Rds;
 use serde_json::{Value, json};
@@ -39,6 +40,7 @@ pub(super) struct Runner<'a> {
     /// What it is when every step is done.
     whole: Outcome,
     migration: &'a Migration,
+    aws: &'a Aws,
     rds: &'a Rds,
     observatory: &'a Observatory,
     store: &'a SharedStore,
@@ -58,6 +60,9 @@ pub(super) struct Runner<'a> {
     claim: claim::Claim,
     is_resumed: bool,
     forecast: Mutex<steps::replica::Forecast>,
+    windows: steps::quiesce::Windows,
+    /// Dependents that could not be attached again: the others come first.
+    held: Vec<Outcome>,
 }
 
 /// How a look at one step ended.
@@ -83,6 +88,7 @@ impl<'a> Runner<'a> {
         plan: &'a Plan,
         whole: Outcome,
         migration: &'a Migration,
+        aws: &'a Aws,
         rds: &'a Rds,
         observatory: &'a Observatory,
         store: &'a SharedStore,
@@ -100,6 +106,7 @@ impl<'a> Runner<'a> {
             plan,
             whole,
             migration,
+            aws,
             rds,
             observatory,
             store,
@@ -115,6 +122,8 @@ impl<'a> Runner<'a> {
             claim,
             is_resumed,
             forecast: Mutex::default(),
+            windows: steps::quiesce::Windows::default(),
+            held: Vec::new(),
         };
         for step in &migration.steps {
             let stopped = runner.status(&step.id) == StepStatus::Stopped;
@@ -204,6 +213,12 @@ impl<'a> Runner<'a> {
             steps_done: self.done(),
             steps: self.migration.steps.len(),
             downtime_seconds: self.downtime(),
+            left_to_do: LeftToDo::of_results(
+                self.records
+                    .values()
+                    .filter(|record| record.status == StepStatus::Done)
+                    .map(|record| &record.result),
+            ),
         })
     }
 
@@ -226,6 +241,9 @@ impl<'a> Runner<'a> {
                 });
             }
             let Some(first) = ready.first() else {
+                if let Some(held) = self.held.first() {
+                    return Ok(held.clone());
+                }
                 return Ok(Outcome::NeedsOperator {
                     step: "plan".to_owned(),
                     reason: "no step can run; the plan's needs do not add up".to_owned(),
@@ -259,6 +277,9 @@ impl<'a> Runner<'a> {
                     Looked::Advanced => advanced = true,
                     Looked::Acted => acted = true,
                     Looked::Waiting => {}
+                    Looked::Ended(outcome) if step.action.is_reattachment() => {
+                        self.held.push(outcome);
+                    }
                     Looked::Ended(outcome) => return Ok(outcome),
                 }
             }
@@ -270,11 +291,14 @@ impl<'a> Runner<'a> {
     }
 
     fn is_ready(&self, step: &Step) -> bool {
-        self.status(&step.id) != StepStatus::Done
-            && step
-                .needs
-                .iter()
-                .all(|need| self.status(need) == StepStatus::Done)
+        // One that was stopped in this sitting stays so: a dependent, while the others are attached.
+        !matches!(
+            self.status(&step.id),
+            StepStatus::Done | StepStatus::Stopped
+        ) && step
+            .needs
+            .iter()
+            .all(|need| self.status(need) == StepStatus::Done)
     }
 
     /// A step that has begun is finished first: it cannot be stopped half-way.
@@ -388,11 +412,14 @@ impl<'a> Runner<'a> {
         Cx {
             plan: self.plan,
             migration: self.migration,
+            aws: self.aws,
             rds: self.rds,
+            timing: self.options.timing,
             mysql: self.options.mysql.as_ref(),
             made: &self.made,
-            store: self.store,
             records: &self.records,
+            windows: &self.windows,
+            store: self.store,
             forecast: &self.forecast,
             noted: self.noted(&step.id),
             claim: &self.claim,

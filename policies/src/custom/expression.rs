@@ -263,11 +263,15 @@ fn reads(node: &IdedExpr, variable: &str, members: &mut BTreeSet<String>) -> boo
             &part.result,
         ]),
         Expr::Call(call) => {
-            let parts: Vec<&IdedExpr> = call.target.iter().map(|t| &**t).chain(&call.args).collect();
+            let parts: Vec<&IdedExpr> =
+                call.target.iter().map(|t| &**t).chain(&call.args).collect();
             all(&parts)
         }
         Expr::List(list) => all(&list.elements.iter().collect::<Vec<_>>()),
-        Expr::Map(map) => map.entries.iter().all(|e| entry_reads(&e.expr, variable, members)),
+        Expr::Map(map) => map
+            .entries
+            .iter()
+            .all(|e| entry_reads(&e.expr, variable, members)),
         Expr::Struct(object) => object
             .entries
             .iter()

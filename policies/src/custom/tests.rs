@@ -367,7 +367,9 @@ fn the_members_that_are_read_are_known_unless_it_may_be_any() {
         some("BackupRetentionPeriod Engine TagList")
     );
     assert_eq!(
-        members("resource.TagList.exists(t, t.Key == resource.Engine) ? key.state == \"Enabled\" : [resource.Port] == [1]"),
+        members(
+            "resource.TagList.exists(t, t.Key == resource.Engine) ? key.state == \"Enabled\" : [resource.Port] == [1]"
+        ),
         some("BackupRetentionPeriod Engine Port TagList")
     );
     assert_eq!(members("resource[\"Engine\"] == \"mysql\""), None);
