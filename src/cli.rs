@@ -246,6 +246,12 @@ pub(crate) struct PlanArgs {
     pub(crate) waves: Option<Waves>,
     #[command(flatten)]
     pub(crate) radius: RadiusArgs,
+    /// How long nobody may be connected to a source, and nothing written, before its snapshot: 1s to 4m
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_window)]
+    pub(crate) quiesce_window: std::time::Duration,
+    /// Kill clients that are connected to a source after its rename (mysql.rds_kill), instead of rebooting it once
+    #[arg(long)]
+    pub(crate) kill_connections: bool,
     /// Name of the run; made from time and account if not given
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
@@ -377,6 +383,12 @@ pub(crate) struct StatusArgs {
     /// Print the journal as JSON Lines, each bound to the one before by its hash: the audit trail
     #[arg(long, requires = "run", conflicts_with = "format")]
     pub(crate) journal: bool,
+    /// Write two Terraform files into this folder: the old instances are forgotten, then the new ones imported
+    #[arg(long, value_name = "DIR", requires = "run", conflicts_with_all = ["journal", "format"])]
+    pub(crate) terraform: Option<PathBuf>,
+    /// Take the resource addresses from this Terraform state (terraform state pull)
+    #[arg(long, value_name = "FILE", requires = "terraform")]
+    pub(crate) tfstate: Option<PathBuf>,
     /// Check an audit trail and name its first broken line
     #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "journal", "format"])]
     pub(crate) verify: Option<PathBuf>,
@@ -531,6 +543,17 @@ fn parse_percent(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|share| *share > 0.0 && *share <= 100.0)
         .ok_or_else(|| "a number above 0, up to 100".to_owned())
+}
+
+/// Whole seconds, shorter than the five minutes between two of RDS's own heartbeats: where there is no binary log, a
+/// window must have a chance to see none.
+fn parse_window(text: &str) -> Result<std::time::Duration, String> {
+    let window = parse_duration(text)?;
+    if window.subsec_nanos() == 0 && window.as_secs() <= 240 {
+        Ok(window)
+    } else {
+        Err("whole seconds, at most 4m".to_owned())
+    }
 }
 
 /// `250ms`, `10s`, `3m`, `2h`.

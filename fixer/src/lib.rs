@@ -6,6 +6,7 @@
 pub mod accounts;
 mod calls;
 pub mod clock;
+pub mod dependents;
 pub mod executor;
 pub mod fault;
 pub mod fleet;
@@ -16,6 +17,7 @@ pub mod permissions;
 mod permit;
 pub mod planner;
 pub mod preflight;
+mod quiet;
 mod requests;
 mod steps;
 pub mod store;

@@ -237,7 +237,11 @@ fn fix_specimens() -> Vec<Action> {
             to: old_x,
             cutover: false,
         },
-        Action::Quiesce { instance: old() },
+        Action::Quiesce {
+            instance: old(),
+            window_seconds: 30,
+            kill_connections: false,
+        },
         Action::Snapshot {
             instance: old(),
             snapshot: snapshot(),

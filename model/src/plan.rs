@@ -288,10 +288,17 @@ pub enum Action {
         /// Whether this gives an instance the name clients use. Done only after validation.
         cutover: bool,
     },
-    /// Proves that no client is connected; `RebootDBInstance` once if one still is.
+    /// Proves that for a while no client is connected and nothing is written. If a client is: `RebootDBInstance` once,
+    /// or `mysql.rds_kill`.
     Quiesce {
         /// The instance.
         instance: Target,
+        /// How long, in seconds.
+        #[serde(default = "quiesce_window")]
+        window_seconds: u64,
+        /// Whether clients' connections are killed rather than the instance rebooted.
+        #[serde(default)]
+        kill_connections: bool,
     },
     /// `CreateDBSnapshot`.
     Snapshot {
@@ -352,6 +359,53 @@ pub enum Action {
         /// The feature it serves.
         feature_name: String,
     },
+    /// `ModifyDBInstance` with `ManageMasterUserPassword`: RDS makes a new secret for the master password.
+    ManagePassword {
+        /// The instance.
+        instance: Target,
+        /// Key of the secret, if it is not AWS's own.
+        kms_key_id: Option<String>,
+    },
+    /// `DeregisterDBProxyTargets`: the registration of the old instance.
+    DeregisterProxyTarget {
+        /// The proxy.
+        proxy: String,
+        /// The instance that takes the name.
+        instance: Target,
+        /// Name under which it is registered.
+        name: DbInstanceIdentifier,
+    },
+    /// `RegisterDBProxyTargets`: the new instance under its real name.
+    RegisterProxyTarget {
+        /// The proxy.
+        proxy: String,
+        /// The instance.
+        instance: Target,
+        /// Its real name.
+        name: DbInstanceIdentifier,
+    },
+    /// Sees that an event subscription lists the instance; `AddSourceIdentifierToSubscription` if it does not.
+    Subscription {
+        /// The subscription.
+        subscription: String,
+        /// The instance.
+        instance: Target,
+        /// Its real name.
+        name: DbInstanceIdentifier,
+    },
+    /// `StartDBInstanceAutomatedBackupsReplication` in another region.
+    ReplicateBackups {
+        /// The instance.
+        instance: Target,
+        /// Region that the backups are replicated into.
+        region: String,
+        /// Key of that region.
+        kms_key_id: String,
+        /// Days that backups are kept there.
+        retention_days: i64,
+    },
+    /// Looks at what depends on the instances once more, and says what is left to do.
+    Handover,
     /// Clones accounts and grants that only the old replica has.
     Accounts {
         /// The unencrypted replica.
@@ -536,7 +590,14 @@ impl Action {
     pub fn operation(&self) -> Option<&'static str> {
         Some(match self {
             Self::Claim { .. } => "AddTagsToResource",
-            Self::Rename { .. } | Self::Modify { .. } | Self::NameBack { .. } => "ModifyDBInstance",
+            Self::Rename { .. }
+            | Self::Modify { .. }
+            | Self::NameBack { .. }
+            | Self::ManagePassword { .. } => "ModifyDBInstance",
+            Self::Quiesce {
+                kill_connections: true,
+                ..
+            } => return None,
             Self::Quiesce { .. } | Self::Settle { .. } => "RebootDBInstance",
             Self::Snapshot { .. } => "CreateDBSnapshot",
             Self::EncryptedCopy { .. } => "CopyDBSnapshot",
@@ -546,6 +607,10 @@ impl Action {
             }
             Self::RemoveTemporary { .. } => "DeleteDBInstance",
             Self::AddRole { .. } => "AddRoleToDBInstance",
+            Self::DeregisterProxyTarget { .. } => "DeregisterDBProxyTargets",
+            Self::RegisterProxyTarget { .. } => "RegisterDBProxyTargets",
+            Self::Subscription { .. } => "AddSourceIdentifierToSubscription",
+            Self::ReplicateBackups { .. } => "StartDBInstanceAutomatedBackupsReplication",
             Self::Delete { .. } => "DeleteDBInstance",
             Self::DeleteSnapshot { .. } => "DeleteDBSnapshot",
             Self::DeleteAutomatedBackup { .. } => "DeleteDBInstanceAutomatedBackup",
@@ -567,6 +632,7 @@ impl Action {
             | Self::Unwritten { .. }
             | Self::Returned
             | Self::Unused { .. }
+            | Self::Handover
             | Self::Rehearse
             | Self::Hook(_) => return None,
         })
@@ -600,6 +666,26 @@ impl Action {
     pub fn is_cutover(&self) -> bool {
         matches!(self, Self::Rename { cutover: true, .. })
     }
+
+    /// Whether the step attaches a dependent again once the migration itself is done: one that fails does not hold up
+    /// the others.
+    #[must_use]
+    pub fn is_reattachment(&self) -> bool {
+        matches!(
+            self,
+            Self::DeregisterProxyTarget { .. }
+                | Self::RegisterProxyTarget { .. }
+                | Self::Subscription { .. }
+                | Self::ReplicateBackups { .. }
+        )
+    }
+}
+
+/// How long nobody may be connected, and nothing written, in seconds, unless a plan says otherwise.
+pub const QUIESCE_WINDOW: u64 = 30;
+
+fn quiesce_window() -> u64 {
+    QUIESCE_WINDOW
 }
 
 #[cfg(test)]

@@ -322,8 +322,38 @@ pub(crate) fn describe(migration: &Migration, step: &Step) -> String {
             format!("{operation} {}", tags.join(" "))
         }
         Action::Rename { from, to, .. } => format!("{operation} {from} -> {to}"),
-        Action::Quiesce { .. } => {
-            format!("no client may be connected; {operation} once if one still is")
+        Action::Quiesce {
+            window_seconds,
+            kill_connections,
+            ..
+        } => {
+            let remedy = if *kill_connections {
+                "kill clients that are (mysql.rds_kill)".to_owned()
+            } else {
+                format!("{operation} once if one is")
+            };
+            format!("{window_seconds} s without a client connected or anything written; {remedy}")
+        }
+        Action::ManagePassword { .. } => {
+            format!("{operation} ManageMasterUserPassword: a new secret, its ARN is reported")
+        }
+        Action::DeregisterProxyTarget { proxy, name, .. } => {
+            format!("{operation} {name} of {proxy}, where it is the old instance")
+        }
+        Action::RegisterProxyTarget { proxy, name, .. } => {
+            format!("{operation} {name} with {proxy}; wait until it is AVAILABLE")
+        }
+        Action::Subscription {
+            subscription, name, ..
+        } => format!("{subscription} lists {name}; {operation} if it does not"),
+        Action::ReplicateBackups {
+            region,
+            kms_key_id,
+            retention_days,
+            ..
+        } => format!("{operation} to {region}, {retention_days} days, key {kms_key_id}"),
+        Action::Handover => {
+            "look at what depends on the instances, and say what is left to do".to_owned()
         }
         Action::Snapshot { snapshot, .. } => format!("{operation} {snapshot}"),
         Action::EncryptedCopy { snapshot, .. } => {

@@ -9,7 +9,7 @@ use atrest_fixer::clock::Timing;
 use atrest_fixer::executor;
 use atrest_fixer::fleet::Waves;
 use atrest_fixer::options::{FixOptions, FleetOptions};
-use atrest_fixer::planner::Wish;
+use atrest_fixer::planner::{Quiesce, Wish};
 use atrest_fixer::store::RunStore;
 use atrest_model::diff::DiffReport;
 use atrest_model::finding::FindingStatus;
@@ -169,6 +169,10 @@ async fn tell(
         method: Wish::default(),
         waves: Waves::default(),
         hooks: Vec::new(),
+        quiesce: Quiesce {
+            window_seconds: 1,
+            ..Quiesce::default()
+        },
     };
     let identity = common::identity(aws).await?;
     let auth = setting.auth.as_ref();

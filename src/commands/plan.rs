@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use atrest_fixer::dependents;
 use atrest_fixer::fleet::{BlastRadius, Waves};
-use atrest_fixer::planner::{self, Facts, MethodFacts, Wish};
+use atrest_fixer::planner::{self, Facts, Login, MethodFacts, Quiesce, Wish};
 use atrest_fixer::preflight;
 use atrest_model::finding::FindingStatus;
 use atrest_model::hook::Hook;
@@ -13,7 +14,7 @@ use atrest_model::instance::{DbInstance, Encryption};
 use atrest_model::plan::{DataCheck, Method, MysqlAccess, Plan};
 use atrest_model::scan::{self, ScanReport};
 use atrest_reports::{Output, PlanFormat};
-use atrest_scanner::access::MysqlAuth;
+use atrest_scanner::access::{MysqlAuth, Password};
 use atrest_scanner::aws::{Aws, Identity};
 use atrest_scanner::inventory::{self, Inventory};
 
@@ -84,6 +85,10 @@ pub(crate) async fn run(args: PlanArgs, config: &Config) -> anyhow::Result<Exit>
             .or(fleet.waves.clone())
             .unwrap_or_default(),
         hooks,
+        quiesce: Quiesce {
+            window_seconds: args.quiesce_window.as_secs(),
+            kill_connections: args.kill_connections,
+        },
     };
     let plan = Box::pin(make(
         &aws,
@@ -199,6 +204,7 @@ pub(crate) struct PlanRequest {
     pub(crate) method: Wish,
     pub(crate) waves: Waves,
     pub(crate) hooks: Vec<Hook>,
+    pub(crate) quiesce: Quiesce,
 }
 
 /// Gathers the facts, drafts and checks.
@@ -262,6 +268,15 @@ pub(crate) async fn make(
             wish: request.method,
             replication,
         },
+        quiesce: request.quiesce,
+        dependents: Box::pin(dependents::read(aws, &flagged, &request.key)).await,
+        login: auth.map(|auth| Login {
+            user: auth.user.clone(),
+            follows_rds: matches!(
+                auth.password,
+                Password::MasterUserSecret { .. } | Password::IamToken { .. }
+            ),
+        }),
     };
     let mut draft = planner::plan(&facts, wanted);
     draft.waves = request.waves.sizes();

@@ -62,12 +62,21 @@ pub(super) fn window(
     match action {
         // SQL is read-your-writes.
         action if action.is_sql() => Duration::ZERO,
+        Action::Quiesce {
+            kill_connections: true,
+            ..
+        } => Duration::ZERO,
         Action::Restore { .. } | Action::CreateReplica { .. } | Action::TemporaryReplica { .. }
             if is_resumed =>
         {
             timing.consistency * 2
         }
-        Action::Quiesce { .. } | Action::Settle { .. } | Action::Modify { .. } if is_resumed => {
+        Action::Quiesce { .. }
+        | Action::Settle { .. }
+        | Action::Modify { .. }
+        | Action::ManagePassword { .. }
+            if is_resumed =>
+        {
             timing.consistency
         }
         _ if unknown => timing.consistency,

@@ -96,6 +96,7 @@ pub async fn run(
         })
         .collect();
     let sitting = Sitting {
+        aws,
         plan: &plan,
         whole,
         store: &SharedStore(Mutex::new(store)),
@@ -148,6 +149,7 @@ struct Region {
 
 /// One sitting of a run.
 struct Sitting<'a> {
+    aws: &'a Aws,
     plan: &'a Plan,
     /// What a migration is when every step is done.
     whole: Outcome,
@@ -333,6 +335,7 @@ impl Sitting<'_> {
             self.plan,
             self.whole.clone(),
             migration,
+            self.aws,
             region,
             self.store,
             self.options,
@@ -428,5 +431,6 @@ fn not_begun(migration: &Migration, why: &str, done: usize) -> MigrationReport {
         steps_done: done,
         steps: migration.steps.len(),
         downtime_seconds: None,
+        left_to_do: Vec::new(),
     }
 }

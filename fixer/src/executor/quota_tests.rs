@@ -82,6 +82,9 @@ async fn a_quota_that_holds_forty_is_honoured_with_sixty_planned() {
         },
         data_check: DataCheck::None,
         methods: planner::MethodFacts::default(),
+        quiesce: planner::Quiesce::default(),
+        dependents: BTreeMap::new(),
+        login: None,
     };
     let plan = planner::plan(&facts, None);
     assert_eq!(plan.migrations.len(), 60);

@@ -8,7 +8,8 @@ use atrest_model::event::RunEvent;
 use atrest_model::hook::Stage;
 use atrest_model::journal::{StepEvent, StepStatus};
 use atrest_model::plan::{Action, Method, Migration, Plan, Step};
-use atrest_model::run::{MigrationReport, Outcome};
+use atrest_model::run::{LeftToDo, MigrationReport, Outcome};
+use atrest_scanner::aws::Aws;
 use atrest_scanner::error::AwsErrorKind;
 use atrest_scanner::rds::Rds;
 use serde_json::{Value, json};
@@ -41,6 +42,7 @@ pub(super) struct Runner<'a> {
     /// What it is when every step is done.
     whole: Outcome,
     pub(super) migration: &'a Migration,
+    aws: &'a Aws,
     rds: &'a Rds,
     observatory: &'a Observatory,
     store: &'a SharedStore,
@@ -63,6 +65,9 @@ pub(super) struct Runner<'a> {
     is_resumed: bool,
     forecast: Mutex<steps::replica::Forecast>,
     pub(super) is_adopted: bool,
+    windows: steps::quiesce::Windows,
+    /// Dependents that could not be attached again: the others come first.
+    held: Vec<Outcome>,
 }
 
 /// How a sitting of a migration ended, for those that wait for it.
@@ -109,6 +114,7 @@ impl<'a> Runner<'a> {
         plan: &'a Plan,
         whole: Outcome,
         migration: &'a Migration,
+        aws: &'a Aws,
         region: &'a Region,
         store: &'a SharedStore,
         options: &'a FixOptions,
@@ -132,6 +138,7 @@ impl<'a> Runner<'a> {
             plan,
             whole,
             migration,
+            aws,
             rds: &region.rds,
             observatory: &region.observatory,
             admission: &region.admission,
@@ -150,6 +157,8 @@ impl<'a> Runner<'a> {
             is_resumed,
             forecast: Mutex::default(),
             is_adopted,
+            windows: steps::quiesce::Windows::default(),
+            held: Vec::new(),
         };
         for step in &migration.steps {
             let stopped = runner.status(&step.id) == StepStatus::Stopped;
@@ -258,13 +267,21 @@ impl<'a> Runner<'a> {
             steps_done: self.done(),
             steps: self.migration.steps.len(),
             downtime_seconds: self.downtime(),
+            left_to_do: LeftToDo::of_results(
+                self.records
+                    .values()
+                    .filter(|record| record.status == StepStatus::Done)
+                    .map(|record| &record.result),
+            ),
         };
         (report, end)
     }
 
     fn end_of(&self, outcome: &Outcome) -> End {
         match outcome {
-            Outcome::Migrated => End::Arrived,
+            Outcome::Migrated | Outcome::Rehearsed | Outcome::RolledBack | Outcome::CleanedUp => {
+                End::Arrived
+            }
             Outcome::Stopped { reason, .. }
                 if [INTERRUPTED, PAUSED, ASKED].contains(&reason.as_str()) =>
             {
@@ -310,6 +327,9 @@ impl<'a> Runner<'a> {
                 });
             }
             let Some(first) = ready.first() else {
+                if let Some(held) = self.held.first() {
+                    return Ok(held.clone());
+                }
                 return Ok(Outcome::NeedsOperator {
                     step: "plan".to_owned(),
                     reason: "no step can run; the plan's needs do not add up".to_owned(),
@@ -343,6 +363,9 @@ impl<'a> Runner<'a> {
                     Looked::Advanced => advanced = true,
                     Looked::Acted => acted = true,
                     Looked::Waiting => {}
+                    Looked::Ended(outcome) if step.action.is_reattachment() => {
+                        self.held.push(outcome);
+                    }
                     Looked::Ended(outcome) => return Ok(outcome),
                 }
             }
@@ -356,11 +379,14 @@ impl<'a> Runner<'a> {
     }
 
     fn is_ready(&self, step: &Step) -> bool {
-        self.status(&step.id) != StepStatus::Done
-            && step
-                .needs
-                .iter()
-                .all(|need| self.status(need) == StepStatus::Done)
+        // One that was stopped in this sitting stays so: a dependent, while the others are attached.
+        !matches!(
+            self.status(&step.id),
+            StepStatus::Done | StepStatus::Stopped
+        ) && step
+            .needs
+            .iter()
+            .all(|need| self.status(need) == StepStatus::Done)
     }
 
     /// A step that has begun is finished first: it cannot be stopped half-way.
@@ -482,11 +508,14 @@ impl<'a> Runner<'a> {
         Cx {
             plan: self.plan,
             migration: self.migration,
+            aws: self.aws,
             rds: self.rds,
+            timing: self.options.timing,
             mysql: self.options.mysql.as_ref(),
             made: &self.made,
-            store: self.store,
             records: &self.records,
+            windows: &self.windows,
+            store: self.store,
             forecast: &self.forecast,
             noted: self.noted(&step.id),
             claim: &self.claim,

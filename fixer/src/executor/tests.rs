@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::*;
 use crate::clock::Timing;
 use crate::options::Careless;
-use crate::planner::{self, Facts};
+use crate::planner::{self, Facts, Quiesce};
 
 const REGION: &str = "eu-central-1";
 const FLEET: &str = include_str!("../../../tests/integration/kill_matrix/fleet.toml");
@@ -65,6 +65,12 @@ impl Bed {
             },
             data_check: DataCheck::None,
             methods: crate::planner::MethodFacts::default(),
+            quiesce: Quiesce {
+                window_seconds: 0,
+                ..Quiesce::default()
+            },
+            dependents: BTreeMap::new(),
+            login: None,
         };
         let plan = planner::plan(&facts, None);
         Self {

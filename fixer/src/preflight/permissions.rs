@@ -114,8 +114,17 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
             );
         }
         Action::Rename { from, .. } => rds(&operation, "db", from.as_str()),
-        Action::Quiesce { instance } | Action::Settle { instance } => {
-            rds(&operation, "db", &name(instance));
+        Action::Quiesce { instance, .. }
+        | Action::Settle { instance }
+        | Action::ManagePassword { instance, .. } => rds(&operation, "db", &name(instance)),
+        // The names of target groups are RDS's.
+        Action::DeregisterProxyTarget { .. } | Action::RegisterProxyTarget { .. } => {
+            rds(&operation, "target-group", "*");
+        }
+        Action::Subscription { subscription, .. } => rds(&operation, "es", subscription),
+        // In the other region, about an instance of this one.
+        Action::ReplicateBackups { .. } => {
+            rds(&operation, "db", migration.source.identifier.as_str());
         }
         Action::Snapshot {
             instance,
@@ -194,6 +203,7 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
         | Action::RestoreRetention { .. }
         | Action::Validate
         | Action::Rescan
+        | Action::Handover
         | Action::Unwritten { .. }
         | Action::Returned
         | Action::Unused { .. }
@@ -229,6 +239,19 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
                 action: action.to_owned(),
                 resource: key.clone(),
                 context: through.to_vec(),
+            });
+        }
+    }
+    if matches!(step.action, Action::ManagePassword { .. }) {
+        // RDS makes the secret in the caller's name.
+        for action in ["secretsmanager:CreateSecret", "secretsmanager:TagResource"] {
+            needs.push(Need {
+                action: action.to_owned(),
+                resource: format!(
+                    "arn:{}:secretsmanager:{}:{}:secret:rds!db-*",
+                    place.partition, place.region, place.account
+                ),
+                context: here.to_vec(),
             });
         }
     }

@@ -2,6 +2,8 @@
 
 mod aws;
 pub(crate) mod claim;
+mod dependents;
+pub(crate) mod quiesce;
 pub(crate) mod replica;
 mod sql;
 mod undo;
@@ -9,13 +11,17 @@ mod validate;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::{Action, Migration, Plan, Step, Target};
+use atrest_model::run::LeftToDo;
 use atrest_scanner::access::MysqlAuth;
+use atrest_scanner::aws::Aws;
 use atrest_scanner::rds::Rds;
 use serde_json::Value;
 
+use crate::clock::Timing;
 use crate::fault::Fault;
 use crate::observatory::RegionView;
 use crate::permit::Permit;
@@ -88,14 +94,19 @@ impl Seen {
 pub(crate) struct Cx<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) migration: &'a Migration,
+    /// For calls to other regions.
+    pub(crate) aws: &'a Aws,
     pub(crate) rds: &'a Rds,
+    pub(crate) timing: Timing,
     pub(crate) mysql: Option<&'a MysqlAuth>,
     /// `DbiResourceId` of every instance that a step of this migration has made.
     pub(crate) made: &'a BTreeMap<String, String>,
+    /// What the journal says of every step of this migration.
+    pub(crate) records: &'a BTreeMap<String, StepRecord>,
+    /// Windows of `quiesce` that are being watched.
+    pub(crate) windows: &'a quiesce::Windows,
     /// What [`note`] saw before the last mutation of the step at hand.
     pub(crate) noted: Option<&'a Value>,
-    /// What the journal knows of the steps of this migration.
-    pub(crate) records: &'a BTreeMap<String, StepRecord>,
     /// When the successor will have caught up.
     pub(crate) forecast: &'a Mutex<replica::Forecast>,
     /// What this run folder claims with.
@@ -135,6 +146,18 @@ pub(crate) fn looks_at_snapshots(action: &Action) -> bool {
     )
 }
 
+/// Something that a person has to do, as a step's result lists it.
+fn left_to_do(kind: &str, subject: &str, what: String, todo: &str) -> Value {
+    let item = LeftToDo {
+        kind: kind.to_owned(),
+        subject: subject.to_owned(),
+        what,
+        todo: todo.to_owned(),
+    };
+    // Four strings.
+    serde_json::to_value(item).unwrap_or_default()
+}
+
 /// How many looks in a row must agree that the step is done. Statuses flicker after a change, so every change of an
 /// instance is followed by a step that waits until it stays as it is: the renames of the beginning by the proof that
 /// nobody is connected, everything that is made by its groups, the cutover by itself. More would cost clients' time: what
@@ -143,12 +166,19 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
     match action {
         Action::Rename { cutover: true, .. }
         | Action::Settle { .. }
-        | Action::Quiesce { .. }
+        | Action::DeregisterProxyTarget { .. }
+        | Action::RegisterProxyTarget { .. }
         | Action::Returned
         // What is not shown for a moment is not gone.
         | Action::Delete { .. }
         | Action::DeleteSnapshot { .. } => wanted.max(1),
-        Action::Claim { .. }
+        // Its window is more than some looks.
+        Action::Quiesce { .. }
+        | Action::ManagePassword { .. }
+        | Action::Subscription { .. }
+        | Action::ReplicateBackups { .. }
+        | Action::Handover
+        | Action::Claim { .. }
         | Action::Rename { .. }
         | Action::Restore { .. }
         | Action::CreateReplica { .. }
@@ -195,6 +225,7 @@ pub(crate) fn operation(action: &Action) -> &'static str {
         Action::Replicate { .. } => "CALL mysql.rds_set_external_master",
         Action::Detach { .. } => "CALL mysql.rds_reset_external_master",
         Action::Hook(_) => "run the hook",
+        Action::Quiesce { .. } => "CALL mysql.rds_kill",
         _ => "compare",
     })
 }
@@ -204,9 +235,25 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
     match &step.action {
         Action::Claim { instance, tags } => claim::observe(cx, view, instance, tags),
         Action::Rename {
-            instance, from, to, ..
-        } => aws::rename(cx, view, instance, from.as_str(), to.as_str()),
-        Action::Quiesce { instance } => sql::quiesce(cx, view, instance).await,
+            instance,
+            from,
+            to,
+            cutover,
+        } => {
+            let seen = aws::rename(cx, view, instance, from.as_str(), to.as_str())?;
+            if *cutover {
+                return quiesce::before_cutover(cx, view, instance, seen).await;
+            }
+            Ok(seen)
+        }
+        Action::Quiesce {
+            instance,
+            window_seconds,
+            ..
+        } => {
+            let window = Duration::from_secs(*window_seconds);
+            quiesce::observe(cx, view, step, instance, window).await
+        }
         Action::Snapshot {
             instance, snapshot, ..
         } => {
@@ -235,6 +282,26 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
             role_arn,
             feature_name,
         } => aws::role(cx, view, instance, role_arn, feature_name),
+        Action::ManagePassword { instance, .. } => dependents::manage_password(cx, view, instance),
+        Action::DeregisterProxyTarget {
+            proxy,
+            instance,
+            name,
+        } => dependents::deregister(cx, view, instance, proxy, name.as_str()).await,
+        Action::RegisterProxyTarget {
+            proxy,
+            instance,
+            name,
+        } => dependents::register(cx, view, instance, proxy, name.as_str()).await,
+        Action::Subscription {
+            subscription,
+            instance,
+            name,
+        } => dependents::subscription(cx, view, instance, subscription, name.as_str()).await,
+        Action::ReplicateBackups {
+            instance, region, ..
+        } => dependents::replicate_backups(cx, view, instance, region).await,
+        Action::Handover => dependents::handover(cx, view),
         Action::Accounts { old, new } => sql::accounts(cx, view, old, new).await,
         Action::Configuration { old, new } => sql::configuration(cx, view, old, new).await,
         Action::RaiseRetention { instance, hours } => {
@@ -325,6 +392,8 @@ pub(crate) async fn note(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Result<
         Action::RaiseRetention { instance, .. } => {
             replica::note_retention(cx, view, instance).await?
         }
+        // Who is about to lose the connection.
+        Action::Quiesce { .. } => serde_json::json!({"seen": cx.windows.reason(&step.id)}),
         _ => Value::Null,
     })
 }
@@ -355,7 +424,12 @@ pub(crate) async fn act(
         Action::Rename { from, to, .. } | Action::NameBack { from, to, .. } => {
             calls::rename(cx.rds, from.as_str(), to.as_str()).await
         }
-        Action::Quiesce { instance } | Action::Settle { instance } => {
+        Action::Quiesce {
+            instance,
+            kill_connections: true,
+            ..
+        } => quiesce::kill(cx, view, instance).await,
+        Action::Quiesce { instance, .. } | Action::Settle { instance } => {
             calls::reboot(cx.rds, &name_of(instance)?).await
         }
         Action::Snapshot {
@@ -398,6 +472,32 @@ pub(crate) async fn act(
         } => calls::add_role(cx.rds, &name_of(instance)?, role_arn, feature_name).await,
         Action::Accounts { old, new } => sql::clone_accounts(cx, view, old, new).await,
         Action::Configuration { old, new } => sql::set_configuration(cx, view, old, new).await,
+        Action::ManagePassword {
+            instance,
+            kms_key_id,
+        } => calls::manage_password(cx.rds, &name_of(instance)?, kms_key_id.as_deref()).await,
+        Action::DeregisterProxyTarget { proxy, name, .. } => {
+            let stale = dependents::stale_name(cx, proxy, name.as_str()).await?;
+            calls::deregister_proxy_target(cx.rds, proxy, &stale).await
+        }
+        Action::RegisterProxyTarget { proxy, name, .. } => {
+            calls::register_proxy_target(cx.rds, proxy, name.as_str()).await
+        }
+        Action::Subscription {
+            subscription, name, ..
+        } => calls::add_to_subscription(cx.rds, subscription, name.as_str()).await,
+        Action::ReplicateBackups {
+            instance,
+            region,
+            kms_key_id,
+            retention_days,
+        } => {
+            let id = cx.id(instance)?;
+            let arn = view.by_resource_id(id).map(|i| i.arn().to_owned());
+            let arn = arn.unwrap_or_default();
+            let rds = cx.aws.rds(region);
+            calls::replicate_backups(&rds, &arn, kms_key_id, *retention_days).await
+        }
         Action::RaiseRetention { instance, hours } => {
             replica::set_retention(cx, view, instance, Some(*hours)).await
         }
@@ -443,6 +543,7 @@ pub(crate) async fn act(
         | Action::FinalPosition { .. }
         | Action::Validate
         | Action::Rescan
+        | Action::Handover
         | Action::Unwritten { .. }
         | Action::Returned
         | Action::Unused { .. }

@@ -9,7 +9,7 @@ use atrest_model::event::RunEvent;
 use atrest_model::journal::StepStatus;
 use atrest_model::phase::PhaseKind;
 use atrest_model::plan::{Migration, Plan};
-use atrest_model::run::{MigrationReport, Outcome, RunReport, SCHEMA_VERSION};
+use atrest_model::run::{LeftToDo, MigrationReport, Outcome, RunReport, SCHEMA_VERSION};
 use atrest_reports::{MarkKind, RunContext, RunDocument, RunMark, StepTime};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -238,6 +238,12 @@ fn of_journal(
             .count(),
         steps: migration.steps.len(),
         downtime_seconds: downtime(migration, records),
+        left_to_do: LeftToDo::of_results(
+            records
+                .values()
+                .filter(|record| record.status == StepStatus::Done)
+                .map(|record| &record.result),
+        ),
     }
 }
 

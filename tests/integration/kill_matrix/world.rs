@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Instant;
 
-use atrest_fixer::planner::{self, Facts};
+use atrest_fixer::dependents;
+use atrest_fixer::planner::{self, Facts, Quiesce};
 use atrest_fixer::store::{self, RunStore};
 use atrest_model::id::RunId;
 use atrest_model::instance::Encryption;
@@ -150,6 +151,18 @@ impl World {
             },
             data_check: DataCheck::None,
             methods: planner::MethodFacts::default(),
+            // No server is asked here: nothing is gained by waiting.
+            quiesce: Quiesce {
+                window_seconds: 0,
+                ..Quiesce::default()
+            },
+            dependents: dependents::read(
+                &aws,
+                &inventory.regions[0].instances.iter().collect::<Vec<_>>(),
+                "alias/rds-migration",
+            )
+            .await,
+            login: None,
         };
         let plan = planner::plan(&facts, None);
         assert_eq!(plan.migrations.len(), 1, "{:?}", plan.left_out);
@@ -183,7 +196,8 @@ impl World {
         instances.iter_mut().chain(&mut snapshots).for_each(settle);
         instances.sort_by_key(|i| i["DBInstanceIdentifier"].to_string());
         snapshots.sort_by_key(|s| s["DBSnapshotIdentifier"].to_string());
-        json!({"instances": instances, "snapshots": snapshots, "encrypted": encrypted})
+        let proxied = rds.proxy_targets("front").await.unwrap().items;
+        json!({"instances": instances, "snapshots": snapshots, "encrypted": encrypted, "proxied": proxied})
     }
 
     /// The journal holds together, and every step of the plan is done in it.
@@ -238,6 +252,8 @@ fn mutation(line: &str) -> Option<Mutation> {
         "AddRoleToDBInstance" => {
             format!("{} {}", param("DBInstanceIdentifier"), param("FeatureName"))
         }
+        "DeregisterDBProxyTargets" | "RegisterDBProxyTargets" => param("DBProxyName").to_owned(),
+        "AddSourceIdentifierToSubscription" => param("SubscriptionName").to_owned(),
         _ => param("DBInstanceIdentifier").to_owned(),
     };
     Some(Mutation {
