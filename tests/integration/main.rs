@@ -26,4 +26,5 @@ mod preflight;
 mod remedies;
 mod resume;
 mod scan_edges;
+mod undo;
 mod whole_loop;

@@ -5,6 +5,7 @@
 //! Used by the test of the same name, which takes every few of them, and by the example `kill_matrix`, which takes all.
 
 pub(crate) mod child;
+pub(crate) mod undo;
 mod world;
 
 use std::collections::BTreeMap;
@@ -310,6 +311,8 @@ impl Matrix {
             die,
             poll_ms: POLL_MS,
             window_ms: WINDOW_MS,
+            stop_before: None,
+            undo: None,
         };
         let output = || std::fs::File::create(world.dir.path().join("child.txt")).unwrap();
         tokio::process::Command::new(std::env::current_exe().unwrap())
@@ -366,14 +369,18 @@ async fn befell(world: &World) -> bool {
 }
 
 /// The table of a walk, and what failed.
-pub(crate) fn table(walked: &[(Case, Option<String>)], of: &[Case]) -> (String, Vec<String>) {
-    let mut rows: BTreeMap<&str, (usize, usize, usize)> = BTreeMap::new();
+pub(crate) fn table<C: fmt::Display>(
+    walked: &[(C, Option<String>)],
+    of: &[C],
+    family: impl Fn(&C) -> String,
+) -> (String, Vec<String>) {
+    let mut rows: BTreeMap<String, (usize, usize, usize)> = BTreeMap::new();
     for case in of {
-        rows.entry(case.family()).or_default().0 += 1;
+        rows.entry(family(case)).or_default().0 += 1;
     }
     let mut failed = Vec::new();
     for (case, problem) in walked {
-        let row = rows.entry(case.family()).or_default();
+        let row = rows.entry(family(case)).or_default();
         row.1 += 1;
         if let Some(problem) = problem {
             row.2 += 1;
@@ -382,7 +389,7 @@ pub(crate) fn table(walked: &[(Case, Option<String>)], of: &[Case]) -> (String, 
     }
     let line = |cells: [&str; 4]| {
         let [family, points, walked, failed] = cells;
-        format!("{family:<30} {points:>6} {walked:>6} {failed:>6}\n")
+        format!("{family:<50} {points:>6} {walked:>6} {failed:>6}\n")
     };
     let head = line(["stopped", "points", "walked", "failed"]);
     let rows = rows.iter().map(|(family, (points, walked, failed))| {
