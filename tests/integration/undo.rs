@@ -187,6 +187,12 @@ fn a_source_is_rehearsed_rolled_back_migrated_anew_and_cleaned_up() {
     )
     .expect(2);
     assert!(unasked.stderr.contains("--yes"), "{}", unasked.stderr);
+    let shown = run(&sandbox, &["cleanup", "second", "--min-soak", "0"]).expect(0);
+    assert!(
+        shown.stdout.contains("prod-one-before-upgrade stays"),
+        "{}",
+        shown.stdout
+    );
     let mutations = sandbox.mutations().len();
     let args = ["cleanup", "second", "--min-soak", "0", "--execute", "--yes"];
     run(&sandbox, &args).expect(0);
@@ -219,7 +225,10 @@ fn a_source_is_rehearsed_rolled_back_migrated_anew_and_cleaned_up() {
         let resource = finding["resource"].as_str().unwrap();
         let unencrypted = ["storage-unencrypted", "snapshot-unencrypted"]
             .contains(&finding["policy"].as_str().unwrap());
-        let ours = resource.contains("prod-one") || resource.contains("atrest-");
+        // The snapshot prod-one-before-upgrade is somebody's own.
+        let ours = resource.contains(":db:prod-one")
+            || resource.contains(":db:old-prod-one")
+            || resource.contains("atrest-");
         assert!(
             !(unencrypted && ours && finding["status"] == "fail"),
             "{finding:#}"
@@ -256,7 +265,11 @@ fn after_the_cutover_a_write_is_named_and_without_one_the_names_come_back() {
         "INSERT INTO wiki.page (id, title, body) VALUES (4000000, 'new', 'row')",
     );
     let refused = run(&sandbox, &rollback).expect(24);
-    assert!(refused.stdout.contains("wiki.page"), "{}", refused.stdout);
+    assert!(
+        refused.stdout.contains("`wiki`.`page`"),
+        "{}",
+        refused.stdout
+    );
     assert!(
         refused.stdout.contains("--accept-data-loss prod-three"),
         "{}",

@@ -174,6 +174,7 @@ impl Bed {
             now: Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(8 * 24),
             records: BTreeMap::from([(ID.to_owned(), self.records.clone())]),
             phases: self.phases.clone(),
+            adopted: false,
             asks: true,
             regions: &self.regions,
         }
@@ -323,6 +324,28 @@ fn after_the_cutover_every_name_needs_a_proof() {
 }
 
 #[test]
+fn a_folder_made_anew_proves_what_its_journal_does_not_have() {
+    let bed = Bed::new(
+        "claim:x-r",
+        vec![
+            old("old-x", "db-X", "r"),
+            old("old-x-r", "db-XR", "r"),
+            made("new-x", "db-N", "restore"),
+            made("new-x-r", "db-NR", "replica:x-r"),
+        ],
+        &[],
+    );
+    let known = bed.rollback(&RollbackOptions::default());
+    assert_eq!(ids(&known)[0], "name-back:x");
+    let facts = Facts {
+        adopted: true,
+        ..bed.facts(PhaseKind::Rollback)
+    };
+    let adopted = rollback::plan(&facts, &RollbackOptions::default());
+    assert_eq!(ids(&adopted)[..2], ["unwritten", "still-unwritten"]);
+}
+
+#[test]
 fn half_a_cutover_is_a_cutover() {
     let bed = Bed::new(
         "validate",
@@ -465,6 +488,24 @@ fn cleanup_deletes_nothing_before_the_encrypted_copy_is_there() {
 }
 
 #[test]
+fn cleanup_tells_of_unencrypted_snapshots_that_are_not_its_own() {
+    let mut bed = Bed::migrated();
+    let theirs = json!({"DBSnapshotIdentifier": "before-upgrade", "DbiResourceId": "db-X", "Encrypted": false,
+        "StorageEncryptionType": "none", "Status": "available"});
+    for region in bed.regions.values_mut() {
+        region.snapshots.push(theirs.clone());
+    }
+    let phase = bed.cleanup();
+    let notes = &phase.migrations[0].notes;
+    assert!(
+        notes.len() == 1 && notes[0].contains("before-upgrade"),
+        "{notes:?}"
+    );
+    let text = serde_json::to_string(&phase.migrations[0].steps).unwrap();
+    assert!(!text.contains("before-upgrade"));
+}
+
+#[test]
 fn cleanup_refuses_everything_that_is_not_proven_superseded() {
     let changed = |change: &dyn Fn(&mut Bed)| {
         let mut bed = Bed::migrated();
@@ -511,6 +552,19 @@ fn cleanup_refuses_everything_that_is_not_proven_superseded() {
         let found = changed(change);
         assert!(found.contains(words), "{words}: {found}");
     }
+}
+
+#[test]
+fn a_rehearsal_that_stopped_is_taken_away_by_a_rollback() {
+    let mut bed = Bed::new("claim:x-r", Vec::new(), &[]);
+    bed.plan = rehearsal::plan(&bed.plan).unwrap();
+    let run = bed.plan.run.to_string();
+    let mut copy = made("rehearsal-x", "db-N", "restore");
+    copy.document["TagList"][0]["Value"] = json!(run);
+    let instances = vec![old("x", "db-X", &run), old("x-r", "db-XR", &run), copy];
+    bed.regions.get_mut("eu-central-1").unwrap().instances = instances;
+    let ids = ids(&bed.rollback(&RollbackOptions::default()));
+    assert_eq!(ids, ["delete:rehearsal-x", "release:x-r", "release:x"]);
 }
 
 #[test]

@@ -356,16 +356,29 @@ async fn pause() {
 
 /// Whether the fault of the case has befallen its call.
 async fn befell(world: &World) -> bool {
+    let body = admin(world, "GET", "").await;
+    body["faults"][0]["befell"].as_u64() == Some(1)
+}
+
+/// Puts a fault in force.
+async fn add_fault(world: &World, fault: &Value) {
+    let answer = admin(world, "POST", &fault.to_string()).await;
+    assert!(answer.get("error").is_none(), "{answer}");
+}
+
+async fn admin(world: &World, method: &str, body: &str) -> Value {
     let mut stream = tokio::net::TcpStream::connect(world.address())
         .await
         .unwrap();
-    let request = "GET /_sandbox/faults HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let request = format!(
+        "{method} /_sandbox/faults HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let (_head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let body: Value = serde_json::from_str(body).unwrap();
-    body["faults"][0]["befell"].as_u64() == Some(1)
+    serde_json::from_str(body).unwrap()
 }
 
 /// The table of a walk, and what failed.

@@ -12,12 +12,14 @@ use std::time::Duration;
 use atrest_model::phase::PhaseKind;
 use atrest_model::plan::Plan;
 use futures::stream::{self, StreamExt as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::child::{self, At, Begin, Order};
 use super::world::{Mutation, World};
-use super::{PATIENCE, POLL_MS, WINDOW_MS, befell, finish, none_twice, pause, pretty, was_killed};
+use super::{
+    PATIENCE, POLL_MS, WINDOW_MS, add_fault, befell, finish, none_twice, pause, pretty, was_killed,
+};
 
 /// What is undone, from where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,7 +177,7 @@ impl UndoMatrix {
         }
         let kept = world.keep().await;
 
-        let world = World::start_from(kept.path(), "").await;
+        let world = World::start_from(kept.path()).await;
         let status = self.run(&world, undoing(way, None)).await;
         assert!(status.success(), "{} without a stop: {status}", way.name());
         world.check_journal(&self.plan);
@@ -286,14 +288,17 @@ impl UndoMatrix {
         if let Stop::Migration(at) = case.stop {
             return self.migration(at).await;
         }
-        let faults = match case.stop {
+        let world = World::start_from(walked.kept.path()).await;
+        match case.stop {
             Stop::During(number) => {
-                fault(walked, number, "latency", "delay_ms = 600000\ntimes = 1")
+                let more = [("delay_ms", 600_000), ("times", 1)];
+                add_fault(&world, &fault(walked, number, "latency", &more)).await;
             }
-            Stop::LostAnswer(number) => fault(walked, number, "lost-answer", ""),
-            _ => String::new(),
-        };
-        let world = World::start_from(walked.kept.path(), &faults).await;
+            Stop::LostAnswer(number) => {
+                add_fault(&world, &fault(walked, number, "lost-answer", &[])).await;
+            }
+            Stop::Killed(_) | Stop::Twice(_) | Stop::Migration(_) => {}
+        }
         match case.stop {
             Stop::Killed(at) => {
                 let status = self.run(&world, undoing(case.way, Some(at))).await;
@@ -327,6 +332,9 @@ impl UndoMatrix {
         }
         let status = self.run(&world, undoing(case.way, None)).await;
         assert!(status.success(), "{case}: the last sitting: {status}");
+        if matches!(case.stop, Stop::LostAnswer(_)) {
+            assert!(befell(&world).await, "{case}: no answer was lost");
+        }
         world.check_journal(&self.plan);
         ends_like(&world, &walked.picture).await;
         let sorted = |list: &[Mutation]| {
@@ -418,13 +426,15 @@ fn undoing(way: Way, die: Option<At>) -> Errand {
 }
 
 /// The fault for the nth mutation of a way.
-fn fault(walked: &Walked, number: usize, kind: &str, more: &str) -> String {
+fn fault(walked: &Walked, number: usize, kind: &str, more: &[(&str, u64)]) -> Value {
     let action = &walked.mutations[number].action;
     let before = walked.mutations[..number].iter();
     let nth = before.filter(|other| other.action == *action).count() + 1;
-    format!(
-        "[[faults]]\nname = 'point'\nkind = '{kind}'\naction = '{action}'\nnth = {nth}\n{more}\n"
-    )
+    let mut fault = json!({"name": "point", "kind": kind, "action": action, "nth": nth});
+    for (name, value) in more {
+        fault[*name] = json!(value);
+    }
+    fault
 }
 
 /// An automated backup or a lag of the answers may be under way.
