@@ -388,7 +388,12 @@ mod tests {
         let more = page(&format!("<Marker>m</Marker>{ONE}"));
         assert!(pages.add(more).await.unwrap());
         let whole = page(ONE);
-        assert!(!pages.add(whole[..whole.len() - 9].to_owned()).await.unwrap());
+        assert!(
+            !pages
+                .add(whole[..whole.len() - 9].to_owned())
+                .await
+                .unwrap()
+        );
         let reading = pages.finish(None).await;
         assert_eq!(reading.listing.items.len(), 1);
         assert!(reading.cut.is_some());

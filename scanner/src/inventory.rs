@@ -198,12 +198,7 @@ async fn read_regions(
     }
 }
 
-async fn read_region(
-    aws: &Aws,
-    account: &str,
-    region: &str,
-    surface: &Surface,
-) -> RegionInventory {
+async fn read_region(aws: &Aws, account: &str, region: &str, surface: &Surface) -> RegionInventory {
     let rds = aws.rds(region).keeping(Arc::clone(&surface.keep));
     let mut inventory = RegionInventory::new(region);
     let listings = surface.kinds.iter().map(|kind| {

@@ -58,7 +58,9 @@ impl Rds {
 
     /// `DescribeDBInstances`: every instance, members of clusters, Neptune and DocumentDB included.
     pub async fn db_instances(&self) -> Result<(Vec<DbInstance>, usize), AwsError> {
-        let listing = Box::pin(self.listing(ResourceKind::DbInstance)).await.whole()?;
+        let listing = Box::pin(self.listing(ResourceKind::DbInstance))
+            .await
+            .whole()?;
         let instances = listing
             .items
             .into_iter()
@@ -72,7 +74,9 @@ impl Rds {
 
     /// `DescribeDBClusters`.
     pub async fn db_clusters(&self) -> Result<(Vec<DbCluster>, usize), AwsError> {
-        let listing = Box::pin(self.listing(ResourceKind::DbCluster)).await.whole()?;
+        let listing = Box::pin(self.listing(ResourceKind::DbCluster))
+            .await
+            .whole()?;
         let clusters = listing
             .items
             .into_iter()

@@ -138,17 +138,11 @@ pub(super) fn read(path: &Path, surface: &Surface) -> Result<Saved, OfflineError
         parse(&mut serde_json::Deserializer::from_str(&text), surface)
     } else if size > LARGE {
         let reader = BufReader::with_capacity(1 << 20, file);
-        parse(
-            &mut serde_json::Deserializer::from_reader(reader),
-            surface,
-        )
+        parse(&mut serde_json::Deserializer::from_reader(reader), surface)
     } else {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
-        parse(
-            &mut serde_json::Deserializer::from_slice(&bytes),
-            surface,
-        )
+        parse(&mut serde_json::Deserializer::from_slice(&bytes), surface)
     };
     parsed.map_err(|error| {
         if error.is_io() {
