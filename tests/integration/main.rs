@@ -24,6 +24,7 @@ mod org;
 mod policies;
 mod preflight;
 mod remedies;
+mod replica_method;
 mod resume;
 mod scan_edges;
 mod whole_loop;
