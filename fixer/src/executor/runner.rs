@@ -282,9 +282,9 @@ impl<'a> Runner<'a> {
         let Some(wanted) = &self.options.stop_before else {
             return false;
         };
-        let cutover = wanted == "cutover"
-            && (step.action.is_cutover()
-                || self.migration.method == Method::Replica && step.id == "lag-gate");
+        // The replica method looks at everything once more, however long the operator has waited.
+        let begins = self.migration.method == Method::Replica && step.id == "validate-again";
+        let cutover = wanted == "cutover" && (begins || step.action.is_cutover());
         let named = step.id == *wanted || step.id.split(':').next() == Some(wanted);
         (cutover || named) && self.status(&step.id) == StepStatus::Pending
     }

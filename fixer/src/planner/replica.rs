@@ -171,7 +171,9 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
     draft.push("validate", &ends, data, Action::Validate);
 
     // The cutover.
-    draft.push("lag-gate", &["validate"], SHORT, catch_up);
+    // The operator may have waited for days, and the source has been alive.
+    draft.push("validate-again", &["validate"], data, Action::Validate);
+    draft.push("lag-gate", &["validate-again"], SHORT, catch_up);
     let renamed = draft.rename_old(&["lag-gate".to_owned()]);
     let quiesce = Action::Quiesce {
         instance: old.clone(),
@@ -193,7 +195,7 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
         replica: new.clone(),
     };
     draft.push("detach", &["final-position"], SHORT, detach);
-    let cutover = draft.rename_new(&["validate", "detach"]);
+    let cutover = draft.rename_new(&["validate-again", "detach"]);
     draft.push("rescan", &cutover, SHORT, Action::Rescan);
 
     // What the run has changed on the way is as it was.

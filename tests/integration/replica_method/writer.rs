@@ -33,6 +33,15 @@ impl Login {
         Conn::new(opts).await
     }
 
+    /// One statement.
+    pub(super) fn run(&self, statement: &str) {
+        runtime().block_on(async {
+            let mut conn = self.open().await.unwrap();
+            conn.query_drop(statement).await.unwrap();
+            conn.disconnect().await.unwrap();
+        });
+    }
+
     /// Rows of one statement, by a runtime of its own.
     pub(super) fn rows<R>(&self, statement: &str) -> Vec<R>
     where
