@@ -166,6 +166,7 @@ async fn tell(
         mysql,
         data_check,
         method: Wish::default(),
+        way_back: None,
     };
     let identity = common::identity(aws).await?;
     let auth = setting.auth.as_ref();

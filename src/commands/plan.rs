@@ -73,6 +73,7 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
             MethodArg::Cold => Wish::Only(Method::Cold),
             MethodArg::Replica => Wish::Only(Method::Replica),
         },
+        way_back: args.way_back,
     };
     let plan = Box::pin(make(
         &aws,
@@ -168,6 +169,7 @@ pub(crate) struct PlanRequest {
     pub(crate) mysql: MysqlAccess,
     pub(crate) data_check: DataCheck,
     pub(crate) method: Wish,
+    pub(crate) way_back: Option<u32>,
 }
 
 /// Gathers the facts, drafts and checks.
@@ -229,6 +231,7 @@ pub(crate) async fn make(
         data_check: request.data_check,
         methods: MethodFacts {
             wish: request.method,
+            way_back_hours: request.way_back,
             replication,
         },
     };

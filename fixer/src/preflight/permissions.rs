@@ -188,6 +188,8 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
         | Action::CatchUp { .. }
         | Action::FinalPosition { .. }
         | Action::Detach { .. }
+        | Action::MarkEnd { .. }
+        | Action::KeepWayBack { .. }
         | Action::RemoveAccount { .. }
         | Action::RestoreRetention { .. }
         | Action::Validate
