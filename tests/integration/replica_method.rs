@@ -168,31 +168,8 @@ impl Shop {
         assert_eq!(instances["old-shop"].encryption(), Encryption::None);
 
         let (new, old) = (self.admin("shop"), self.admin("old-shop"));
-        let there: BTreeSet<u32> = new
-            .rows("SELECT n FROM shop.log ORDER BY n")
-            .into_iter()
-            .collect();
-        let lost: Vec<&u32> = written
-            .acknowledged
-            .iter()
-            .filter(|number| !there.contains(number))
-            .collect();
-        assert!(lost.is_empty(), "lost: {lost:?}");
-        let known: BTreeSet<u32> = written
-            .acknowledged
-            .iter()
-            .chain(&written.unknown)
-            .copied()
-            .collect();
-        assert!(there.is_subset(&known), "rows that nobody wrote");
-        // Both halves of each transaction, as often as there are rows: none twice, none half.
-        for server in [&new, &old] {
-            let uneven: Vec<(i64, i64, i64)> = server.rows(
-                "SELECT i.id, i.hits, (SELECT COUNT(*) FROM shop.log l WHERE l.item = i.id) AS rows_of \
-                 FROM shop.item i HAVING hits <> rows_of",
-            );
-            assert!(uneven.is_empty(), "{uneven:?}");
-        }
+        self.has_all(&new, written);
+        self.is_whole(&old);
         // What the old side has at its end, the new one has in the same words.
         let last: Vec<u32> = old.rows("SELECT MAX(n) FROM shop.log");
         let sums = format!(
@@ -202,20 +179,11 @@ impl Shop {
         let (of_old, of_new): (Vec<(u64, u64)>, Vec<(u64, u64)>) =
             (old.rows(&sums), new.rows(&sums));
         assert_eq!(of_old, of_new, "the log up to the cutover");
-        assert!(
-            there.iter().any(|number| *number > last[0]),
-            "nothing was written after the cutover"
-        );
+        let newest: Vec<u32> = new.rows("SELECT MAX(n) FROM shop.log");
+        assert!(newest > last, "nothing was written after the cutover");
 
-        for server in [&new, &old] {
-            let accounts: Vec<String> =
-                server.rows("SELECT user FROM mysql.user WHERE user LIKE 'atrest%'");
-            assert!(accounts.is_empty(), "{accounts:?}");
-            let retention: Vec<Option<String>> = server.rows(
-                "SELECT value FROM mysql.rds_configuration WHERE name = 'binlog retention hours'",
-            );
-            assert_eq!(retention, [None], "binlog retention is as it was");
-        }
+        self.is_tidy(&new);
+        self.is_tidy(&old);
         let status = if kind.engine == "mariadb" || kind.found.starts_with("mysql 5") {
             "SHOW SLAVE STATUS"
         } else {
@@ -316,6 +284,49 @@ impl Shop {
             "away for {:?}",
             written.outage
         );
+    }
+
+    /// Every acknowledged transaction is there, and nothing that nobody wrote.
+    fn has_all(&self, server: &Login, written: &Written) {
+        let there: BTreeSet<u32> = server.rows("SELECT n FROM shop.log").into_iter().collect();
+        let lost: Vec<&u32> = written
+            .acknowledged
+            .iter()
+            .filter(|number| !there.contains(number))
+            .collect();
+        assert!(lost.is_empty(), "lost: {lost:?}");
+        let known: BTreeSet<u32> = written
+            .acknowledged
+            .iter()
+            .chain(&written.unknown)
+            .copied()
+            .collect();
+        assert!(there.is_subset(&known), "rows that nobody wrote");
+        self.is_whole(server);
+    }
+
+    /// Both halves of each transaction, as often as there are rows: none twice, none half.
+    fn is_whole(&self, server: &Login) {
+        let uneven: Vec<(i64, i64, i64)> = server.rows(
+            "SELECT i.id, i.hits, (SELECT COUNT(*) FROM shop.log l WHERE l.item = i.id) AS rows_of \
+             FROM shop.item i HAVING hits <> rows_of",
+        );
+        assert!(uneven.is_empty(), "{uneven:?} on {}", self.sandbox.endpoint);
+    }
+
+    /// What a run has changed on its way is as it was.
+    fn is_tidy(&self, server: &Login) {
+        let accounts: Vec<String> =
+            server.rows("SELECT user FROM mysql.user WHERE user LIKE 'atrest%'");
+        assert!(
+            accounts.is_empty(),
+            "{accounts:?} on {}",
+            self.sandbox.endpoint
+        );
+        let retention: Vec<Option<String>> = server.rows(
+            "SELECT value FROM mysql.rds_configuration WHERE name = 'binlog retention hours'",
+        );
+        assert_eq!(retention, [None], "binlog retention is as it was");
     }
 
     /// The generated password is nowhere: all of them begin alike.
@@ -595,7 +606,7 @@ fn clients_are_away_for_less_than_with_the_cold_method() {
 }
 
 #[test]
-fn the_old_instance_follows_after_the_cutover_so_that_going_back_loses_nothing() {
+fn going_back_after_writes_loses_none_of_them_while_the_old_instance_follows() {
     let shop = Shop::start(&MARIADB).unwrap();
     let writer = Writer::start(shop.login.clone());
     writer.wait_for_more(20);
@@ -603,31 +614,48 @@ fn the_old_instance_follows_after_the_cutover_so_that_going_back_loses_nothing()
     let mut args = Shop::execute();
     args.extend(["--stop-before", "keep-way-back"]);
     shop.sandbox.run(&args).expect(20);
-    writer.wait_for_more(50);
+    let instances = shop.sandbox.instances("eu-central-1");
+    assert_eq!(instances["shop"].encryption(), Encryption::SseKms);
+    writer.wait_for_more(100);
+
+    let mut args = vec!["rollback", RUN, "--execute"];
+    args.extend(PACE);
+    shop.sandbox.run(&args).expect(0);
+    writer.wait_for_more(20);
     let written = writer.stop();
 
-    let (new, old) = (shop.admin("shop"), shop.admin("old-shop"));
-    let sums = "SELECT COUNT(*), BIT_XOR(CRC32(CONCAT_WS('#', n, item, note))) FROM shop.log";
-    let of_new: Vec<(u64, u64)> = new.rows(sums);
-    let began = Instant::now();
-    loop {
-        let of_old: Vec<(u64, u64)> = old.rows(sums);
-        if of_old == of_new {
-            break;
-        }
-        assert!(
-            began.elapsed() < Duration::from_secs(60),
-            "the old instance has {of_old:?}, the new one {of_new:?}"
-        );
-        pause();
-    }
-    let there: BTreeSet<u32> = old.rows("SELECT n FROM shop.log").into_iter().collect();
-    let lost: Vec<&u32> = written
-        .acknowledged
-        .iter()
-        .filter(|number| !there.contains(number))
-        .collect();
-    assert!(lost.is_empty(), "lost: {lost:?}");
+    let instances = shop.sandbox.instances("eu-central-1");
+    let names: Vec<&str> = instances.keys().map(String::as_str).collect();
+    assert_eq!(names, ["shop", "shop-reports"]);
+    assert_eq!(instances["shop"].encryption(), Encryption::None);
+    assert_eq!(instances["shop-reports"].replica_source(), Some("shop"));
+    let old = shop.admin("shop");
+    shop.has_all(&old, &written);
+    shop.is_tidy(&old);
     shop.no_secret_is_written();
+    assert!(shop.sandbox.stop().success());
+}
+
+#[test]
+fn giving_up_before_the_cutover_leaves_the_source_as_it_was() {
+    let shop = Shop::start(&MARIADB).unwrap();
+    let writer = Writer::start(shop.login.clone());
+    writer.wait_for_more(20);
+    shop.plan();
+    let mut args = Shop::execute();
+    args.extend(["--stop-before", "cutover"]);
+    shop.sandbox.run(&args).expect(20);
+    let mut args = vec!["rollback", RUN, "--execute"];
+    args.extend(PACE);
+    shop.sandbox.run(&args).expect(0);
+    writer.wait_for_more(20);
+    let written = writer.stop();
+    let instances = shop.sandbox.instances("eu-central-1");
+    let names: Vec<&str> = instances.keys().map(String::as_str).collect();
+    assert_eq!(names, ["shop", "shop-reports"]);
+    let old = shop.admin("shop");
+    shop.has_all(&old, &written);
+    shop.is_tidy(&old);
+    assert!(written.unknown.is_empty(), "clients noticed: {written:?}");
     assert!(shop.sandbox.stop().success());
 }

@@ -666,7 +666,7 @@ pub(super) async fn catch_up(
     source: &Target,
     replica: &Target,
 ) -> Result<Seen, Fault> {
-    if is_cut_over(cx, view) {
+    if is_successor(replica) && is_cut_over(cx, view) {
         return Ok(Seen::done("the cutover is over"));
     }
     let ends = match ends(cx, view, source, replica).await? {
@@ -706,7 +706,7 @@ pub(super) async fn final_position(
     source: &Target,
     replica: &Target,
 ) -> Result<Seen, Fault> {
-    if is_cut_over(cx, view) {
+    if is_successor(replica) && is_cut_over(cx, view) {
         return Ok(Seen::done("the cutover is over"));
     }
     let before = sql::clients(cx, view, source).await?;
@@ -722,11 +722,8 @@ pub(super) async fn final_position(
         .find_map(|(id, name)| after.contains_key(id).then_some(name))
     {
         return Ok(Seen::stuck(
-            format!(
-                "{client} is connected to {} after the rename",
-                cx.migration.source.old_name
-            ),
-            "end it and see to it that it finds the name of the source only, then resume; what it wrote is replicated",
+            format!("{client} is connected to the server that has just lost its name"),
+            "end it and see to it that it uses the real name only, then go on; what it wrote is replicated",
         ));
     }
     Ok(seen)
