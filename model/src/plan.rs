@@ -492,6 +492,20 @@ pub enum Action {
         /// The successor.
         replica: Target,
     },
+    /// Records where the log of a server ends that nobody writes to yet: where the way back begins.
+    MarkEnd {
+        /// The successor, before it is given its real name.
+        instance: Target,
+    },
+    /// Waits while the old instance follows its successor: a rollback loses nothing meanwhile.
+    KeepWayBack {
+        /// The successor.
+        source: Target,
+        /// The unencrypted instance.
+        replica: Target,
+        /// Hours from the cutover on.
+        hours: u32,
+    },
     /// `DROP USER` of the account the successor replicated with.
     RemoveAccount {
         /// Where it is.
@@ -625,6 +639,8 @@ impl Action {
             | Self::CatchUp { .. }
             | Self::FinalPosition { .. }
             | Self::Detach { .. }
+            | Self::MarkEnd { .. }
+            | Self::KeepWayBack { .. }
             | Self::RemoveAccount { .. }
             | Self::RestoreRetention { .. }
             | Self::Validate

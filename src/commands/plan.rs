@@ -89,6 +89,7 @@ pub(crate) async fn run(args: PlanArgs, config: &Config) -> anyhow::Result<Exit>
             window_seconds: args.quiesce_window.as_secs(),
             kill_connections: args.kill_connections,
         },
+        way_back: args.way_back,
     };
     let plan = Box::pin(make(
         &aws,
@@ -205,6 +206,7 @@ pub(crate) struct PlanRequest {
     pub(crate) waves: Waves,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) quiesce: Quiesce,
+    pub(crate) way_back: Option<u32>,
 }
 
 /// Gathers the facts, drafts and checks.
@@ -266,6 +268,7 @@ pub(crate) async fn make(
         data_check: request.data_check,
         methods: MethodFacts {
             wish: request.method,
+            way_back_hours: request.way_back,
             replication,
         },
         quiesce: request.quiesce,

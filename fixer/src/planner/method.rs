@@ -42,6 +42,8 @@ impl Wish {
 pub struct MethodFacts {
     /// What is asked for.
     pub wish: Wish,
+    /// Replica method: hours for which the old instance follows its successor after the cutover.
+    pub way_back_hours: Option<u32>,
     /// What the servers say of replication, by `DbiResourceId`; read when the replica method may come out.
     pub replication: BTreeMap<String, Read<ReplicationFacts>>,
 }

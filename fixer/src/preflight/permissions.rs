@@ -199,6 +199,8 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
         | Action::CatchUp { .. }
         | Action::FinalPosition { .. }
         | Action::Detach { .. }
+        | Action::MarkEnd { .. }
+        | Action::KeepWayBack { .. }
         | Action::RemoveAccount { .. }
         | Action::RestoreRetention { .. }
         | Action::Validate

@@ -260,6 +260,12 @@ fn remove(
     ))
 }
 
+/// The step that makes the temporary replica, of a migration by the replica method.
+fn temporary_step(migration: &Migration) -> Option<&Step> {
+    let mut steps = migration.steps.iter();
+    steps.find(|step| matches!(step.action, Action::TemporaryReplica { .. }))
+}
+
 /// Whether a snapshot is one that a step of this run has made of this source.
 fn is_ours(snapshot: &Value, source: &str, tags: &[(String, String)]) -> bool {
     let shown = tags_of(snapshot);
@@ -279,6 +285,7 @@ fn remove_snapshots(
     steps: &mut Steps,
 ) -> Vec<String> {
     let source = migration.source.dbi_resource_id.as_str();
+    let has_temporary = temporary_step(migration).is_some();
     let mut needs = needs.to_vec();
     for step in migration.steps.iter().rev().filter(|s| wanted(&s.action)) {
         let (Action::Snapshot { snapshot, .. } | Action::EncryptedCopy { snapshot, .. }) =
@@ -287,13 +294,21 @@ fn remove_snapshots(
             continue;
         };
         let tags = tags_of_step(facts.plan, migration, &step.id);
-        let shown = region.snapshot(snapshot);
-        if !shown.is_some_and(|shown| is_ours(shown, source, &tags)) {
+        let Some(shown) = region.snapshot(snapshot) else {
+            continue;
+        };
+        // The replica method's are of its temporary replica, which is gone; their tags name the source.
+        let taken_of = if has_temporary {
+            str_of(shown, "DbiResourceId").unwrap_or(source)
+        } else {
+            source
+        };
+        if !is_ours(shown, taken_of, &tags) {
             continue;
         }
         let action = Action::DeleteSnapshot {
             snapshot: snapshot.clone(),
-            source: source.to_owned(),
+            source: taken_of.to_owned(),
             tags,
         };
         needs = vec![steps.push(&format!("delete-{}", step.id), &needs, LONG, action)];

@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 
 use atrest_model::id::{InvalidId, RunId};
-use atrest_model::plan::{Action, Member, Migration, Plan, Step, TAG_CLAIM, TAG_RUN, Target};
+use atrest_model::plan::{
+    Action, Member, Method, Migration, Plan, Step, TAG_CLAIM, TAG_RUN, Target,
+};
 use serde_json::{Map, Value};
 
 /// Seconds that a deletion may take.
@@ -64,8 +66,16 @@ fn rehearsed(migration: &Migration, run: &RunId) -> Result<Migration, InvalidId>
             | Action::Subscription { .. }
             | Action::ReplicateBackups { .. }
             | Action::Handover => continue,
+            // The replica method is rehearsed as far as it is the cold one: the copy of the live source, and its settings.
+            action if replicates(action) => continue,
+            Action::Validate if step.id != "validate" => continue,
             Action::Claim { tags, .. } => retag(tags, run),
-            Action::Snapshot { snapshot, tags, .. } => {
+            Action::Snapshot {
+                instance,
+                snapshot,
+                tags,
+            } => {
+                *instance = Target::Old(migration.source.dbi_resource_id.clone());
                 rehearsal_name(snapshot);
                 retag(tags, run);
                 step.needs.clone_from(&claims);
@@ -106,9 +116,31 @@ fn rehearsed(migration: &Migration, run: &RunId) -> Result<Migration, InvalidId>
     for step in &mut steps {
         step.needs.retain(|need| kept.contains(need));
     }
+    new.method = Method::Cold;
     remove(&mut steps, &new, run);
     new.steps = steps;
     Ok(new)
+}
+
+/// Whether an action is of the replica method alone.
+fn replicates(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::RaiseRetention { .. }
+            | Action::ReplicationAccount { .. }
+            | Action::TemporaryReplica { .. }
+            | Action::Hold { .. }
+            | Action::CompareRows { .. }
+            | Action::Replicate { .. }
+            | Action::RemoveTemporary { .. }
+            | Action::CatchUp { .. }
+            | Action::FinalPosition { .. }
+            | Action::Detach { .. }
+            | Action::MarkEnd { .. }
+            | Action::KeepWayBack { .. }
+            | Action::RemoveAccount { .. }
+            | Action::RestoreRetention { .. }
+    )
 }
 
 /// Removes what was made, replicas first, snapshots last, and takes the claim off.

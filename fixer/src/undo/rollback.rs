@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use atrest_model::instance::DbInstance;
 use atrest_model::journal::StepStatus;
 use atrest_model::phase::{Phase, PhaseKind};
-use atrest_model::plan::{Action, Member, Method, Migration, Sides, Step, TAG_RUN, Target};
+use atrest_model::plan::{self, Action, Member, Method, Migration, Sides, Step, TAG_RUN, Target};
 
 use super::{
     Facts, LONG, Refusal, Region, SHORT, Steps, release, remove, remove_snapshots, tags_of_step,
+    temporary_step,
 };
 
 /// What the operator chooses.
@@ -90,7 +91,7 @@ fn of(
         }
         Some((PhaseKind::Rollback, false)) | None => {}
     }
-    if migration.method != Method::Cold {
+    if !matches!(migration.method, Method::Cold | Method::Replica) {
         return Err(Refusal::new(
             "its method has no rollback in this version",
             "go back by hand: `atrest status RUN --journal` tells what was done",
@@ -105,8 +106,12 @@ fn of(
     let stage = stage(facts, migration, &found);
     let mut steps = Steps::of(&facts.name);
     let mut needs: Vec<String> = Vec::new();
-    if stage == Stage::CutOver {
+    let follows = stage == Stage::CutOver && follows_back(facts, migration);
+    if follows && !accepts {
+        needs = back_with_writes(migration, &found, &mut steps)?;
+    } else if stage == Stage::CutOver {
         needs = back_from_cutover(facts, migration, &found, accepts, &mut steps)?;
+        needs = detached(migration, needs, &mut steps);
     }
     if stage != Stage::Untouched {
         let mut back = needs.clone();
@@ -131,6 +136,10 @@ fn of(
     if !options.keep_copies && !has_writes {
         needs = copies(facts, region, migration, &found, needs, &mut steps)?;
     }
+    if !options.keep_copies {
+        needs = temporary(facts, region, migration, needs, &mut steps)?;
+    }
+    needs = as_before(migration, needs, &mut steps);
     release(migration, &needs, &mut steps);
     Ok(steps.steps)
 }
@@ -292,6 +301,126 @@ fn back_from_cutover(
         data,
         proof(Some(first)),
     )])
+}
+
+/// Whether the old instance follows its successor: then it has every write since the cutover.
+fn follows_back(facts: &Facts<'_>, migration: &Migration) -> bool {
+    let is = |step: &str, status: StepStatus| facts.status(&migration.id, step) == status;
+    is("way-back", StepStatus::Done) && is("end-way-back", StepStatus::Pending)
+}
+
+/// The account that the replica method has made.
+fn account(migration: &Migration) -> Option<&str> {
+    migration.steps.iter().find_map(|step| match &step.action {
+        Action::ReplicationAccount { account, .. } => Some(account.as_str()),
+        _ => None,
+    })
+}
+
+/// The new side gives the real names up, and the old one applies the last of what was written there: nothing is lost.
+/// Gives what the renames of the old side need.
+fn back_with_writes(
+    migration: &Migration,
+    found: &[Found<'_>],
+    steps: &mut Steps,
+) -> Result<Vec<String>, Refusal> {
+    let (Some(new), Some(account)) = (found.first().and_then(|f| f.new), account(migration)) else {
+        return Err(Refusal::new(
+            "the encrypted instance is gone, and with it what was written since the cutover",
+            "--accept-data-loss goes back to what the old instance has",
+        ));
+    };
+    let old = Target::Old(migration.source.dbi_resource_id.clone());
+    let new = Target::Old(new.dbi_resource_id().to_owned());
+    let gate = Action::CatchUp {
+        source: new.clone(),
+        replica: old.clone(),
+    };
+    let needs = vec![steps.push("lag-gate", &[], SHORT, gate)];
+    let mut away = needs.clone();
+    for f in found {
+        let Some(new) = f.new else { continue };
+        if new.identifier() == f.member.identifier.as_str() {
+            away.push(steps.push(
+                &format!("name-away:{}", f.member.identifier),
+                &needs,
+                LONG,
+                Action::Rename {
+                    instance: Target::Old(new.dbi_resource_id().to_owned()),
+                    from: f.member.identifier.clone(),
+                    to: f.member.new_name.clone(),
+                    cutover: false,
+                },
+            ));
+        }
+    }
+    let quiesce = Action::Quiesce {
+        instance: new.clone(),
+        window_seconds: plan::QUIESCE_WINDOW,
+        kill_connections: false,
+    };
+    let needs = vec![steps.push("quiesce", &away, SHORT, quiesce)];
+    let follow = Action::Replicate {
+        source: new.clone(),
+        replica: old.clone(),
+        held_by: None,
+        account: account.to_owned(),
+    };
+    let needs = vec![steps.push("follow", &needs, SHORT, follow)];
+    let last = Action::FinalPosition {
+        source: new,
+        replica: old,
+    };
+    let needs = vec![steps.push("final-position", &needs, SHORT, last)];
+    Ok(detached(migration, needs, steps))
+}
+
+/// The old instance follows nobody, whatever it did before.
+fn detached(migration: &Migration, needs: Vec<String>, steps: &mut Steps) -> Vec<String> {
+    if migration.method != Method::Replica {
+        return needs;
+    }
+    let detach = Action::Detach {
+        replica: Target::Old(migration.source.dbi_resource_id.clone()),
+    };
+    vec![steps.push("detach", &needs, SHORT, detach)]
+}
+
+/// The temporary replica goes, where it is still there.
+fn temporary(
+    facts: &Facts<'_>,
+    region: &Region,
+    migration: &Migration,
+    needs: Vec<String>,
+    steps: &mut Steps,
+) -> Result<Vec<String>, Refusal> {
+    let Some(step) = temporary_step(migration) else {
+        return Ok(needs);
+    };
+    let tags = tags_of_step(facts.plan, migration, &step.id);
+    let mut needs = needs;
+    for made in region.made_by(&tags) {
+        needs = vec![remove(steps, made, &needs, tags.clone(), false)?];
+    }
+    Ok(needs)
+}
+
+/// What the replica method has changed on the source is as it was.
+fn as_before(migration: &Migration, needs: Vec<String>, steps: &mut Steps) -> Vec<String> {
+    let Some(account) = account(migration) else {
+        return needs;
+    };
+    let instances = vec![Target::Old(migration.source.dbi_resource_id.clone())];
+    let remove = Action::RemoveAccount {
+        instances: instances.clone(),
+        account: account.to_owned(),
+    };
+    let needs = vec![steps.push("remove-account", &needs, SHORT, remove)];
+    let restore = Action::RestoreRetention {
+        instances,
+        raised_by: "retention".to_owned(),
+    };
+    vec![steps.push("restore-retention", &needs, SHORT, restore)]
 }
 
 /// What the migration has made goes: replicas before what they replicate from, instances before snapshots.

@@ -195,7 +195,9 @@ fn trace(plan: &Plan, migration: &Migration, step: &Step, view: &RegionView) -> 
         | Action::NameBack { instance, from, to } => {
             renamed(plan, migration, view, instance, from.as_str(), to.as_str())
         }
-        Action::Restore { name, .. } | Action::CreateReplica { name, .. } => {
+        Action::Restore { name, .. }
+        | Action::CreateReplica { name, .. }
+        | Action::TemporaryReplica { name, .. } => {
             let tags = tags_of_step(plan, migration, &step.id);
             let bears = |i: &atrest_model::instance::DbInstance| {
                 let shown = i.tags();

@@ -67,6 +67,10 @@ fn planned() -> Plan {
         )]),
         mysql: MysqlAccess::Required,
         data_check: DataCheck::Counts,
+        methods: planner::MethodFacts::default(),
+        quiesce: planner::Quiesce::default(),
+        dependents: BTreeMap::new(),
+        login: None,
     };
     planner::plan(&facts, None)
 }
