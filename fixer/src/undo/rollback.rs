@@ -53,7 +53,7 @@ pub fn plan(facts: &Facts<'_>, options: &RollbackOptions) -> Phase {
         match of(facts, options, migration) {
             Ok(steps) => {
                 let mut planned = migration.clone();
-                planned.notes.clear();
+                planned.notes = stays(facts, migration);
                 planned.steps = steps;
                 migrations.push(planned);
             }
@@ -90,7 +90,7 @@ fn of(
         }
         Some((PhaseKind::Rollback, false)) | None => {}
     }
-    if migration.method != Method::Cold {
+    if !matches!(migration.method, Method::Cold | Method::Replica) {
         return Err(Refusal::new(
             "its method has no rollback in this version",
             "go back by hand: `atrest status RUN --journal` tells what was done",
@@ -131,6 +131,7 @@ fn of(
     if !options.keep_copies && !has_writes {
         needs = copies(facts, region, migration, &found, needs, &mut steps)?;
     }
+    needs = replication(facts, migration, needs, &mut steps);
     release(migration, &needs, &mut steps);
     Ok(steps.steps)
 }
@@ -264,7 +265,24 @@ fn back_from_cutover(
         loss_accepted,
     };
     let data = crate::planner::data_deadline(migration.allocated_storage);
-    let first = steps.push("unwritten", &[], data, proof(None));
+    let old = Target::Old(migration.source.dbi_resource_id.clone());
+    let follows = follows(facts, migration);
+    if follows && !is_asked {
+        return Err(Refusal::new(
+            format!("the old {source} replicates from the new one, and its server is not asked"),
+            "give the login of the servers: the replication is ended through it",
+        ));
+    }
+    let mut needs = Vec::new();
+    if let (true, false, Some(pair)) = (follows, loss_accepted, pairs.first()) {
+        // What was written since the cutover is on its way to the old side.
+        let action = Action::CatchUp {
+            source: pair.new.clone(),
+            replica: old.clone(),
+        };
+        needs = vec![steps.push("catch-up", &[], SHORT, action)];
+    }
+    let first = steps.push("unwritten", &needs, data, proof(None));
     let mut demoted = vec![first.clone()];
     for f in found {
         let Some(new) = f.new else { continue };
@@ -282,16 +300,30 @@ fn back_from_cutover(
             ));
         }
     }
-    if loss_accepted {
-        return Ok(demoted);
+    let mut needs = demoted;
+    if !loss_accepted {
+        // A client may have come between the proof and the rename.
+        needs = vec![steps.push("still-unwritten", &needs, data, proof(Some(first)))];
     }
-    // A client may have come between the proof and the rename.
-    Ok(vec![steps.push(
-        "still-unwritten",
-        &demoted,
-        data,
-        proof(Some(first)),
-    )])
+    if follows {
+        needs = vec![steps.push("detach", &needs, SHORT, Action::Detach { replica: old })];
+    }
+    Ok(needs)
+}
+
+/// Whether the old source replicates from the new one, to keep the way back open.
+fn follows(facts: &Facts<'_>, migration: &Migration) -> bool {
+    let old = Target::Old(migration.source.dbi_resource_id.clone());
+    let any = |wanted: &dyn Fn(&Step) -> bool| migration.steps.iter().any(wanted);
+    let began = any(&|step| {
+        matches!(&step.action, Action::Replicate { replica, .. } if *replica == old)
+            && may_be_done(facts, migration, step)
+    });
+    let ended = any(&|step| {
+        matches!(&step.action, Action::Detach { replica } if *replica == old)
+            && facts.status(&migration.id, &step.id) == StepStatus::Done
+    });
+    began && !ended
 }
 
 /// What the migration has made goes: replicas before what they replicate from, instances before snapshots.
@@ -325,6 +357,23 @@ fn copies(
         }
         needs = vec![remove(steps, &removed, &needs, tags, true)?];
     }
+    for step in &migration.steps {
+        if !matches!(step.action, Action::TemporaryReplica { .. }) {
+            continue;
+        }
+        // It is a replica of the old source, and unencrypted like it.
+        let tags = tags_of_step(facts.plan, migration, &step.id);
+        for temporary in region.made_by(&tags) {
+            let name = temporary.identifier();
+            if temporary.replica_source().is_none() {
+                return Err(Refusal::new(
+                    format!("{name} bears the tags of {} and is no replica", step.id),
+                    "see who promoted it, or keep it with --keep-copies",
+                ));
+            }
+            needs = vec![remove(steps, temporary, &needs, tags.clone(), false)?];
+        }
+    }
     Ok(remove_snapshots(
         facts,
         region,
@@ -333,4 +382,62 @@ fn copies(
         |_| true,
         steps,
     ))
+}
+
+/// Whether a step may have done something.
+fn may_be_done(facts: &Facts<'_>, migration: &Migration, step: &Step) -> bool {
+    facts.adopted || facts.status(&migration.id, &step.id) != StepStatus::Pending
+}
+
+/// What the replica method has changed on the source is as it was: after its copies, which replicate by it.
+fn replication(
+    facts: &Facts<'_>,
+    migration: &Migration,
+    needs: Vec<String>,
+    steps: &mut Steps,
+) -> Vec<String> {
+    let mut needs = needs;
+    let instances = vec![Target::Old(migration.source.dbi_resource_id.clone())];
+    for step in &migration.steps {
+        if !facts.asks || !may_be_done(facts, migration, step) {
+            continue;
+        }
+        let (id, action) = match &step.action {
+            Action::ReplicationAccount { account, .. } => (
+                "remove-account",
+                Action::RemoveAccount {
+                    instances: instances.clone(),
+                    account: account.clone(),
+                },
+            ),
+            Action::RaiseRetention { .. } => (
+                "restore-retention",
+                Action::RestoreRetention {
+                    instances: instances.clone(),
+                    raised_by: step.id.clone(),
+                },
+            ),
+            _ => continue,
+        };
+        needs = vec![steps.push(id, &needs, SHORT, action)];
+    }
+    needs
+}
+
+/// What stays on the source where its server is not asked.
+fn stays(facts: &Facts<'_>, migration: &Migration) -> Vec<String> {
+    let name = &migration.source.identifier;
+    let steps = migration.steps.iter();
+    steps
+        .filter(|step| !facts.asks && may_be_done(facts, migration, step))
+        .filter_map(|step| match &step.action {
+            Action::ReplicationAccount { account, .. } => Some(format!(
+                "the account {account} stays on {name}: its server is not asked"
+            )),
+            Action::RaiseRetention { .. } => Some(format!(
+                "the binlog retention of {name} stays raised: its server is not asked"
+            )),
+            _ => None,
+        })
+        .collect()
 }
