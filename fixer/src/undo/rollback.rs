@@ -398,7 +398,7 @@ fn replication(
 ) -> Vec<String> {
     let mut needs = needs;
     let instances = vec![Target::Old(migration.source.dbi_resource_id.clone())];
-    for step in &migration.steps {
+    for step in migration.steps.iter().rev() {
         if !facts.asks || !may_be_done(facts, migration, step) {
             continue;
         }
