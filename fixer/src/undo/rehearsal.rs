@@ -127,10 +127,11 @@ fn before_validation(migration: &Migration) -> BTreeSet<&str> {
         if !seen.insert(id) {
             continue;
         }
-        // Clients stay, and so do those that depend on the source.
+        // Clients stay, and so do those that depend on the source; hooks stop services.
         if !matches!(
             step.action,
             Action::Rename { .. }
+                | Action::Hook(_)
                 | Action::Quiesce { .. }
                 | Action::DeregisterProxyTarget { .. }
                 | Action::RegisterProxyTarget { .. }

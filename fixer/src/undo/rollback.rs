@@ -125,6 +125,7 @@ fn of(
             }
         }
         needs = vec![steps.push("returned", &back, SHORT, Action::Returned)];
+        reattached(migration, &needs, &mut steps);
     }
     // What was written since the cutover is nowhere else.
     let has_writes = stage == Stage::CutOver && accepts;
@@ -224,6 +225,27 @@ fn stage(facts: &Facts<'_>, migration: &Migration, found: &[Found<'_>]) -> Stage
         Stage::Untouched
     } else {
         Stage::Quiesced
+    }
+}
+
+/// Who depends on the names finds the old instances behind them again.
+fn reattached(migration: &Migration, needs: &[String], steps: &mut Steps) {
+    let mut needs = needs.to_vec();
+    for step in &migration.steps {
+        let mut action = step.action.clone();
+        let (Action::DeregisterProxyTarget { instance, .. }
+        | Action::RegisterProxyTarget { instance, .. }
+        | Action::Subscription { instance, .. }) = &mut action
+        else {
+            // Replicated backups stay with the resource id.
+            continue;
+        };
+        let made = |member: &&Member| *instance == Target::MadeBy(member.made_by.clone());
+        let Some(member) = migration.members().find(made) else {
+            continue;
+        };
+        *instance = Target::Old(member.dbi_resource_id.clone());
+        needs = vec![steps.push(&step.id, &needs, SHORT, action)];
     }
 }
 

@@ -350,6 +350,36 @@ fn a_folder_made_anew_proves_what_its_journal_does_not_have() {
 }
 
 #[test]
+fn a_proxy_is_led_back_to_the_old_instance() {
+    let mut bed = Bed::migrated();
+    let target = json!({"made-by": "restore"});
+    for (id, kind) in [
+        ("proxy-off:x", "deregister-proxy-target"),
+        ("proxy-on:x", "register-proxy-target"),
+    ] {
+        let action = json!({"kind": kind, "proxy": "p", "instance": target, "name": "x"});
+        bed.plan.migrations[0].steps.push(Step {
+            id: id.to_owned(),
+            needs: Vec::new(),
+            deadline_seconds: 60,
+            action: serde_json::from_value(action).unwrap(),
+        });
+    }
+    let phase = bed.rollback(&RollbackOptions::default());
+    let found = ids(&phase);
+    let at = found.iter().position(|id| id == "returned").unwrap();
+    assert_eq!(found[at + 1..at + 3], ["proxy-off:x", "proxy-on:x"]);
+    let registered = phase.migrations[0]
+        .steps
+        .iter()
+        .find_map(|step| match &step.action {
+            Action::RegisterProxyTarget { instance, .. } => Some(instance),
+            _ => None,
+        });
+    assert_eq!(registered, Some(&Target::Old("db-X".to_owned())));
+}
+
+#[test]
 fn half_a_cutover_is_a_cutover() {
     let bed = Bed::new(
         "validate",

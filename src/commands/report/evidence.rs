@@ -8,8 +8,8 @@ use std::path::Path;
 use atrest_fixer::store::{RunStore, StoreError};
 use atrest_model::Tool;
 use atrest_model::diff::DiffReport;
-use atrest_model::plan::Action;
 use atrest_model::finding::FindingStatus;
+use atrest_model::plan::Action;
 use atrest_model::run::Outcome;
 use atrest_model::scan::ScanReport;
 use atrest_reports::{
@@ -208,9 +208,13 @@ fn of_run(store: &RunStore) -> Result<Evidence, StoreError> {
         {
             let name = format!("{}-{}.json", step.id, migration.id).replace('/', "-");
             // A proof that was accepted without looking has none.
-            if matches!(step.action, Action::Unwritten { .. }) && store.dir().join(&name).is_file() {
+            if matches!(step.action, Action::Unwritten { .. }) && store.dir().join(&name).is_file()
+            {
                 let member = format!("diffs/{}", plain(&name));
-                let about = format!("old and new of {}, compared before they were swapped back", migration.id);
+                let about = format!(
+                    "old and new of {}, compared before they were swapped back",
+                    migration.id
+                );
                 gathered.take(&name, &member, &about);
             }
         }
