@@ -183,7 +183,6 @@ mod tests {
             schema_version: plan::SCHEMA_VERSION,
             tool: Tool::current(),
             run: RunId::try_from("r".to_owned()).unwrap(),
-            rehearsal_of: None,
             created: jiff::Timestamp::UNIX_EPOCH,
             rehearsal_of: None,
             account: "111122223333".to_owned(),

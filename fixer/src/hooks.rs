@@ -167,6 +167,8 @@ mod tests {
     fn steps() -> Vec<Step> {
         let quiesce = Action::Quiesce {
             instance: Target::Old("db-1".to_owned()),
+            window_seconds: 30,
+            kill_connections: false,
         };
         vec![
             step("copying", &[], Action::Returned),

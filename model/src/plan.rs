@@ -564,8 +564,8 @@ pub enum Action {
     DeleteSnapshot {
         /// The snapshot.
         snapshot: String,
-        /// `DbiResourceId` of the instance it must be of.
-        source: String,
+        /// The instance it must be of.
+        of: Target,
         /// Tags it must bear.
         tags: Vec<(String, String)>,
     },

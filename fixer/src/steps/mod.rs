@@ -359,11 +359,9 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
             tags,
             encrypted,
         } => undo::delete(cx, view, instance, name.as_str(), tags, *encrypted),
-        Action::DeleteSnapshot {
-            snapshot,
-            source,
-            tags,
-        } => Ok(undo::delete_snapshot(view, snapshot, source, tags)),
+        Action::DeleteSnapshot { snapshot, of, tags } => {
+            undo::delete_snapshot(cx, view, snapshot, of, tags)
+        }
         Action::DeleteAutomatedBackup { dbi_resource_id } => {
             undo::automated_backup(cx, dbi_resource_id).await
         }

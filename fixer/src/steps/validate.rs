@@ -45,18 +45,12 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         Ok(sides) => sides,
         Err(seen) => return Ok(seen),
     };
-    // While the successor replicates clients may write, and rows are never equal; they were compared at the held position.
     let follows = cx.migration.method == Method::Replica;
-    let data_check = if follows {
-        DataCheck::None
-    } else {
-        cx.plan.data_check
-    };
     // Before the comparison, which may take long, and after it.
     if !follows && let Err(broken) = quiesce::fence(cx, view).await? {
         return Ok(broken);
     }
-    let pairs = compared(cx, view, sides, data_check).await;
+    let pairs = compared(cx, view, sides, data_check(cx)).await;
     let not_proven = match follows {
         true => Vec::new(),
         false => match quiesce::fence(cx, view).await? {
@@ -115,6 +109,14 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
     })
 }
 
+/// While the successor replicates clients may write, and rows are never equal; they were compared at the held position.
+fn data_check(cx: &Cx<'_>) -> DataCheck {
+    match cx.migration.method {
+        Method::Replica => DataCheck::None,
+        Method::Cold => cx.plan.data_check,
+    }
+}
+
 async fn compared(
     cx: &Cx<'_>,
     view: &RegionView,
@@ -166,7 +168,7 @@ pub(super) async fn rehearse(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         schema_version: SCHEMA_VERSION,
         tool: Tool::current(),
         created: clock::now(),
-        pairs: compared(cx, view, sides, cx.plan.data_check).await,
+        pairs: compared(cx, view, sides, data_check(cx)).await,
     };
     if let Some(unread) = unread(&report) {
         return Ok(unread);
