@@ -252,6 +252,8 @@ pub(crate) enum MethodArg {
     Auto,
     /// Snapshot, encrypted copy and restore while clients are away
     Cold,
+    /// A blue/green deployment of RDS, where RDS makes one
+    BlueGreen,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -6,7 +6,9 @@
 use atrest_scanner::error::AwsError;
 use atrest_scanner::rds::Rds;
 use aws_sdk_rds::config::retry::RetryConfig;
-use aws_sdk_rds::types::{CloudwatchLogsExportConfiguration, ProcessorFeature, Tag};
+use aws_sdk_rds::types::{
+    CloudwatchLogsExportConfiguration, ProcessorFeature, Tag, TargetResourceConfiguration,
+};
 use serde_json::{Map, Value};
 
 use crate::fault::Fault;
@@ -349,17 +351,26 @@ pub(crate) async fn modify(
         .db_instance_identifier(name)
         .apply_immediately(true);
     set!(args, call,
+        "AutoMinorVersionUpgrade" => set_auto_minor_version_upgrade bool,
         "BackupRetentionPeriod" => set_backup_retention_period int,
+        "CACertificateIdentifier" => set_ca_certificate_identifier string,
+        "CopyTagsToSnapshot" => set_copy_tags_to_snapshot bool,
         "DBParameterGroupName" => set_db_parameter_group_name string,
+        "DeletionProtection" => set_deletion_protection bool,
+        "EnableIAMDatabaseAuthentication" => set_enable_iam_database_authentication bool,
         "EnablePerformanceInsights" => set_enable_performance_insights bool,
         "EngineLifecycleSupport" => set_engine_lifecycle_support string,
         "MaxAllocatedStorage" => set_max_allocated_storage int,
         "MonitoringInterval" => set_monitoring_interval int,
         "MonitoringRoleArn" => set_monitoring_role_arn string,
+        "MultiAZ" => set_multi_az bool,
+        "OptionGroupName" => set_option_group_name string,
         "PerformanceInsightsKMSKeyId" => set_performance_insights_kms_key_id string,
         "PerformanceInsightsRetentionPeriod" => set_performance_insights_retention_period int,
         "PreferredBackupWindow" => set_preferred_backup_window string,
         "PreferredMaintenanceWindow" => set_preferred_maintenance_window string,
+        "PubliclyAccessible" => set_publicly_accessible bool,
+        "VpcSecurityGroupIds" => set_vpc_security_group_ids strings,
     );
     let insights = args.string("DatabaseInsightsMode")?;
     let call = call.set_database_insights_mode(insights.map(|mode| mode.as_str().into()));
@@ -371,4 +382,53 @@ pub(crate) async fn modify(
     }));
     args.finish()?;
     send!(rds, "ModifyDBInstance", call)
+}
+
+/// `keys`: ARN of each DB instance of the blue side, and the key of its green one.
+pub(crate) async fn create_blue_green(
+    rds: &Rds,
+    name: &str,
+    source_arn: &str,
+    keys: &[(String, String)],
+    pairs: &[(String, String)],
+) -> Result<(), Fault> {
+    let mut call = rds
+        .client()
+        .create_blue_green_deployment()
+        .blue_green_deployment_name(name)
+        .source(source_arn)
+        .set_tags(Some(tags(pairs)));
+    for (arn, key) in keys {
+        let target = TargetResourceConfiguration::builder()
+            .source_arn(arn)
+            .target_kms_key_id(key)
+            .build()
+            .map_err(|error| Fault::Plan(error.to_string()))?;
+        call = call.target_resource_configurations(target);
+    }
+    send!(rds, "CreateBlueGreenDeployment", call)
+}
+
+pub(crate) async fn switchover(
+    rds: &Rds,
+    identifier: &str,
+    timeout_seconds: u32,
+) -> Result<(), Fault> {
+    let timeout = i32::try_from(timeout_seconds)
+        .map_err(|_error| Fault::Plan(format!("a timeout of {timeout_seconds} s is too long")))?;
+    let call = rds
+        .client()
+        .switchover_blue_green_deployment()
+        .blue_green_deployment_identifier(identifier)
+        .switchover_timeout(timeout);
+    send!(rds, "SwitchoverBlueGreenDeployment", call)
+}
+
+pub(crate) async fn end_blue_green(rds: &Rds, identifier: &str) -> Result<(), Fault> {
+    // Without DeleteTarget: no DB instance goes with it.
+    let call = rds
+        .client()
+        .delete_blue_green_deployment()
+        .blue_green_deployment_identifier(identifier);
+    send!(rds, "DeleteBlueGreenDeployment", call)
 }

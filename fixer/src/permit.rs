@@ -39,7 +39,7 @@ impl Validated {
 impl Permit {
     /// For a step that gives no instance a client's name. `None` for a cutover.
     pub(crate) fn ordinary(step: &Step) -> Option<Self> {
-        (!matches!(step.action, Action::Rename { cutover: true, .. })).then_some(Self(()))
+        (!step.action.is_cutover()).then_some(Self(()))
     }
 
     /// For a cutover: only with the proof of validation.

@@ -1,5 +1,6 @@
 //! From a described fleet to a plan. Pure: the same facts give the same plan.
 
+mod blue_green;
 mod cold;
 mod draft;
 mod method;
@@ -11,7 +12,9 @@ use atrest_model::check::{Check, Verdict};
 use atrest_model::document::{digest, int_of};
 use atrest_model::id::{DbInstanceIdentifier, RunId};
 use atrest_model::instance::{DbCluster, DbInstance, Encryption};
-use atrest_model::plan::{self, DataCheck, LeftOut, Member, Migration, MysqlAccess, Plan};
+use atrest_model::plan::{
+    self, DataCheck, LeftOut, Member, Method, Migration, MysqlAccess, Plan,
+};
 use atrest_scanner::aws::KeyFacts;
 use jiff::Timestamp;
 
@@ -269,6 +272,14 @@ fn migration(facts: &Facts, source: &DbInstance) -> Result<Migration, Refusal> {
             .collect(),
         steps: Vec::new(),
     };
+    if migration.method == Method::BlueGreen {
+        let members = std::iter::once(&mut migration.source).chain(&mut migration.replicas);
+        for member in members {
+            blue_green::name(member)
+                .map_err(|error| Refusal::of("names-free")(error.to_string()))?;
+        }
+        migration.notes.extend(blue_green::notes(facts, source));
+    }
     migration.steps = method::steps(facts, &migration, &members);
     Ok(migration)
 }

@@ -175,6 +175,8 @@ impl Migration {
 pub enum Method {
     /// Snapshot, encrypted copy, restore, while clients are away.
     Cold,
+    /// A blue/green deployment of RDS whose green side is encrypted; its switchover is the cutover.
+    BlueGreen,
 }
 
 impl Method {
@@ -183,6 +185,7 @@ impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cold => "cold",
+            Self::BlueGreen => "blue-green",
         }
     }
 }
@@ -338,6 +341,43 @@ pub enum Action {
         /// Its successor.
         new: Target,
     },
+    /// `CreateBlueGreenDeployment` with a key for every member; done when its green side is complete.
+    CreateBlueGreen {
+        /// Name of the deployment.
+        deployment: String,
+        /// The source of the blue side.
+        source: Target,
+        /// Every DB instance of the blue side, and the ARN of the key of its green one.
+        keys: Vec<(Target, String)>,
+        /// Tags of the deployment.
+        tags: Vec<(String, String)>,
+    },
+    /// Waits for the green counterpart of a DB instance: available, replicating, encrypted under the key.
+    AwaitGreen {
+        /// Name of the deployment.
+        deployment: String,
+        /// The blue DB instance.
+        blue: Target,
+    },
+    /// `AddTagsToResource`: marks what RDS has made for this run.
+    Tag {
+        /// The instance.
+        instance: Target,
+        /// The tags.
+        tags: Vec<(String, String)>,
+    },
+    /// `SwitchoverBlueGreenDeployment`: green takes the names of blue. Done only after validation.
+    Switchover {
+        /// Name of the deployment.
+        deployment: String,
+        /// `SwitchoverTimeout` in seconds: when it is over, RDS goes back and nothing has changed.
+        timeout_seconds: u32,
+    },
+    /// `DeleteBlueGreenDeployment` after the switchover: the instances of both sides stay.
+    EndBlueGreen {
+        /// Name of the deployment.
+        deployment: String,
+    },
     /// The pair diff of every member; drift stops the migration here.
     Validate,
     /// Reads every member under its real name and asks the policy again.
@@ -357,7 +397,15 @@ impl Action {
             Self::Restore { .. } => "RestoreDBInstanceFromDBSnapshot",
             Self::CreateReplica { .. } => "CreateDBInstanceReadReplica",
             Self::AddRole { .. } => "AddRoleToDBInstance",
-            Self::Accounts { .. } | Self::Configuration { .. } | Self::Validate | Self::Rescan => {
+            Self::CreateBlueGreen { .. } => "CreateBlueGreenDeployment",
+            Self::Tag { .. } => "AddTagsToResource",
+            Self::Switchover { .. } => "SwitchoverBlueGreenDeployment",
+            Self::EndBlueGreen { .. } => "DeleteBlueGreenDeployment",
+            Self::Accounts { .. }
+            | Self::Configuration { .. }
+            | Self::AwaitGreen { .. }
+            | Self::Validate
+            | Self::Rescan => {
                 return None;
             }
         })
@@ -366,13 +414,19 @@ impl Action {
     /// Whether clients lose their way to the database when this begins.
     #[must_use]
     pub fn takes_clients_away(&self) -> bool {
-        matches!(self, Self::Rename { cutover: false, .. })
+        matches!(
+            self,
+            Self::Rename { cutover: false, .. } | Self::Switchover { .. }
+        )
     }
 
     /// Whether this gives an encrypted DB instance the name clients use. Done only after validation.
     #[must_use]
     pub fn is_cutover(&self) -> bool {
-        matches!(self, Self::Rename { cutover: true, .. })
+        matches!(
+            self,
+            Self::Rename { cutover: true, .. } | Self::Switchover { .. }
+        )
     }
 }
 

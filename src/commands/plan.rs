@@ -71,6 +71,7 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
         method: match args.method {
             MethodArg::Auto => Wish::Auto,
             MethodArg::Cold => Wish::Only(Method::Cold),
+            MethodArg::BlueGreen => Wish::Only(Method::BlueGreen),
         },
     };
     let plan = Box::pin(make(
@@ -211,6 +212,7 @@ pub(crate) async fn make(
         data_check: request.data_check,
         methods: MethodFacts {
             wish: request.method,
+            ..MethodFacts::default()
         },
     };
     let draft = planner::plan(&facts, wanted);

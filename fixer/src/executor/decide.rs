@@ -62,7 +62,9 @@ pub(super) fn window(
     match action {
         // SQL is read-your-writes.
         Action::Accounts { .. } | Action::Configuration { .. } => Duration::ZERO,
-        Action::Restore { .. } | Action::CreateReplica { .. } if is_resumed => {
+        Action::Restore { .. } | Action::CreateReplica { .. } | Action::CreateBlueGreen { .. }
+            if is_resumed =>
+        {
             timing.consistency * 2
         }
         Action::Quiesce { .. } | Action::Settle { .. } | Action::Modify { .. } if is_resumed => {

@@ -18,7 +18,7 @@ use super::decide::{Decision, decide, window};
 use super::{Reporter, SharedStore};
 use crate::clock;
 use crate::fault::Fault;
-use crate::observatory::{Observatory, RegionView};
+use crate::observatory::{Observatory, RegionView, Wanted};
 use crate::options::FixOptions;
 use crate::permit::{Permit, Validated};
 use crate::steps::{self, Cx, Seen, claim};
@@ -221,15 +221,15 @@ impl<'a> Runner<'a> {
                     hint: "make a new plan".to_owned(),
                 });
             };
-            let with_snapshots = ready
-                .iter()
-                .any(|step| steps::looks_at_snapshots(&step.action));
+            let wanted = ready.iter().fold(Wanted::NOTHING, |wanted, step| {
+                wanted.and(steps::looks_at(&step.action))
+            });
             let view = tokio::select! {
                 biased;
                 () = stopped(self.stop.clone()) => {
                     return Ok(Outcome::Stopped { step: first.id.clone(), reason: "interrupted".to_owned() });
                 }
-                view = self.observatory.view(self.since, with_snapshots) => view,
+                view = self.observatory.view(self.since, wanted) => view,
             };
             let view = match view {
                 Ok(view) => view,
@@ -271,8 +271,7 @@ impl<'a> Runner<'a> {
         let Some(wanted) = &self.options.stop_before else {
             return false;
         };
-        let cutover =
-            wanted == "cutover" && matches!(step.action, Action::Rename { cutover: true, .. });
+        let cutover = wanted == "cutover" && step.action.is_cutover();
         let named = step.id == *wanted || step.id.split(':').next() == Some(wanted);
         (cutover || named) && self.status(&step.id) == StepStatus::Pending
     }
@@ -384,6 +383,7 @@ impl<'a> Runner<'a> {
             made: &self.made,
             store: self.store,
             noted: self.noted(&step.id),
+            status: self.status(&step.id),
             claim: &self.claim,
         }
     }
@@ -568,12 +568,11 @@ impl<'a> Runner<'a> {
 
     /// From the moment the source's rename was intended to the moment the last cutover rename was seen.
     fn downtime(&self) -> Option<f64> {
-        let is_rename = |step: &&Step, wanted: bool| matches!(step.action, Action::Rename { cutover, .. } if cutover == wanted);
         let began = self
             .migration
             .steps
             .iter()
-            .filter(|step| is_rename(step, false))
+            .filter(|step| step.action.takes_clients_away())
             .filter_map(|step| self.records.get(&step.id)?.intended_at)
             .min()?;
         let mut ended = None;
@@ -581,7 +580,7 @@ impl<'a> Runner<'a> {
             .migration
             .steps
             .iter()
-            .filter(|step| is_rename(step, true))
+            .filter(|step| step.action.is_cutover())
         {
             let record = self
                 .records

@@ -197,9 +197,20 @@ impl<'a> Draft<'a> {
         instance: &DbInstance,
         request: serde_json::Map<String, serde_json::Value>,
     ) {
+        self.settle_after(&member.made_by, member, instance, request);
+    }
+
+    /// The same after another step than the one that makes the successor.
+    pub(super) fn settle_after(
+        &mut self,
+        after: &str,
+        member: &Member,
+        instance: &DbInstance,
+        request: serde_json::Map<String, serde_json::Value>,
+    ) {
         let name = &member.identifier;
         let made = Target::MadeBy(member.made_by.clone());
-        let mut last = member.made_by.clone();
+        let mut last = after.to_owned();
         if !request.is_empty() {
             let id = format!("modify:{name}");
             let action = Action::Modify {

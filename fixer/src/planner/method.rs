@@ -3,10 +3,12 @@
 //! A method is added by a row here, a file with its steps beside this one, and what it needs to know in
 //! [`MethodFacts`].
 
+use std::collections::BTreeMap;
+
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::{Method, Migration, NotTaken, Step};
 
-use super::{Facts, cold};
+use super::{Facts, blue_green, cold};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,9 @@ impl Wish {
 pub struct MethodFacts {
     /// What is asked for.
     pub wish: Wish,
+    /// RDS's own words where it has refused an encrypted green side before: by region, or by `DbiResourceId` where it
+    /// refused the source as such.
+    pub blue_green_refused: BTreeMap<String, String>,
 }
 
 /// A method as the planner knows it.
@@ -50,11 +55,18 @@ struct Row {
 }
 
 /// Best first. The last is always possible.
-const METHODS: [Row; 1] = [Row {
-    method: Method::Cold,
-    why_not: |_, _| Vec::new(),
-    steps: cold::steps,
-}];
+const METHODS: [Row; 2] = [
+    Row {
+        method: Method::BlueGreen,
+        why_not: blue_green::why_not,
+        steps: blue_green::steps,
+    },
+    Row {
+        method: Method::Cold,
+        why_not: |_, _| Vec::new(),
+        steps: cold::steps,
+    },
+];
 
 /// The choice for one source.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use atrest_model::document::{bool_of, list_of, str_of, strings_of};
 use atrest_model::instance::DbInstance;
-use atrest_model::plan::{Action, Member, Target};
+use atrest_model::plan::{Action, Member, Method, Migration, Target};
 use serde_json::Value;
 
 use super::facts::Read;
@@ -35,7 +35,7 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
                 })
                 .map(|one| {
                     Finding::fixed_by(
-                        &format!("rename-new:{}", member.identifier),
+                        &back(scene.migration, member),
                         format!(
                             "event subscription {} follows the name: it is silent during the run and then about the new instance",
                             str_of(one, "CustSubscriptionId").unwrap_or("without a name")
@@ -165,12 +165,24 @@ fn proxies(sheet: &mut Sheet<'_>) {
         "none is the target of a proxy",
         |member, _| match &scene.region.proxies {
             Err(why) => vec![Finding::not_proven(format!("proxies are not known: {why}"))],
-            Ok(proxies) => through(member, proxies),
+            Ok(proxies) => through(scene.migration, member, proxies),
         },
     );
 }
 
-fn through(member: &Member, proxies: &BTreeMap<String, Read<Vec<Value>>>) -> Vec<Finding> {
+/// The step after which an encrypted instance has the name of a member.
+fn back(migration: &Migration, member: &Member) -> String {
+    match migration.method {
+        Method::BlueGreen => "switchover".to_owned(),
+        _ => format!("rename-new:{}", member.identifier),
+    }
+}
+
+fn through(
+    migration: &Migration,
+    member: &Member,
+    proxies: &BTreeMap<String, Read<Vec<Value>>>,
+) -> Vec<Finding> {
     proxies
         .iter()
         .filter_map(|(proxy, targets)| match targets {
@@ -181,6 +193,11 @@ fn through(member: &Member, proxies: &BTreeMap<String, Read<Vec<Value>>>) -> Vec
                 .iter()
                 .any(|target| str_of(target, "RdsResourceId") == Some(member.identifier.as_str()))
                 .then(|| {
+                    if migration.method == Method::BlueGreen {
+                        return Finding::blocks(format!(
+                            "it is a target of proxy {proxy}, and RDS makes no blue/green deployment of one; plan it with --method cold, or deregister it first"
+                        ));
+                    }
                     Finding::warns(format!(
                         "it is a target of proxy {proxy}, which loses it at step rename-old:{} and is not given the new one by this version; deregister and register it by hand after the run",
                         member.identifier

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_model::document::str_of;
-use atrest_model::plan::{Action, Migration, Plan, Step};
+use atrest_model::plan::{Action, Method, Migration, Plan, Step, Target};
 use atrest_scanner::aws::{Decision, Question};
 use serde_json::{Map, Value};
 
@@ -91,11 +91,12 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
             context: here.to_vec(),
         });
     };
-    let name = |target| {
-        migration
+    let name = |target| match migration.method {
+        Method::BlueGreen => green_of(migration, target),
+        _ => migration
             .name_of(target)
             .map(ToString::to_string)
-            .unwrap_or_default()
+            .unwrap_or_default(),
     };
     let tag = "rds:AddTagsToResource";
     let mut also = None;
@@ -103,7 +104,7 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
         Action::Claim { instance, .. } => {
             // Before the first rename it still has its real name.
             let real = migration.members().find(|member| {
-                *instance == atrest_model::plan::Target::Old(member.dbi_resource_id.clone())
+                *instance == Target::Old(member.dbi_resource_id.clone())
             });
             rds(
                 &operation,
@@ -168,8 +169,35 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
             groups(request, &mut |kind, group| rds(&operation, kind, group));
         }
         Action::AddRole { instance, .. } => rds(&operation, "db", &name(instance)),
+        Action::CreateBlueGreen { keys, .. } => {
+            // RDS draws the identifier of a deployment and the end of the names of its instances.
+            rds(&operation, "deployment", "*");
+            rds(tag, "deployment", "*");
+            for member in migration.members() {
+                let (blue, green) = (&member.identifier, format!("{}-*", member.new_name));
+                rds(&operation, "db", blue.as_str());
+                for name in [blue.as_str(), &green] {
+                    rds("rds:CreateDBInstanceReadReplica", "db", name);
+                }
+                rds(tag, "db", &green);
+            }
+            also = keys.first().map(|(_, key)| key);
+        }
+        Action::Tag { instance, .. } => rds(&operation, "db", &green_of(migration, instance)),
+        Action::Switchover { .. } => {
+            rds(&operation, "deployment", "*");
+            for member in migration.members() {
+                let green = format!("{}-*", member.new_name);
+                for name in [member.identifier.as_str(), &green] {
+                    rds("rds:ModifyDBInstance", "db", name);
+                    rds("rds:PromoteReadReplica", "db", name);
+                }
+            }
+        }
+        Action::EndBlueGreen { .. } => rds(&operation, "deployment", "*"),
         Action::Accounts { .. }
         | Action::Configuration { .. }
+        | Action::AwaitGreen { .. }
         | Action::Validate
         | Action::Rescan => {}
     }
@@ -192,6 +220,16 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
     }
     needs.extend(passed_roles(place, &step.action));
     needs
+}
+
+/// The name of a DB instance before the switchover of a blue/green deployment, as far as a plan can tell.
+fn green_of(migration: &Migration, target: &Target) -> String {
+    let found = migration.members().find_map(|member| match target {
+        Target::Old(id) if member.dbi_resource_id == *id => Some(member.identifier.to_string()),
+        Target::MadeBy(step) if member.made_by == *step => Some(format!("{}-*", member.new_name)),
+        Target::Old(_) | Target::MadeBy(_) => None,
+    });
+    found.unwrap_or_default()
 }
 
 /// Groups that a request names.

@@ -1,20 +1,23 @@
 //! The steps: each is an observation and at most one mutation. Nothing here waits, sleeps or writes the journal.
 
 mod aws;
+mod blue_green;
 pub(crate) mod claim;
+mod live;
 mod sql;
 mod validate;
 
 use std::collections::BTreeMap;
 
 use atrest_model::instance::DbInstance;
+use atrest_model::journal::StepStatus;
 use atrest_model::plan::{Action, Migration, Plan, Step, Target};
 use atrest_scanner::access::MysqlAuth;
 use atrest_scanner::rds::Rds;
 use serde_json::Value;
 
 use crate::fault::Fault;
-use crate::observatory::RegionView;
+use crate::observatory::{RegionView, Wanted};
 use crate::permit::Permit;
 
 /// What a step sees.
@@ -90,6 +93,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) made: &'a BTreeMap<String, String>,
     /// What [`note`] saw before the last mutation of the step at hand.
     pub(crate) noted: Option<&'a Value>,
+    /// What the journal says of the step at hand.
+    pub(crate) status: StepStatus,
     /// What this run folder claims with.
     pub(crate) claim: &'a claim::Claim,
     /// Folder for reports.
@@ -119,12 +124,16 @@ impl Cx<'_> {
     }
 }
 
-/// Whether a step looks at snapshots.
-pub(crate) fn looks_at_snapshots(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::Snapshot { .. } | Action::EncryptedCopy { .. }
-    )
+/// What a step looks at beside the DB instances.
+pub(crate) fn looks_at(action: &Action) -> Wanted {
+    match action {
+        Action::Snapshot { .. } | Action::EncryptedCopy { .. } => Wanted::SNAPSHOTS,
+        Action::CreateBlueGreen { .. }
+        | Action::AwaitGreen { .. }
+        | Action::Switchover { .. }
+        | Action::EndBlueGreen { .. } => Wanted::BLUE_GREEN,
+        _ => Wanted::NOTHING,
+    }
 }
 
 /// How many looks in a row must agree that the step is done. Statuses flicker after a change; everything else is a
@@ -136,8 +145,13 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::CreateReplica { .. }
         | Action::Modify { .. }
         | Action::Settle { .. }
-        | Action::Quiesce { .. } => wanted.max(1),
+        | Action::Quiesce { .. }
+        | Action::CreateBlueGreen { .. }
+        | Action::AwaitGreen { .. }
+        | Action::Switchover { .. } => wanted.max(1),
         Action::Claim { .. }
+        | Action::Tag { .. }
+        | Action::EndBlueGreen { .. }
         | Action::Snapshot { .. }
         | Action::EncryptedCopy { .. }
         | Action::AddRole { .. }
@@ -153,6 +167,7 @@ pub(crate) fn operation(action: &Action) -> &'static str {
     action.operation().unwrap_or(match action {
         Action::Accounts { .. } => "CREATE USER, GRANT",
         Action::Configuration { .. } => "CALL mysql.rds_set_configuration",
+        Action::AwaitGreen { .. } => "wait",
         _ => "compare",
     })
 }
@@ -195,6 +210,13 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
         } => aws::role(cx, view, instance, role_arn, feature_name),
         Action::Accounts { old, new } => sql::accounts(cx, view, old, new).await,
         Action::Configuration { old, new } => sql::configuration(cx, view, old, new).await,
+        Action::CreateBlueGreen { deployment, .. } => blue_green::create(cx, view, deployment),
+        Action::AwaitGreen { deployment, blue } => {
+            blue_green::green(cx, view, step, deployment, blue)
+        }
+        Action::Tag { instance, tags } => blue_green::tag(cx, view, instance, tags),
+        Action::Switchover { deployment, .. } => blue_green::switchover(cx, view, deployment),
+        Action::EndBlueGreen { deployment } => blue_green::end(view, deployment),
         Action::Validate => validate::validate(cx, view).await,
         Action::Rescan => validate::rescan(cx, view),
     }
@@ -207,6 +229,7 @@ pub(crate) fn note(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Value {
             let shown = cx.find(view, instance).ok().flatten();
             serde_json::json!({"endpoint": shown.and_then(|i| i.endpoint()).map(|(address, _)| address)})
         }
+        Action::Switchover { .. } => blue_green::endpoints(cx, view),
         _ => Value::Null,
     }
 }
@@ -278,7 +301,43 @@ pub(crate) async fn act(
         } => calls::add_role(cx.rds, &name_of(instance)?, role_arn, feature_name).await,
         Action::Accounts { old, new } => sql::clone_accounts(cx, view, old, new).await,
         Action::Configuration { old, new } => sql::set_configuration(cx, view, old, new).await,
-        Action::Validate | Action::Rescan => Err(Fault::Plan(format!(
+        Action::CreateBlueGreen {
+            deployment,
+            source,
+            keys,
+            tags,
+        } => {
+            let arn_of = |target: &Target| -> Result<String, Fault> {
+                let id = cx.id(target)?;
+                view.by_resource_id(id)
+                    .map(|instance| instance.arn().to_owned())
+                    .ok_or_else(|| Fault::Plan(format!("no DB instance has resource id {id}")))
+            };
+            let keys = keys
+                .iter()
+                .map(|(target, key)| Ok((arn_of(target)?, key.clone())))
+                .collect::<Result<Vec<_>, Fault>>()?;
+            calls::create_blue_green(cx.rds, deployment, &arn_of(source)?, &keys, tags).await
+        }
+        Action::Tag { instance, tags } => {
+            let id = cx.id(instance)?;
+            let shown = view
+                .by_resource_id(id)
+                .ok_or_else(|| Fault::Plan(format!("no DB instance has resource id {id}")))?;
+            calls::add_tags(cx.rds, shown.arn(), tags).await
+        }
+        Action::Switchover {
+            deployment,
+            timeout_seconds,
+        } => {
+            let id = blue_green::identifier(view, deployment)?;
+            calls::switchover(cx.rds, &id, *timeout_seconds).await
+        }
+        Action::EndBlueGreen { deployment } => {
+            let id = blue_green::identifier(view, deployment)?;
+            calls::end_blue_green(cx.rds, &id).await
+        }
+        Action::AwaitGreen { .. } | Action::Validate | Action::Rescan => Err(Fault::Plan(format!(
             "step {} has nothing to do but to look",
             step.id
         ))),

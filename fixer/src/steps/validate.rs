@@ -1,13 +1,14 @@
 //! Validation before the cutover, and the policy asked again after it.
 
 use atrest_model::Tool;
-use atrest_model::diff::{DiffReport, SCHEMA_VERSION};
+use atrest_model::diff::{DiffReport, PairDiff, SCHEMA_VERSION};
 use atrest_model::instance::DbInstance;
-use atrest_model::plan::Target;
+use atrest_model::plan::{Method, Target};
 use atrest_scanner::compare::{self, Pair};
+use atrest_scanner::pair::NameMap;
 use serde_json::json;
 
-use super::{Cx, Seen, sql};
+use super::{Cx, Seen, blue_green, live, sql};
 use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::RegionView;
@@ -30,35 +31,16 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         }
         sides.push((member.identifier.as_str(), old, new));
     }
-    let source = Target::Old(cx.migration.source.dbi_resource_id.clone());
-    let connected = sql::clients(cx, view, &source).await?;
-    let (old_names, new_names) = compare::names_of(cx.migration);
-    let mut pairs = Vec::new();
-    for (name, old, new) in sides {
-        let pair = Pair {
-            name,
-            old,
-            new,
-            old_names: &old_names,
-            new_names: &new_names,
-        };
-        pairs
-            .push(compare::pair(cx.rds, &pair, cx.mysql, &cx.plan.mysql, cx.plan.data_check).await);
-    }
-    // Seen before and after the comparison: not a connection of ours that is just being closed.
-    let still = sql::clients(cx, view, &source).await?;
-    if let Some(client) = connected
-        .iter()
-        .find_map(|(id, name)| still.contains_key(id).then_some(name))
-    {
-        return Ok(Seen::stuck(
-            format!(
-                "{client} is connected to {}: what it writes there is not in the snapshot",
-                cx.migration.source.old_name
-            ),
-            "make sure that it wrote nothing, end it, then resume; or go back by renaming",
-        ));
-    }
+    let (old_names, new_names) = blue_green::names_now(cx, view)?;
+    let compared = if cx.migration.method == Method::BlueGreen {
+        live(cx, view, &sides, &old_names, &new_names).await?
+    } else {
+        quiet(cx, view, &sides, &old_names, &new_names).await?
+    };
+    let pairs = match compared {
+        Ok(pairs) => pairs,
+        Err(seen) => return Ok(seen),
+    };
     let report = DiffReport {
         schema_version: SCHEMA_VERSION,
         tool: Tool::current(),
@@ -100,6 +82,103 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         detail: format!("no drift in {compared} attributes, {accounts} accounts, {rows} rows"),
         result: json!({"report": path, "attributes": compared, "accounts": accounts, "rows": rows}),
     })
+}
+
+type Sides<'a> = [(&'a str, &'a DbInstance, &'a DbInstance)];
+
+/// The source is at rest: whoever is connected to it would write what is not in the snapshot.
+async fn quiet(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    sides: &Sides<'_>,
+    old_names: &NameMap,
+    new_names: &NameMap,
+) -> Result<Result<Vec<PairDiff>, Seen>, Fault> {
+    let source = Target::Old(cx.migration.source.dbi_resource_id.clone());
+    let connected = sql::clients(cx, view, &source).await?;
+    let mut pairs = Vec::new();
+    for (name, old, new) in sides.iter().copied() {
+        let pair = Pair {
+            name,
+            old,
+            new,
+            old_names,
+            new_names,
+        };
+        pairs
+            .push(compare::pair(cx.rds, &pair, cx.mysql, &cx.plan.mysql, cx.plan.data_check).await);
+    }
+    // Seen before and after the comparison: not a connection of ours that is just being closed.
+    let still = sql::clients(cx, view, &source).await?;
+    if let Some(client) = connected
+        .iter()
+        .find_map(|(id, name)| still.contains_key(id).then_some(name))
+    {
+        return Ok(Err(Seen::stuck(
+            format!(
+                "{client} is connected to {}: what it writes there is not in the snapshot",
+                cx.migration.source.old_name
+            ),
+            "make sure that it wrote nothing, end it, then resume; or go back by renaming",
+        )));
+    }
+    Ok(Ok(pairs))
+}
+
+/// Green follows blue, which clients write to. A difference counts when it is there twice, unchanged: what changes
+/// between two looks is being written.
+async fn live(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    sides: &Sides<'_>,
+    old_names: &NameMap,
+    new_names: &NameMap,
+) -> Result<Result<Vec<PairDiff>, Seen>, Fault> {
+    let unlinked = blue_green::to_compare(cx, view)?;
+    let mut pairs = Vec::new();
+    for ((name, _, _), (old, new)) in sides.iter().zip(&unlinked) {
+        let target = Target::MadeBy(
+            cx.migration
+                .members()
+                .find(|member| member.identifier.as_str() == *name)
+                .map(|member| member.made_by.clone())
+                .unwrap_or_default(),
+        );
+        let pair = Pair {
+            name,
+            old,
+            new,
+            old_names,
+            new_names,
+        };
+        let look = async || -> Result<Result<PairDiff, Seen>, Fault> {
+            if let Some(behind) = sql::behind_of(cx, view, &target).await? {
+                return Ok(Err(behind));
+            }
+            Ok(Ok(compare::pair(
+                cx.rds,
+                &pair,
+                cx.mysql,
+                &cx.plan.mysql,
+                cx.plan.data_check,
+            )
+            .await))
+        };
+        let first = match look().await? {
+            Ok(first) => first,
+            Err(behind) => return Ok(Err(behind)),
+        };
+        let found = if first.drift() == 0 {
+            first
+        } else {
+            match look().await? {
+                Ok(second) => live::settled(&first, second),
+                Err(behind) => return Ok(Err(behind)),
+            }
+        };
+        pairs.push(live::without_scheduler(found));
+    }
+    Ok(Ok(pairs))
 }
 
 /// Under its real name every member must be encrypted under the key and ready, and the policy must be content.
