@@ -211,6 +211,8 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) aws: AwsArgs,
     #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
     pub(crate) mysql: MysqlArgs,
     /// Plan what this saved scan has flagged
     #[arg(long, value_name = "SCAN.json", conflicts_with = "instance")]

@@ -16,6 +16,7 @@ use std::time::Instant;
 #[path = "../../tests/integration/kill_matrix/mod.rs"]
 mod kill_matrix;
 
+use atrest_model::plan::Method;
 use kill_matrix::{Matrix, child, table};
 
 fn main() -> ExitCode {
@@ -40,15 +41,20 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let began = Instant::now();
-        let matrix = Matrix::new(&["--child"]).await;
-        let all = matrix.cases();
-        let walked = matrix
-            .walk(all.iter().copied().step_by(every).collect())
-            .await;
-        let (table, failed) = table(&walked, &all);
-        let (records, mutations) = matrix.size();
-        println!("{records} records, {mutations} mutations");
-        print!("{table}");
+        let mut failed = Vec::new();
+        for method in [Method::Cold, Method::BlueGreen] {
+            let matrix = Matrix::new(&["--child"], method).await;
+            let all = matrix.cases();
+            let walked = matrix
+                .walk(all.iter().copied().step_by(every).collect())
+                .await;
+            let (table, broken) = table(&walked, &all);
+            let (records, mutations) = matrix.size();
+            let method = matrix.method().as_str();
+            println!("{method}: {records} records, {mutations} mutations");
+            print!("{table}");
+            failed.extend(broken);
+        }
         println!("{} s", began.elapsed().as_secs());
         for line in &failed {
             println!("{line}");

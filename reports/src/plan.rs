@@ -5,7 +5,7 @@ mod csv;
 
 use std::io::{self, Write};
 
-use atrest_model::plan::{Action, DataCheck, Member, Migration, MysqlAccess, Plan, Step, Target};
+use atrest_model::plan::{Action, DataCheck, Member, Method, Migration, MysqlAccess, Plan, Step, Target};
 use serde_json::{Map, Value};
 
 use crate::format::PlanFormat;

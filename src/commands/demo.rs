@@ -1,6 +1,6 @@
 //! `atrest demo`: the whole loop on a sandbox inside this process.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -166,6 +166,7 @@ async fn tell(
         mysql,
         data_check,
         method: Wish::default(),
+        refused: BTreeMap::new(),
     };
     let identity = common::identity(aws).await?;
     let auth = setting.auth.as_ref();

@@ -100,8 +100,21 @@ pub(crate) async fn of_store(
         let records = store
             .steps(&migration.id)
             .map_err(|e| ExpectedError::store(&e))?;
-        let (old_names, new_names) = compare::names_of(migration);
+        let (mut old_names, mut new_names) = compare::names_of(migration);
         let rds = aws.rds(&migration.region);
+        // As they are called now: RDS draws some of its names.
+        for member in migration.members() {
+            let real = member.identifier.to_string();
+            let made = records
+                .get(&member.made_by)
+                .and_then(|record| record.result.get("dbi_resource_id")?.as_str());
+            if let Ok(old) = by_id(&member.dbi_resource_id) {
+                old_names.insert(old.identifier().to_owned(), real.clone());
+            }
+            if let Some(Ok(new)) = made.map(by_id) {
+                new_names.insert(new.identifier().to_owned(), real);
+            }
+        }
         for member in migration.members() {
             let made = records
                 .get(&member.made_by)

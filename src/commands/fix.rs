@@ -13,7 +13,7 @@ use atrest_scanner::access::MysqlAuth;
 use atrest_scanner::aws::Aws;
 use atrest_scanner::inventory;
 
-use super::{common, login, run_scans};
+use super::{common, login, refusals, run_scans};
 use crate::cli::{FixArgs, MysqlArgs, OutputArgs, TextOrJson};
 use crate::exit::{Exit, ExpectedError};
 use crate::progress::Progress;
@@ -132,6 +132,7 @@ async fn drive(
             // The journal could not be written: what was done is in RDS, and resume looks there.
             ExpectedError::of(Exit::Stopped, error.to_string(), error.hint())
         })?;
+    refusals::remember(&args.state.state_dir, &plan, &report);
     if report
         .migrations
         .iter()

@@ -12,6 +12,7 @@ mod login;
 mod offline;
 mod plan;
 mod policy;
+mod refusals;
 mod report;
 mod run_scans;
 mod sandbox;

@@ -15,7 +15,7 @@ use atrest_scanner::access::MysqlAuth;
 use atrest_scanner::aws::{Aws, Identity};
 use atrest_scanner::inventory::{self, Inventory};
 
-use super::{common, login};
+use super::{common, login, refusals};
 use crate::cli::{MethodArg, PlanArgs};
 use crate::exit::{Exit, ExpectedError};
 
@@ -73,6 +73,7 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
             MethodArg::Cold => Wish::Only(Method::Cold),
             MethodArg::BlueGreen => Wish::Only(Method::BlueGreen),
         },
+        refused: refusals::read(&args.state.state_dir, &identity.account),
     };
     let plan = Box::pin(make(
         &aws,
@@ -168,6 +169,8 @@ pub(crate) struct PlanRequest {
     pub(crate) mysql: MysqlAccess,
     pub(crate) data_check: DataCheck,
     pub(crate) method: Wish,
+    /// RDS's own words where it has refused a blue/green deployment before, by region or `DbiResourceId`.
+    pub(crate) refused: BTreeMap<String, String>,
 }
 
 /// Gathers the facts, drafts and checks.
@@ -212,7 +215,7 @@ pub(crate) async fn make(
         data_check: request.data_check,
         methods: MethodFacts {
             wish: request.method,
-            ..MethodFacts::default()
+            blue_green_refused: request.refused,
         },
     };
     let draft = planner::plan(&facts, wanted);

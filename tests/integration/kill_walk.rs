@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use atrest_model::plan::Method;
+
 use crate::kill_matrix::{Case, Matrix, child, table};
 
 /// The process that the walk stops: it starts this test by name.
@@ -13,33 +15,43 @@ fn child_of_the_kill_matrix() {
 
 #[test]
 fn a_migration_stopped_anywhere_ends_like_one_that_was_not() {
+    walk(Method::Cold, 6);
+}
+
+#[test]
+fn a_blue_green_migration_stopped_anywhere_ends_like_one_that_was_not() {
+    walk(Method::BlueGreen, 3);
+}
+
+/// Walks `each` points of every kind.
+fn walk(method: Method, each: usize) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
-        let matrix = Matrix::new(&[
-            "--exact",
-            "kill_walk::child_of_the_kill_matrix",
-            "--ignored",
-        ])
+        let matrix = Matrix::new(
+            &[
+                "--exact",
+                "kill_walk::child_of_the_kill_matrix",
+                "--ignored",
+            ],
+            method,
+        )
         .await;
         let all = matrix.cases();
-        let sample = sample(&all);
-        let walked = matrix.walk(sample).await;
+        let walked = matrix.walk(sample(&all, each)).await;
         let (table, failed) = table(&walked, &all);
         let (records, mutations) = matrix.size();
-        println!("{records} records, {mutations} mutations; {EACH} points of each kind are walked\n{table}");
+        let method = matrix.method().as_str();
+        println!("{method}: {records} records, {mutations} mutations; {each} points of each kind are walked\n{table}");
         assert!(failed.is_empty(), "{}", failed.join("\n"));
     });
 }
 
-/// How many points of each kind are taken.
-const EACH: usize = 6;
-
 /// The same few of every kind each time, spread over the run.
-fn sample(all: &[Case]) -> Vec<Case> {
+fn sample(all: &[Case], each: usize) -> Vec<Case> {
     let kinds: BTreeSet<&str> = all.iter().map(|case| case.family()).collect();
     let of = |kind| {
         all.iter()
@@ -48,6 +60,6 @@ fn sample(all: &[Case]) -> Vec<Case> {
     };
     kinds
         .into_iter()
-        .flat_map(|kind| of(kind).step_by(of(kind).count().div_ceil(EACH).max(1)))
+        .flat_map(|kind| of(kind).step_by(of(kind).count().div_ceil(each).max(1)))
         .collect()
 }

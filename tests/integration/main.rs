@@ -9,6 +9,7 @@
 mod accounts;
 mod accounts_cli;
 mod bad_input;
+mod blue_green;
 mod data;
 mod evidence;
 mod fake;

@@ -16,6 +16,8 @@ use crate::clock::Timing;
 use crate::options::Careless;
 use crate::planner::{self, Facts};
 
+mod blue_green;
+
 const REGION: &str = "eu-central-1";
 const FLEET: &str = include_str!("../../../tests/integration/kill_matrix/fleet.toml");
 
@@ -34,6 +36,10 @@ struct Bed {
 
 impl Bed {
     async fn with(more: &str) -> Self {
+        Self::by(more, planner::MethodFacts::default()).await
+    }
+
+    async fn by(more: &str, methods: planner::MethodFacts) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = SandboxOptions {
             scenario: Scenario::parse("fleet", &format!("{FLEET}\n{more}")).unwrap(),
@@ -64,7 +70,7 @@ impl Bed {
                 reason: "control plane only".to_owned(),
             },
             data_check: DataCheck::None,
-            methods: crate::planner::MethodFacts::default(),
+            methods,
         };
         let plan = planner::plan(&facts, None);
         Self {

@@ -170,3 +170,107 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
     );
     draft.steps
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::planner::tests::{facts, instance};
+    use crate::planner::{MethodFacts, plan};
+    use atrest_model::plan::Method;
+
+    fn wished(instances: Vec<DbInstance>, wish: Wish) -> Facts {
+        let mut facts = facts(instances);
+        facts.methods = MethodFacts {
+            wish,
+            ..MethodFacts::default()
+        };
+        facts
+    }
+
+    fn with_replica(source: Value, replica: Value) -> Vec<DbInstance> {
+        let mut replica = replica;
+        replica["ReadReplicaSourceDBInstanceIdentifier"] = json!("x");
+        vec![instance("x", source), instance("x-replica", replica)]
+    }
+
+    #[test]
+    fn every_member_has_a_key_and_the_one_cutover_comes_after_validation() {
+        let fleet = with_replica(json!({}), json!({}));
+        let plan = plan(&wished(fleet, Wish::Only(Method::BlueGreen)), None);
+        let migration = &plan.migrations[0];
+        assert_eq!(migration.method, Method::BlueGreen);
+        let keys = migration.steps.iter().find_map(|step| match &step.action {
+            Action::CreateBlueGreen { keys, .. } => Some(keys.len()),
+            _ => None,
+        });
+        assert_eq!(keys, Some(2));
+        let cutovers: Vec<&Step> = migration
+            .steps
+            .iter()
+            .filter(|step| step.action.is_cutover())
+            .collect();
+        assert_eq!(cutovers.len(), 1);
+        assert_eq!(cutovers[0].needs, ["validate"]);
+        assert!(migration.steps.iter().all(|step| {
+            !matches!(step.action, Action::Rename { .. } | Action::Snapshot { .. })
+        }));
+        let mut seen = std::collections::BTreeSet::new();
+        for step in &migration.steps {
+            assert!(step.needs.iter().all(|need| seen.contains(need)), "{}", step.id);
+            assert!(seen.insert(step.id.clone()), "{} twice", step.id);
+        }
+        assert_eq!(migration.source.old_name.as_str(), "x-old1");
+    }
+
+    #[test]
+    fn what_rds_does_not_make_a_deployment_of_is_migrated_otherwise_and_says_why() {
+        for (source, replica, words) in [
+            (json!({"Engine": "oracle-ee"}), json!({}), "not for oracle-ee"),
+            (json!({"BackupRetentionPeriod": 0}), json!({}), "automated backups are off"),
+            (json!({"MasterUserSecret": {"SecretArn": "s"}}), json!({}), "Secrets Manager"),
+            (json!({"DedicatedLogVolume": true}), json!({"DedicatedLogVolume": false}), "log volume"),
+            (
+                json!({"ReadReplicaDBInstanceIdentifiers": ["arn:aws:rds:us-east-1:1:db:y"]}),
+                json!({}),
+                "another region",
+            ),
+            (
+                json!({"TagList": [{"Key": "aws:cloudformation:stack-name", "Value": "s"}]}),
+                json!({}),
+                "CloudFormation",
+            ),
+        ] {
+            let plan = plan(&wished(with_replica(source, replica), Wish::Auto), None);
+            let migration = &plan.migrations[0];
+            assert_ne!(migration.method, Method::BlueGreen, "{words}");
+            let reasons: Vec<&String> = migration
+                .not_taken
+                .iter()
+                .filter(|not| not.method == Method::BlueGreen)
+                .flat_map(|not| &not.reasons)
+                .collect();
+            assert!(reasons.iter().any(|why| why.contains(words)), "{words}: {reasons:?}");
+        }
+        let mut chain = with_replica(json!({}), json!({}));
+        chain.push(instance(
+            "leaf",
+            json!({"ReadReplicaSourceDBInstanceIdentifier": "x-replica"}),
+        ));
+        let plan = plan(&wished(chain, Wish::Only(Method::BlueGreen)), None);
+        assert!(plan.migrations.is_empty());
+        assert!(plan.left_out[0].reason.contains("one of a replica"), "{:?}", plan.left_out);
+    }
+
+    #[test]
+    fn a_region_that_has_refused_is_quoted_unless_the_method_is_asked_for_alone() {
+        let mut facts = wished(with_replica(json!({}), json!({})), Wish::Auto);
+        let refused = [("eu-central-1".to_owned(), "RDS's words".to_owned())];
+        facts.methods.blue_green_refused = refused.into();
+        let reasons = why_not(&facts, &[&facts.instances[0]]);
+        assert!(reasons[0].contains("RDS's words"), "{reasons:?}");
+        facts.methods.wish = Wish::Only(Method::BlueGreen);
+        assert!(why_not(&facts, &[&facts.instances[0]]).is_empty());
+    }
+}

@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use self::child::{At, Begin, Order};
 use self::world::{Mutation, World, copy};
+use atrest_model::plan::Method;
 
 /// Longest time for one process; it takes a second or two.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -86,6 +87,7 @@ impl fmt::Display for Case {
 #[derive(Debug, Clone)]
 pub(crate) struct Matrix {
     args: Vec<String>,
+    method: Method,
     plan: atrest_model::plan::Plan,
     picture: Value,
     mutations: Vec<Mutation>,
@@ -94,12 +96,13 @@ pub(crate) struct Matrix {
 
 impl Matrix {
     /// Runs the migration once without a stop: what every case has to end like. `args` make this program the child.
-    pub(crate) async fn new(args: &[&str]) -> Self {
+    pub(crate) async fn new(args: &[&str], method: Method) -> Self {
         world::check_scenario();
         let world = World::start("").await;
         let mut matrix = Self {
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            plan: world.plan().await,
+            method,
+            plan: world.plan(method).await,
             picture: Value::Null,
             mutations: Vec::new(),
             records: 0,
@@ -111,7 +114,8 @@ impl Matrix {
         matrix.mutations = world.mutations();
         matrix.records = world.records();
         assert_eq!(matrix.picture["encrypted"]["orders"], true);
-        assert_eq!(matrix.picture["encrypted"]["old-orders"], false);
+        let old = &matrix.plan.migrations[0].source.old_name;
+        assert_eq!(matrix.picture["encrypted"][old.as_str()], false);
         assert_eq!(matrix.picture["encrypted"]["orders-reports"], true);
         none_twice(&matrix.mutations);
         world.stop().await;
@@ -146,6 +150,11 @@ impl Matrix {
             cases.push(Case::Outage(number));
         }
         cases
+    }
+
+    /// The method of the migration.
+    pub(crate) fn method(&self) -> Method {
+        self.method
     }
 
     /// How many records and mutations an unstopped run has.

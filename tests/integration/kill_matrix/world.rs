@@ -9,7 +9,7 @@ use atrest_fixer::planner::{self, Facts};
 use atrest_fixer::store::{self, RunStore};
 use atrest_model::id::RunId;
 use atrest_model::instance::Encryption;
-use atrest_model::plan::{DataCheck, MysqlAccess, Plan, TAG_CLAIM};
+use atrest_model::plan::{DataCheck, Method, MysqlAccess, Plan, TAG_CLAIM};
 use atrest_sandbox::{EngineMode, Sandbox, SandboxError, SandboxOptions, Scenario};
 use atrest_scanner::inventory;
 use serde_json::{Value, json};
@@ -131,7 +131,7 @@ impl World {
         self.dir.path().join("requests.jsonl")
     }
 
-    pub(crate) async fn plan(&self) -> Plan {
+    pub(crate) async fn plan(&self, method: Method) -> Plan {
         let aws = aws(self.endpoint());
         let inventory = inventory::read(&aws, ACCOUNT, &[REGION.to_owned()]).await;
         let key = aws
@@ -149,7 +149,10 @@ impl World {
                 reason: "control plane only".to_owned(),
             },
             data_check: DataCheck::None,
-            methods: planner::MethodFacts::default(),
+            methods: planner::MethodFacts {
+                wish: planner::Wish::Only(method),
+                ..planner::MethodFacts::default()
+            },
         };
         let plan = planner::plan(&facts, None);
         assert_eq!(plan.migrations.len(), 1, "{:?}", plan.left_out);
@@ -237,6 +240,10 @@ fn mutation(line: &str) -> Option<Mutation> {
         ),
         "AddRoleToDBInstance" => {
             format!("{} {}", param("DBInstanceIdentifier"), param("FeatureName"))
+        }
+        "CreateBlueGreenDeployment" => param("BlueGreenDeploymentName").to_owned(),
+        "SwitchoverBlueGreenDeployment" | "DeleteBlueGreenDeployment" => {
+            param("BlueGreenDeploymentIdentifier").to_owned()
         }
         _ => param("DBInstanceIdentifier").to_owned(),
     };
