@@ -16,8 +16,7 @@ use std::time::Instant;
 #[path = "../../tests/integration/kill_matrix/mod.rs"]
 mod kill_matrix;
 
-use atrest_model::plan::Method;
-use kill_matrix::{Matrix, child, table};
+use kill_matrix::{Kind, Matrix, child, table};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -42,16 +41,16 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         let began = Instant::now();
         let mut failed = Vec::new();
-        for method in [Method::Cold, Method::BlueGreen] {
-            let matrix = Matrix::new(&["--child"], method).await;
+        for kind in [Kind::Cold, Kind::BlueGreen, Kind::Cluster] {
+            let matrix = Matrix::new(&["--child"], kind).await;
             let all = matrix.cases();
             let walked = matrix
                 .walk(all.iter().copied().step_by(every).collect())
                 .await;
             let (table, broken) = table(&walked, &all);
             let (records, mutations) = matrix.size();
-            let method = matrix.method().as_str();
-            println!("{method}: {records} records, {mutations} mutations");
+            let kind = matrix.kind().as_str();
+            println!("{kind}: {records} records, {mutations} mutations");
             print!("{table}");
             failed.extend(broken);
         }

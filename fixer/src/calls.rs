@@ -13,6 +13,25 @@ use serde_json::{Map, Value};
 
 use crate::fault::Fault;
 
+/// Sets members on a builder: `"Member" => setter kind`.
+macro_rules! set {
+    ($args:ident, $builder:ident, $($member:literal => $setter:ident $kind:ident),* $(,)?) => {
+        $( let $builder = $builder.$setter($args.$kind($member)?); )*
+    };
+}
+
+/// Sends without SDK retries.
+macro_rules! send {
+    ($rds:expr, $operation:literal, $builder:expr) => {{
+        let config = aws_sdk_rds::config::Builder::new().retry_config(RetryConfig::disabled());
+        let sent = $builder.customize().config_override(config).send().await;
+        sent.map(|_answer| ())
+            .map_err(|e| Fault::Aws(AwsError::from_sdk($operation, $rds.region(), &e)))
+    }};
+}
+
+pub(crate) mod cluster;
+
 /// Arguments of a call, taken out one by one so that an argument nobody knows is noticed.
 struct Args<'a> {
     operation: &'static str,
@@ -109,6 +128,15 @@ impl<'a> Args<'a> {
             .map(|pairs| tags(&pairs)))
     }
 
+    fn number(&mut self, member: &str) -> Result<Option<f64>, Fault> {
+        match self.left.remove(member) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.parse::<f64>().is_ok() => Ok(text.parse().ok()),
+            Some(Value::Number(number)) => Ok(number.as_f64()),
+            Some(_) => Err(self.wrong(member, "a number")),
+        }
+    }
+
     fn processor_features(&mut self) -> Result<Option<Vec<ProcessorFeature>>, Fault> {
         let pairs = self.pairs("ProcessorFeatures", "Name", "Value")?;
         Ok(pairs.map(|pairs| {
@@ -136,23 +164,6 @@ fn tags(pairs: &[(String, String)]) -> Vec<Tag> {
         .iter()
         .map(|(key, value)| Tag::builder().key(key).value(value).build())
         .collect()
-}
-
-/// Sets members on a builder: `"Member" => setter kind`.
-macro_rules! set {
-    ($args:ident, $builder:ident, $($member:literal => $setter:ident $kind:ident),* $(,)?) => {
-        $( let $builder = $builder.$setter($args.$kind($member)?); )*
-    };
-}
-
-/// Sends without SDK retries.
-macro_rules! send {
-    ($rds:expr, $operation:literal, $builder:expr) => {{
-        let config = aws_sdk_rds::config::Builder::new().retry_config(RetryConfig::disabled());
-        let sent = $builder.customize().config_override(config).send().await;
-        sent.map(|_answer| ())
-            .map_err(|e| Fault::Aws(AwsError::from_sdk($operation, $rds.region(), &e)))
-    }};
 }
 
 pub(crate) async fn add_tags(

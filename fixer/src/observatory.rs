@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use atrest_model::document::str_of;
-use atrest_model::instance::DbInstance;
+use atrest_model::instance::{DbCluster, DbInstance};
 use atrest_scanner::error::AwsError;
 use atrest_scanner::rds::{Listing, Rds};
 use serde_json::Value;
@@ -25,6 +25,11 @@ impl Wanted {
     pub(crate) const SNAPSHOTS: Self = Self(1);
     /// Blue/green deployments.
     pub(crate) const BLUE_GREEN: Self = Self(2);
+
+    /// Clusters.
+    pub(crate) const CLUSTERS: Self = Self(4);
+    /// Manual snapshots of clusters.
+    pub(crate) const CLUSTER_SNAPSHOTS: Self = Self(8);
 
     /// Both.
     pub(crate) fn and(self, other: Self) -> Self {
@@ -48,6 +53,10 @@ pub(crate) struct RegionView {
     snapshots: BTreeMap<String, Value>,
     /// Blue/green deployments by name.
     blue_green: BTreeMap<String, Value>,
+    /// By `DbClusterResourceId`.
+    clusters: BTreeMap<String, DbCluster>,
+    /// Manual snapshots of clusters by name.
+    cluster_snapshots: BTreeMap<String, Value>,
 }
 
 impl RegionView {
@@ -76,6 +85,31 @@ impl RegionView {
     pub(crate) fn blue_green(&self, name: &str) -> Result<Option<&Value>, NotRead> {
         self.asked(Wanted::BLUE_GREEN)?;
         Ok(self.blue_green.get(name))
+    }
+
+    /// Every cluster of the region; an error when this view did not read them.
+    pub(crate) fn clusters(&self) -> Result<impl Iterator<Item = &DbCluster>, NotRead> {
+        self.asked(Wanted::CLUSTERS)?;
+        Ok(self.clusters.values())
+    }
+
+    /// The cluster of that resource id; an error when this view did not read clusters.
+    pub(crate) fn cluster(&self, id: &str) -> Result<Option<&DbCluster>, NotRead> {
+        self.asked(Wanted::CLUSTERS)?;
+        Ok(self.clusters.get(id))
+    }
+
+    /// The cluster of that name; an error when this view did not read clusters.
+    pub(crate) fn cluster_by_name(&self, name: &str) -> Result<Option<&DbCluster>, NotRead> {
+        Ok(self
+            .clusters()?
+            .find(|cluster| cluster.identifier() == name))
+    }
+
+    /// The cluster snapshot of that name; an error when this view did not read them.
+    pub(crate) fn cluster_snapshot(&self, name: &str) -> Result<Option<&Value>, NotRead> {
+        self.asked(Wanted::CLUSTER_SNAPSHOTS)?;
+        Ok(self.cluster_snapshots.get(name))
     }
 
     fn asked(&self, wanted: Wanted) -> Result<(), NotRead> {
@@ -175,12 +209,20 @@ async fn watch_region(
 }
 
 async fn look(rds: &Rds, began: Instant, read: Wanted) -> Result<RegionView, AwsError> {
-    let (instances, snapshots, blue_green) = futures::join!(
+    let (instances, snapshots, blue_green, clusters, cluster_snapshots) = futures::join!(
         rds.db_instances(),
         optional(read.holds(Wanted::SNAPSHOTS), rds.manual_snapshots()),
+        optional(read.holds(Wanted::BLUE_GREEN), rds.blue_green_deployments()),
+        async {
+            if read.holds(Wanted::CLUSTERS) {
+                rds.db_clusters().await.map(|(clusters, _calls)| clusters)
+            } else {
+                Ok(Vec::new())
+            }
+        },
         optional(
-            read.holds(Wanted::BLUE_GREEN),
-            rds.blue_green_deployments()
+            read.holds(Wanted::CLUSTER_SNAPSHOTS),
+            rds.manual_cluster_snapshots()
         ),
     );
     let instances = instances?
@@ -194,6 +236,11 @@ async fn look(rds: &Rds, began: Instant, read: Wanted) -> Result<RegionView, Aws
         read,
         snapshots: by_name(snapshots?, "DBSnapshotIdentifier"),
         blue_green: by_name(blue_green?, "BlueGreenDeploymentName"),
+        clusters: clusters?
+            .into_iter()
+            .map(|cluster| (cluster.resource_id().to_owned(), cluster))
+            .collect(),
+        cluster_snapshots: by_name(cluster_snapshots?, "DBClusterSnapshotIdentifier"),
     })
 }
 

@@ -8,6 +8,8 @@ use atrest_model::instance::DbInstance;
 use atrest_model::plan::TAG_PREFIX;
 use serde_json::{Map, Value, json};
 
+pub(crate) mod cluster;
+
 /// Arguments of one call.
 pub(crate) type Request = Map<String, Value>;
 
@@ -350,8 +352,7 @@ fn tags(instance: &DbInstance, own_tags: &[(String, String)]) -> Value {
 /// The part of a modify request that the instance does not show yet. Settings that RDS wants together stay together.
 pub(crate) fn missing(request: &Request, instance: &DbInstance) -> Request {
     let shows = |member: &str, value: &Value| {
-        current(member, &instance.document)
-            .is_some_and(|shown| in_order(&shown) == in_order(value))
+        current(member, &instance.document).is_some_and(|shown| in_order(&shown) == in_order(value))
     };
     let missing = |member: &str| {
         request

@@ -128,6 +128,9 @@ pub struct Migration {
     pub region: String,
     /// How.
     pub method: Method,
+    /// The cluster, where the members are those of one: the source is its writer then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterMember>,
     /// Better methods, and why each was not possible; empty unless the best one was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_taken: Vec<NotTaken>,
@@ -216,6 +219,21 @@ pub struct Member {
     pub digest: String,
     /// Step whose result is the successor.
     pub made_by: String,
+}
+
+/// The cluster of a migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClusterMember {
+    /// Its real name, before and after.
+    pub identifier: DbInstanceIdentifier,
+    /// Its name while and after it is superseded.
+    pub old_name: DbInstanceIdentifier,
+    /// Name of its encrypted successor until the cutover.
+    pub new_name: DbInstanceIdentifier,
+    /// Constant identity of the unencrypted cluster.
+    pub db_cluster_resource_id: String,
+    /// SHA-256 over the settled members of its describe answer; a plan whose cluster has changed is stale.
+    pub digest: String,
 }
 
 /// A DB instance that a step works on.
@@ -378,6 +396,55 @@ pub enum Action {
         /// Name of the deployment.
         deployment: String,
     },
+    /// `AddTagsToResource` on the cluster: pins the run in RDS itself.
+    ClaimCluster {
+        /// The tags.
+        tags: Vec<(String, String)>,
+    },
+    /// `ModifyDBCluster` with `NewDBClusterIdentifier`.
+    RenameCluster {
+        /// Its name before.
+        from: DbInstanceIdentifier,
+        /// Its name after.
+        to: DbInstanceIdentifier,
+        /// Whether this gives the encrypted cluster the name clients use; else it is the old one that is renamed.
+        cutover: bool,
+    },
+    /// `CreateDBClusterSnapshot` of the old cluster.
+    ClusterSnapshot {
+        /// Name of the snapshot.
+        snapshot: String,
+        /// Its tags.
+        tags: Vec<(String, String)>,
+    },
+    /// `RestoreDBClusterFromSnapshot` with a key.
+    RestoreCluster {
+        /// The unencrypted snapshot.
+        snapshot: String,
+        /// Name of the new cluster.
+        name: DbInstanceIdentifier,
+        /// All further arguments, the key among them.
+        request: Map<String, Value>,
+    },
+    /// `ModifyDBCluster`: what the restore could not set.
+    ModifyCluster {
+        /// All further arguments.
+        request: Map<String, Value>,
+    },
+    /// `AddRoleToDBCluster`.
+    AddClusterRole {
+        /// The role.
+        role_arn: String,
+        /// The feature it serves; may be empty.
+        feature_name: String,
+    },
+    /// `CreateDBInstance` in the new cluster.
+    CreateMember {
+        /// Name of the new instance.
+        name: DbInstanceIdentifier,
+        /// All further arguments.
+        request: Map<String, Value>,
+    },
     /// The pair diff of every member; drift stops the migration here.
     Validate,
     /// Reads every member under its real name and asks the policy again.
@@ -398,6 +465,12 @@ impl Action {
             Self::CreateReplica { .. } => "CreateDBInstanceReadReplica",
             Self::AddRole { .. } => "AddRoleToDBInstance",
             Self::CreateBlueGreen { .. } => "CreateBlueGreenDeployment",
+            Self::ClaimCluster { .. } => "AddTagsToResource",
+            Self::RenameCluster { .. } | Self::ModifyCluster { .. } => "ModifyDBCluster",
+            Self::ClusterSnapshot { .. } => "CreateDBClusterSnapshot",
+            Self::RestoreCluster { .. } => "RestoreDBClusterFromSnapshot",
+            Self::AddClusterRole { .. } => "AddRoleToDBCluster",
+            Self::CreateMember { .. } => "CreateDBInstance",
             Self::Tag { .. } => "AddTagsToResource",
             Self::Switchover { .. } => "SwitchoverBlueGreenDeployment",
             Self::EndBlueGreen { .. } => "DeleteBlueGreenDeployment",
@@ -416,7 +489,9 @@ impl Action {
     pub fn takes_clients_away(&self) -> bool {
         matches!(
             self,
-            Self::Rename { cutover: false, .. } | Self::Switchover { .. }
+            Self::Rename { cutover: false, .. }
+                | Self::RenameCluster { cutover: false, .. }
+                | Self::Switchover { .. }
         )
     }
 
@@ -425,7 +500,9 @@ impl Action {
     pub fn is_cutover(&self) -> bool {
         matches!(
             self,
-            Self::Rename { cutover: true, .. } | Self::Switchover { .. }
+            Self::Rename { cutover: true, .. }
+                | Self::RenameCluster { cutover: true, .. }
+                | Self::Switchover { .. }
         )
     }
 }

@@ -5,7 +5,9 @@ mod csv;
 
 use std::io::{self, Write};
 
-use atrest_model::plan::{Action, DataCheck, Member, Method, Migration, MysqlAccess, Plan, Step, Target};
+use atrest_model::plan::{
+    Action, DataCheck, Member, Method, Migration, MysqlAccess, Plan, Step, Target,
+};
 use serde_json::{Map, Value};
 
 use crate::format::PlanFormat;
@@ -157,6 +159,13 @@ fn write_migration(
         count(migration.members().count(), "DB instance", "DB instances"),
     )?;
     writeln!(out, "  key {}", printable(&migration.kms_key_id))?;
+    if let Some(cluster) = &migration.cluster {
+        writeln!(
+            out,
+            "  cluster {}, is kept as {}, is built as {}",
+            cluster.identifier, cluster.old_name, cluster.new_name
+        )?;
+    }
     write_members(migration, style, out)?;
     for not in &migration.not_taken {
         let text = format!(
@@ -342,6 +351,23 @@ fn describe(migration: &Migration, step: &Step) -> String {
             "rds_set_configuration as on {}: binlog retention and its like",
             target(migration, old)
         ),
+        Action::ClaimCluster { tags } => {
+            let tags: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            format!("{operation} {}", tags.join(" "))
+        }
+        Action::RenameCluster { from, to, .. } => format!("{operation} {from} -> {to}"),
+        Action::ClusterSnapshot { snapshot, .. } => format!("{operation} {snapshot}"),
+        Action::RestoreCluster { name, request, .. } => {
+            format!("{operation} {name} with the key, {}", telling(request))
+        }
+        Action::ModifyCluster { request } => format!("{operation} {}", all(request)),
+        Action::AddClusterRole {
+            role_arn,
+            feature_name,
+        } => format!("{operation} {feature_name} {role_arn}"),
+        Action::CreateMember { name, request } => {
+            format!("{operation} {name} in the new cluster {}", telling(request))
+        }
         Action::CreateBlueGreen {
             deployment, keys, ..
         } => format!(

@@ -172,6 +172,18 @@ impl Rds {
         )
     }
 
+    /// `DescribeDBClusterSnapshots` of type `manual`.
+    pub async fn manual_cluster_snapshots(&self) -> Result<Listing, AwsError> {
+        pages!(
+            self,
+            "DescribeDBClusterSnapshots",
+            "DBClusterSnapshots",
+            self.client
+                .describe_db_cluster_snapshots()
+                .snapshot_type("manual")
+        )
+    }
+
     /// `DescribeDBParameters` with source `user`: what somebody has set.
     pub async fn user_parameters(&self, group: &str) -> Result<Listing, AwsError> {
         pages!(

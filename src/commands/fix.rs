@@ -5,7 +5,7 @@ use std::path::Path;
 use atrest_fixer::clock::Timing;
 use atrest_fixer::executor;
 use atrest_fixer::options::FixOptions;
-use atrest_fixer::planner::settled_digest;
+use atrest_fixer::planner::{cluster_digest, settled_digest};
 use atrest_fixer::store::{RunStore, read_plan};
 use atrest_model::plan::{MysqlAccess, Plan, TAG_RUN};
 use atrest_model::run::{Outcome, RunReport};
@@ -221,6 +221,30 @@ async fn check(
                 format!(
                     "the plan is stale: {} in {}: {why}",
                     member.identifier, migration.region
+                ),
+                "make a new plan; if a run of this plan was begun, take it up with `atrest fix --resume RUN`, or with --adopt if its folder is lost",
+            ));
+        }
+    }
+    for migration in &plan.migrations {
+        let Some(planned) = &migration.cluster else {
+            continue;
+        };
+        let shown = inventory
+            .regions
+            .iter()
+            .flat_map(|region| &region.clusters)
+            .find(|cluster| cluster.resource_id() == planned.db_cluster_resource_id);
+        let fits = shown.is_some_and(|cluster| {
+            cluster.identifier() == planned.identifier.as_str()
+                && cluster_digest(cluster) == planned.digest
+        });
+        if !fits {
+            return Err(ExpectedError::of(
+                Exit::StalePlan,
+                format!(
+                    "the plan is stale: the cluster {} in {} has changed since, or is gone",
+                    planned.identifier, migration.region
                 ),
                 "make a new plan; if a run of this plan was begun, take it up with `atrest fix --resume RUN`, or with --adopt if its folder is lost",
             ));

@@ -191,9 +191,15 @@ pub(crate) async fn make(
         })
         .collect();
     let mut keys = BTreeMap::new();
+    let clusters = inventory
+        .regions
+        .iter()
+        .flat_map(|region| &region.clusters)
+        .filter(|cluster| cluster.encryption() == Encryption::None);
     for region in flagged
         .iter()
         .map(|instance| &instance.region)
+        .chain(clusters.map(|cluster| &cluster.region))
         .collect::<BTreeSet<_>>()
     {
         let key = aws.describe_key(region, &request.key).await;

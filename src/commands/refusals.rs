@@ -52,7 +52,12 @@ pub(crate) fn read(state_dir: &Path, account: &str) -> BTreeMap<String, String> 
         .into_iter()
         .filter(|refusal| refusal.account == account)
         .filter(|refusal| since.as_ref().is_ok_and(|since| refusal.at > *since))
-        .map(|refusal| (refusal.subject, format!("{} ({:.0})", refusal.words, refusal.at)))
+        .map(|refusal| {
+            (
+                refusal.subject,
+                format!("{} ({:.0})", refusal.words, refusal.at),
+            )
+        })
         .collect()
 }
 

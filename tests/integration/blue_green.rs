@@ -246,10 +246,15 @@ fn clients_write_until_the_switchover_and_nothing_they_wrote_is_lost() {
     assert_eq!(after.len(), 2 * before.len());
     // None is missing and none is twice: the numbers are the primary key.
     let (many, highest) = found(&after["shop"], &auth);
-    assert!(many == highest && highest >= acknowledged, "{many} of {highest}, {acknowledged} acknowledged");
+    assert!(
+        many == highest && highest >= acknowledged,
+        "{many} of {highest}, {acknowledged} acknowledged"
+    );
     let (old, _) = found(&after["shop-old1"], &auth);
     assert!(old < many, "the old side took {old} of {many} writes");
-    println!("{acknowledged} writes acknowledged, none lost; {old} of them before the switchover; longest time without one: {longest:?}");
+    println!(
+        "{acknowledged} writes acknowledged, none lost; {old} of them before the switchover; longest time without one: {longest:?}"
+    );
 
     sandbox
         .run(&["diff", "--run", "bg", "--ca-file", &ca])
@@ -299,13 +304,7 @@ fn where_rds_refuses_encryption_the_next_plan_quotes_it_and_takes_another_method
     let first = plan("auto");
     assert!(first.contains("blue-green,"), "{first}");
     let args = [
-        &[
-            "fix",
-            "atrest-plan.json",
-            "--execute",
-            "--mysql",
-            "off",
-        ][..],
+        &["fix", "atrest-plan.json", "--execute", "--mysql", "off"][..],
         &PACE,
     ]
     .concat();
@@ -321,7 +320,9 @@ fn where_rds_refuses_encryption_the_next_plan_quotes_it_and_takes_another_method
         changed.iter().all(|r| r.action == "AddTagsToResource"),
         "{changed:?}"
     );
-    let untag = sandbox.instances("eu-central-1")["catalog"].arn().to_owned();
+    let untag = sandbox.instances("eu-central-1")["catalog"]
+        .arn()
+        .to_owned();
     remove_claim(&sandbox, &untag);
     let second = plan("auto");
     assert!(second.contains(" cold,"), "{second}");

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use atrest_model::plan::Method;
-
-use crate::kill_matrix::{Case, Matrix, child, table};
+use crate::kill_matrix::{Case, Kind, Matrix, child, table};
 
 /// The process that the walk stops: it starts this test by name.
 #[test]
@@ -15,16 +13,21 @@ fn child_of_the_kill_matrix() {
 
 #[test]
 fn a_migration_stopped_anywhere_ends_like_one_that_was_not() {
-    walk(Method::Cold, 6);
+    walk(Kind::Cold, 6);
 }
 
 #[test]
 fn a_blue_green_migration_stopped_anywhere_ends_like_one_that_was_not() {
-    walk(Method::BlueGreen, 3);
+    walk(Kind::BlueGreen, 3);
+}
+
+#[test]
+fn the_migration_of_a_cluster_stopped_anywhere_ends_like_one_that_was_not() {
+    walk(Kind::Cluster, 2);
 }
 
 /// Walks `each` points of every kind.
-fn walk(method: Method, each: usize) {
+fn walk(kind: Kind, each: usize) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -37,15 +40,15 @@ fn walk(method: Method, each: usize) {
                 "kill_walk::child_of_the_kill_matrix",
                 "--ignored",
             ],
-            method,
+            kind,
         )
         .await;
         let all = matrix.cases();
         let walked = matrix.walk(sample(&all, each)).await;
         let (table, failed) = table(&walked, &all);
         let (records, mutations) = matrix.size();
-        let method = matrix.method().as_str();
-        println!("{method}: {records} records, {mutations} mutations; {each} points of each kind are walked\n{table}");
+        let kind = matrix.kind().as_str();
+        println!("{kind}: {records} records, {mutations} mutations; {each} points of each kind are walked\n{table}");
         assert!(failed.is_empty(), "{}", failed.join("\n"));
     });
 }

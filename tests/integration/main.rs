@@ -10,6 +10,7 @@ mod accounts;
 mod accounts_cli;
 mod bad_input;
 mod blue_green;
+mod clusters;
 mod data;
 mod evidence;
 mod fake;

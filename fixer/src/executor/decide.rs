@@ -62,12 +62,21 @@ pub(super) fn window(
     match action {
         // SQL is read-your-writes.
         Action::Accounts { .. } | Action::Configuration { .. } => Duration::ZERO,
-        Action::Restore { .. } | Action::CreateReplica { .. } | Action::CreateBlueGreen { .. }
+        Action::Restore { .. }
+        | Action::CreateReplica { .. }
+        | Action::CreateBlueGreen { .. }
+        | Action::RestoreCluster { .. }
+        | Action::CreateMember { .. }
             if is_resumed =>
         {
             timing.consistency * 2
         }
-        Action::Quiesce { .. } | Action::Settle { .. } | Action::Modify { .. } if is_resumed => {
+        Action::Quiesce { .. }
+        | Action::Settle { .. }
+        | Action::Modify { .. }
+        | Action::ModifyCluster { .. }
+            if is_resumed =>
+        {
             timing.consistency
         }
         _ if unknown => timing.consistency,

@@ -138,7 +138,10 @@ impl<'a> Runner<'a> {
             .records
             .get(step)
             .filter(|record| record.status == StepStatus::Done)
-            .and_then(|record| record.result.get("dbi_resource_id"))
+            .and_then(|record| {
+                let instance = record.result.get("dbi_resource_id");
+                instance.or_else(|| record.result.get("db_cluster_resource_id"))
+            })
             .and_then(Value::as_str);
         if let Some(id) = id {
             self.made.insert(step.to_owned(), id.to_owned());
@@ -221,7 +224,12 @@ impl<'a> Runner<'a> {
                     hint: "make a new plan".to_owned(),
                 });
             };
-            let wanted = ready.iter().fold(Wanted::NOTHING, |wanted, step| {
+            // The steps of a cluster look at it all the time.
+            let always = match &self.migration.cluster {
+                Some(_) => Wanted::CLUSTERS,
+                None => Wanted::NOTHING,
+            };
+            let wanted = ready.iter().fold(always, |wanted, step| {
                 wanted.and(steps::looks_at(&step.action))
             });
             let view = tokio::select! {

@@ -5,8 +5,8 @@ use atrest_model::id::{DbInstanceIdentifier, InvalidId};
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::{Action, Member, Migration, MysqlAccess, Step, Target};
 
-use super::{Facts, Wish};
 use super::draft::{Draft, SHORT, short_hash};
+use super::{Facts, Wish};
 use crate::requests;
 
 /// `SwitchoverTimeout`, RDS's own default: when it is over, nothing has changed.
@@ -218,7 +218,11 @@ mod tests {
         }));
         let mut seen = std::collections::BTreeSet::new();
         for step in &migration.steps {
-            assert!(step.needs.iter().all(|need| seen.contains(need)), "{}", step.id);
+            assert!(
+                step.needs.iter().all(|need| seen.contains(need)),
+                "{}",
+                step.id
+            );
             assert!(seen.insert(step.id.clone()), "{} twice", step.id);
         }
         assert_eq!(migration.source.old_name.as_str(), "x-old1");
@@ -227,10 +231,26 @@ mod tests {
     #[test]
     fn what_rds_does_not_make_a_deployment_of_is_migrated_otherwise_and_says_why() {
         for (source, replica, words) in [
-            (json!({"Engine": "oracle-ee"}), json!({}), "not for oracle-ee"),
-            (json!({"BackupRetentionPeriod": 0}), json!({}), "automated backups are off"),
-            (json!({"MasterUserSecret": {"SecretArn": "s"}}), json!({}), "Secrets Manager"),
-            (json!({"DedicatedLogVolume": true}), json!({"DedicatedLogVolume": false}), "log volume"),
+            (
+                json!({"Engine": "oracle-ee"}),
+                json!({}),
+                "not for oracle-ee",
+            ),
+            (
+                json!({"BackupRetentionPeriod": 0}),
+                json!({}),
+                "automated backups are off",
+            ),
+            (
+                json!({"MasterUserSecret": {"SecretArn": "s"}}),
+                json!({}),
+                "Secrets Manager",
+            ),
+            (
+                json!({"DedicatedLogVolume": true}),
+                json!({"DedicatedLogVolume": false}),
+                "log volume",
+            ),
             (
                 json!({"ReadReplicaDBInstanceIdentifiers": ["arn:aws:rds:us-east-1:1:db:y"]}),
                 json!({}),
@@ -251,7 +271,10 @@ mod tests {
                 .filter(|not| not.method == Method::BlueGreen)
                 .flat_map(|not| &not.reasons)
                 .collect();
-            assert!(reasons.iter().any(|why| why.contains(words)), "{words}: {reasons:?}");
+            assert!(
+                reasons.iter().any(|why| why.contains(words)),
+                "{words}: {reasons:?}"
+            );
         }
         let mut chain = with_replica(json!({}), json!({}));
         chain.push(instance(
@@ -260,7 +283,11 @@ mod tests {
         ));
         let plan = plan(&wished(chain, Wish::Only(Method::BlueGreen)), None);
         assert!(plan.migrations.is_empty());
-        assert!(plan.left_out[0].reason.contains("one of a replica"), "{:?}", plan.left_out);
+        assert!(
+            plan.left_out[0].reason.contains("one of a replica"),
+            "{:?}",
+            plan.left_out
+        );
     }
 
     #[test]

@@ -132,9 +132,9 @@ fn own_collisions(sheet: &Sheet<'_>) -> Vec<Finding> {
             Action::Snapshot { snapshot, .. } | Action::EncryptedCopy { snapshot, .. } => {
                 ("snapshot", snapshot.as_str())
             }
-            Action::Restore { name, .. } | Action::CreateReplica { name, .. } => {
-                ("DB instance", name.as_str())
-            }
+            Action::Restore { name, .. }
+            | Action::CreateReplica { name, .. }
+            | Action::CreateMember { name, .. } => ("DB instance", name.as_str()),
             Action::Rename {
                 to, cutover: false, ..
             } => ("DB instance", to.as_str()),

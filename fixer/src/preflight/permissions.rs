@@ -103,9 +103,9 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
     match &step.action {
         Action::Claim { instance, .. } => {
             // Before the first rename it still has its real name.
-            let real = migration.members().find(|member| {
-                *instance == Target::Old(member.dbi_resource_id.clone())
-            });
+            let real = migration
+                .members()
+                .find(|member| *instance == Target::Old(member.dbi_resource_id.clone()));
             rds(
                 &operation,
                 "db",
@@ -169,6 +169,43 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
             groups(request, &mut |kind, group| rds(&operation, kind, group));
         }
         Action::AddRole { instance, .. } => rds(&operation, "db", &name(instance)),
+        Action::ClaimCluster { .. } => {
+            if let Some(cluster) = &migration.cluster {
+                rds(&operation, "cluster", cluster.identifier.as_str());
+            }
+        }
+        Action::RenameCluster { from, .. } => rds(&operation, "cluster", from.as_str()),
+        Action::ClusterSnapshot { snapshot, .. } => {
+            if let Some(cluster) = &migration.cluster {
+                rds(&operation, "cluster", cluster.old_name.as_str());
+            }
+            rds(&operation, "cluster-snapshot", snapshot);
+            rds(tag, "cluster-snapshot", snapshot);
+        }
+        Action::RestoreCluster {
+            snapshot,
+            name,
+            request,
+        } => {
+            rds(&operation, "cluster-snapshot", snapshot);
+            rds(&operation, "cluster", name.as_str());
+            groups(request, &mut |kind, group| rds(&operation, kind, group));
+            rds(tag, "cluster", name.as_str());
+            also = Some(&migration.kms_key_id);
+        }
+        Action::ModifyCluster { .. } | Action::AddClusterRole { .. } => {
+            if let Some(cluster) = &migration.cluster {
+                rds(&operation, "cluster", cluster.new_name.as_str());
+            }
+        }
+        Action::CreateMember { name, request } => {
+            if let Some(cluster) = &migration.cluster {
+                rds(&operation, "cluster", cluster.new_name.as_str());
+            }
+            rds(&operation, "db", name.as_str());
+            groups(request, &mut |kind, group| rds(&operation, kind, group));
+            rds(tag, "db", name.as_str());
+        }
         Action::CreateBlueGreen { keys, .. } => {
             // RDS draws the identifier of a deployment and the end of the names of its instances.
             rds(&operation, "deployment", "*");
@@ -236,6 +273,7 @@ fn green_of(migration: &Migration, target: &Target) -> String {
 fn groups(request: &Map<String, Value>, found: &mut dyn FnMut(&str, &str)) {
     for (member, kind) in [
         ("DBParameterGroupName", "pg"),
+        ("DBClusterParameterGroupName", "cluster-pg"),
         ("OptionGroupName", "og"),
         ("DBSubnetGroupName", "subgrp"),
     ] {
@@ -249,11 +287,12 @@ fn groups(request: &Map<String, Value>, found: &mut dyn FnMut(&str, &str)) {
 fn passed_roles(place: &Place<'_>, action: &Action) -> Vec<Need> {
     let mut passed: Vec<(String, &str)> = Vec::new();
     match action {
-        Action::AddRole { role_arn, .. } => {
+        Action::AddRole { role_arn, .. } | Action::AddClusterRole { role_arn, .. } => {
             passed.push((role_arn.clone(), "rds.amazonaws.com"));
         }
         Action::Restore { request, .. }
         | Action::CreateReplica { request, .. }
+        | Action::CreateMember { request, .. }
         | Action::Modify { request, .. } => {
             let request = Value::Object(request.clone());
             if let Some(role) = str_of(&request, "MonitoringRoleArn") {

@@ -117,11 +117,7 @@ fn not_created(cx: &Cx<'_>, view: &RegionView) -> Seen {
         };
         if blue.identifier() != member.identifier.as_str() {
             return Seen::stuck(
-                format!(
-                    "{} is called {} now",
-                    member.identifier,
-                    blue.identifier()
-                ),
+                format!("{} is called {} now", member.identifier, blue.identifier()),
                 "somebody renamed it; give it back its name, then resume",
             );
         }
@@ -398,10 +394,7 @@ fn healthy(cx: &Cx<'_>, sides: &[Pair<'_>]) -> Seen {
             .find(|difference| difference.class == atrest_model::diff::DiffClass::Drift);
         if let Some(drift) = drift {
             return Seen::stuck(
-                format!(
-                    "{name} has changed since it was validated: {}",
-                    drift.path
-                ),
+                format!("{name} has changed since it was validated: {}", drift.path),
                 "make both sides equal, then resume",
             );
         }

@@ -46,12 +46,7 @@ fn rows(pair: &PairDiff) -> BTreeMap<&str, (&Option<Value>, &Option<Value>)> {
         .iter()
         .filter(|difference| difference.area == Area::Data)
         .filter(|difference| OF_ROWS.iter().any(|word| difference.path.ends_with(word)))
-        .map(|difference| {
-            (
-                difference.path.as_str(),
-                (&difference.old, &difference.new),
-            )
-        })
+        .map(|difference| (difference.path.as_str(), (&difference.old, &difference.new)))
         .collect()
 }
 

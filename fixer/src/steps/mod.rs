@@ -3,6 +3,7 @@
 mod aws;
 mod blue_green;
 pub(crate) mod claim;
+mod cluster;
 mod live;
 mod sql;
 mod validate;
@@ -132,6 +133,7 @@ pub(crate) fn looks_at(action: &Action) -> Wanted {
         | Action::AwaitGreen { .. }
         | Action::Switchover { .. }
         | Action::EndBlueGreen { .. } => Wanted::BLUE_GREEN,
+        Action::ClusterSnapshot { .. } => Wanted::CLUSTER_SNAPSHOTS,
         _ => Wanted::NOTHING,
     }
 }
@@ -148,10 +150,17 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::Quiesce { .. }
         | Action::CreateBlueGreen { .. }
         | Action::AwaitGreen { .. }
-        | Action::Switchover { .. } => wanted.max(1),
+        | Action::Switchover { .. }
+        | Action::RenameCluster { .. }
+        | Action::RestoreCluster { .. }
+        | Action::ModifyCluster { .. }
+        | Action::CreateMember { .. } => wanted.max(1),
         Action::Claim { .. }
         | Action::Tag { .. }
         | Action::EndBlueGreen { .. }
+        | Action::ClaimCluster { .. }
+        | Action::ClusterSnapshot { .. }
+        | Action::AddClusterRole { .. }
         | Action::Snapshot { .. }
         | Action::EncryptedCopy { .. }
         | Action::AddRole { .. }
@@ -210,6 +219,18 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
         } => aws::role(cx, view, instance, role_arn, feature_name),
         Action::Accounts { old, new } => sql::accounts(cx, view, old, new).await,
         Action::Configuration { old, new } => sql::configuration(cx, view, old, new).await,
+        Action::ClaimCluster { tags } => cluster::claim(cx, view, tags),
+        Action::RenameCluster { from, to, cutover } => {
+            cluster::rename(cx, view, *cutover, from.as_str(), to.as_str())
+        }
+        Action::ClusterSnapshot { snapshot, .. } => cluster::snapshot(cx, view, snapshot),
+        Action::RestoreCluster { name, .. } => cluster::restored(cx, view, step, name.as_str()),
+        Action::ModifyCluster { request } => cluster::modify(cx, view, request),
+        Action::AddClusterRole {
+            role_arn,
+            feature_name,
+        } => cluster::role(cx, view, role_arn, feature_name),
+        Action::CreateMember { name, .. } => aws::made(cx, view, step, name.as_str(), None),
         Action::CreateBlueGreen { deployment, .. } => blue_green::create(cx, view, deployment),
         Action::AwaitGreen { deployment, blue } => {
             blue_green::green(cx, view, step, deployment, blue)
@@ -301,6 +322,37 @@ pub(crate) async fn act(
         } => calls::add_role(cx.rds, &name_of(instance)?, role_arn, feature_name).await,
         Action::Accounts { old, new } => sql::clone_accounts(cx, view, old, new).await,
         Action::Configuration { old, new } => sql::set_configuration(cx, view, old, new).await,
+        Action::ClaimCluster { tags } => {
+            let arn = cluster::arn_now(cx, view)?;
+            calls::add_tags(cx.rds, &arn, &claim::tags(cx, tags)).await
+        }
+        Action::RenameCluster { from, to, .. } => {
+            calls::cluster::rename(cx.rds, from.as_str(), to.as_str()).await
+        }
+        Action::ClusterSnapshot { snapshot, tags } => {
+            let name = cluster::name_now(cx, view, false)?;
+            calls::cluster::snapshot(cx.rds, &name, snapshot, tags).await
+        }
+        Action::RestoreCluster {
+            snapshot,
+            name,
+            request,
+        } => calls::cluster::restore(cx.rds, snapshot, name.as_str(), request).await,
+        Action::ModifyCluster { request } => {
+            let (name, missing) = cluster::missing(cx, view, request)?;
+            calls::cluster::modify(cx.rds, &name, &missing).await
+        }
+        Action::AddClusterRole {
+            role_arn,
+            feature_name,
+        } => {
+            let name = cluster::name_now(cx, view, true)?;
+            calls::cluster::add_role(cx.rds, &name, role_arn, feature_name).await
+        }
+        Action::CreateMember { name, request } => {
+            let of = cluster::name_now(cx, view, true)?;
+            calls::cluster::create_member(cx.rds, &of, name.as_str(), request).await
+        }
         Action::CreateBlueGreen {
             deployment,
             source,

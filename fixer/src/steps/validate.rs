@@ -8,7 +8,7 @@ use atrest_scanner::compare::{self, Pair};
 use atrest_scanner::pair::NameMap;
 use serde_json::json;
 
-use super::{Cx, Seen, blue_green, live, sql};
+use super::{Cx, Seen, blue_green, cluster, live, sql};
 use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::RegionView;
@@ -37,10 +37,18 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
     } else {
         quiet(cx, view, &sides, &old_names, &new_names).await?
     };
-    let pairs = match compared {
+    let mut pairs = match compared {
         Ok(pairs) => pairs,
         Err(seen) => return Ok(seen),
     };
+    if let Some(planned) = &cx.migration.cluster {
+        let (old, new) = match cluster::both(cx, view)? {
+            Ok(both) => both,
+            Err(seen) => return Ok(seen),
+        };
+        let name = planned.identifier.as_str();
+        pairs.insert(0, compare::clusters(name, old, &old_names, new, &new_names));
+    }
     let report = DiffReport {
         schema_version: SCHEMA_VERSION,
         tool: Tool::current(),
@@ -183,6 +191,9 @@ async fn live(
 
 /// Under its real name every member must be encrypted under the key and ready, and the policy must be content.
 pub(super) fn rescan(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
+    if let Some(seen) = cluster::rescan(cx, view)? {
+        return Ok(seen);
+    }
     for member in cx.migration.members() {
         let name = member.identifier.as_str();
         let Some(instance) = cx.find(view, &Target::MadeBy(member.made_by.clone()))? else {

@@ -27,6 +27,42 @@ const POLL_MS: u64 = 15;
 /// 180 virtual seconds are 30 ms of the sandbox's time.
 const WINDOW_MS: u64 = 60;
 
+/// What is migrated, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A source with its replica, while clients are away.
+    Cold,
+    /// The same by a blue/green deployment.
+    BlueGreen,
+    /// An Aurora cluster.
+    Cluster,
+}
+
+impl Kind {
+    /// The word in a table.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::BlueGreen => "blue-green",
+            Self::Cluster => "cluster",
+        }
+    }
+
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Cold | Self::Cluster => Method::Cold,
+            Self::BlueGreen => Method::BlueGreen,
+        }
+    }
+
+    pub(crate) fn scenario(self) -> &'static str {
+        match self {
+            Self::Cold | Self::BlueGreen => include_str!("fleet.toml"),
+            Self::Cluster => include_str!("cluster.toml"),
+        }
+    }
+}
+
 /// Where and how a run is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Case {
@@ -87,7 +123,7 @@ impl fmt::Display for Case {
 #[derive(Debug, Clone)]
 pub(crate) struct Matrix {
     args: Vec<String>,
-    method: Method,
+    kind: Kind,
     plan: atrest_model::plan::Plan,
     picture: Value,
     mutations: Vec<Mutation>,
@@ -96,13 +132,13 @@ pub(crate) struct Matrix {
 
 impl Matrix {
     /// Runs the migration once without a stop: what every case has to end like. `args` make this program the child.
-    pub(crate) async fn new(args: &[&str], method: Method) -> Self {
+    pub(crate) async fn new(args: &[&str], kind: Kind) -> Self {
         world::check_scenario();
-        let world = World::start("").await;
+        let world = World::start(kind, "").await;
         let mut matrix = Self {
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            method,
-            plan: world.plan(method).await,
+            kind,
+            plan: world.plan(kind).await,
             picture: Value::Null,
             mutations: Vec::new(),
             records: 0,
@@ -113,10 +149,12 @@ impl Matrix {
         matrix.picture = world.picture().await;
         matrix.mutations = world.mutations();
         matrix.records = world.records();
-        assert_eq!(matrix.picture["encrypted"]["orders"], true);
+        for member in matrix.plan.migrations[0].members() {
+            let name = member.identifier.as_str();
+            assert_eq!(matrix.picture["encrypted"][name], true, "{name}");
+        }
         let old = &matrix.plan.migrations[0].source.old_name;
         assert_eq!(matrix.picture["encrypted"][old.as_str()], false);
-        assert_eq!(matrix.picture["encrypted"]["orders-reports"], true);
         none_twice(&matrix.mutations);
         world.stop().await;
         matrix
@@ -152,9 +190,9 @@ impl Matrix {
         cases
     }
 
-    /// The method of the migration.
-    pub(crate) fn method(&self) -> Method {
-        self.method
+    /// What is migrated.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// How many records and mutations an unstopped run has.
@@ -183,8 +221,8 @@ impl Matrix {
             _ => String::new(),
         };
         let mut world = match case {
-            Case::Outage(_) => World::start_to_restart().await,
-            _ => World::start(&faults).await,
+            Case::Outage(_) => World::start_to_restart(self.kind).await,
+            _ => World::start(self.kind, &faults).await,
         };
         match case {
             Case::Killed(at) => {
