@@ -3,6 +3,7 @@
 mod accounts;
 mod mysql;
 mod policy;
+mod undo;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ pub(crate) use accounts::{
 };
 pub(crate) use mysql::{ConnectArgs, MysqlArgs, MysqlMode, TlsMode};
 pub(crate) use policy::{PolicyArgs, PolicyCommand, PolicyTestArgs};
+pub(crate) use undo::{CleanupArgs, PaceArgs, RollbackArgs};
 
 /// Finds RDS databases that are not encrypted at rest, migrates them to encrypted storage, and proves that nothing
 /// else changed.
@@ -44,6 +46,10 @@ pub(crate) enum Command {
     Fix(FixArgs),
     /// Show how far a run is
     Status(StatusArgs),
+    /// Go back: the old instances get their names, and what the run has made goes
+    Rollback(RollbackArgs),
+    /// After the soak: delete what the run has superseded
+    Cleanup(CleanupArgs),
     /// Compare old and new DB instances: attributes, accounts, rows
     Diff(DiffArgs),
     /// MySQL and MariaDB accounts of a server or of a pair: show, compare, bring over
@@ -149,6 +155,9 @@ pub(crate) struct ScanArgs {
     /// Judge saved `aws rds describe-*` JSON, a file or a folder, instead of asking AWS (docs/offline.md)
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) offline: Option<PathBuf>,
+    /// Ask these policies only; `atrest policy list` lists them
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
     /// Read these kinds only, such as db-instance,db-cluster
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub(crate) only_kinds: Vec<String>,
@@ -256,6 +265,8 @@ pub(crate) enum MethodArg {
     Cold,
     /// A blue/green deployment of RDS, where RDS makes one
     BlueGreen,
+    /// Replicate into the encrypted instance while clients go on; the renames are the downtime (MySQL, MariaDB)
+    Replica,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -284,6 +295,9 @@ pub(crate) struct FixArgs {
     /// Carry the plan out; without it the plan is only shown and checked
     #[arg(long)]
     pub(crate) execute: bool,
+    /// Try the plan out beside the live sources and remove everything again: no rename, no downtime
+    #[arg(long, conflicts_with_all = ["resume", "adopt", "stop_before"])]
+    pub(crate) rehearse: bool,
     /// Take up a run again
     #[arg(long, value_name = "RUN", conflicts_with_all = ["plan", "execute"])]
     pub(crate) resume: Option<String>,

@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     ValidationFailed = 21,
     /// The plan no longer fits what is there.
     StalePlan = 22,
+    /// Rolled back: the old instances have their real names, and nothing is encrypted.
+    RolledBack = 23,
     /// A person must look.
     NeedsOperator = 24,
     /// Interrupted; what is written says that it is incomplete.
@@ -37,16 +39,17 @@ impl Exit {
         match self {
             Self::Ok => 0,
             Self::Incomplete => 1,
-            Self::Stopped => 2,
-            Self::Drift => 3,
-            Self::Findings => 4,
-            Self::ValidationFailed => 5,
-            Self::StalePlan => 6,
-            Self::NeedsOperator => 7,
-            Self::NothingScanned => 8,
-            Self::Usage => 9,
-            Self::Internal => 10,
-            Self::Interrupted => 11,
+            Self::RolledBack => 2,
+            Self::Stopped => 3,
+            Self::Drift => 4,
+            Self::Findings => 5,
+            Self::ValidationFailed => 6,
+            Self::StalePlan => 7,
+            Self::NeedsOperator => 8,
+            Self::NothingScanned => 9,
+            Self::Usage => 10,
+            Self::Internal => 11,
+            Self::Interrupted => 12,
         }
     }
 
@@ -101,7 +104,7 @@ impl ExpectedError {
     pub(crate) fn aws(error: &atrest_scanner::error::AwsError) -> anyhow::Error {
         use atrest_scanner::error::AwsErrorKind as K;
         let exit = match error.kind {
-            K::Credentials | K::InvalidRequest | K::NotFound => Exit::Usage,
+            K::Credentials | K::RegionOff | K::InvalidRequest | K::NotFound => Exit::Usage,
             _ => Exit::Incomplete,
         };
         Self::of(exit, error.to_string(), error.hint())

@@ -189,6 +189,42 @@ pub(crate) async fn rename(rds: &Rds, from: &str, to: &str) -> Result<(), Fault>
     send!(rds, "ModifyDBInstance", call)
 }
 
+/// Without a final snapshot, which takes no tags; whoever wants one makes it before. The automated backups go with it.
+pub(crate) async fn delete_instance(rds: &Rds, name: &str) -> Result<(), Fault> {
+    let call = rds
+        .client()
+        .delete_db_instance()
+        .db_instance_identifier(name)
+        .skip_final_snapshot(true)
+        .delete_automated_backups(true);
+    send!(rds, "DeleteDBInstance", call)
+}
+
+pub(crate) async fn delete_snapshot(rds: &Rds, snapshot: &str) -> Result<(), Fault> {
+    let call = rds
+        .client()
+        .delete_db_snapshot()
+        .db_snapshot_identifier(snapshot);
+    send!(rds, "DeleteDBSnapshot", call)
+}
+
+pub(crate) async fn delete_automated_backup(rds: &Rds, dbi_resource_id: &str) -> Result<(), Fault> {
+    let call = rds
+        .client()
+        .delete_db_instance_automated_backup()
+        .dbi_resource_id(dbi_resource_id);
+    send!(rds, "DeleteDBInstanceAutomatedBackup", call)
+}
+
+pub(crate) async fn remove_tags(rds: &Rds, arn: &str, keys: &[String]) -> Result<(), Fault> {
+    let call = rds
+        .client()
+        .remove_tags_from_resource()
+        .resource_name(arn)
+        .set_tag_keys(Some(keys.to_vec()));
+    send!(rds, "RemoveTagsFromResource", call)
+}
+
 pub(crate) async fn reboot(rds: &Rds, name: &str) -> Result<(), Fault> {
     // A failover would swap hosts without need; parameter groups are applied by a plain restart.
     let call = rds
@@ -348,6 +384,17 @@ pub(crate) async fn create_replica(
         .set_processor_features(args.processor_features()?);
     args.finish()?;
     send!(rds, "CreateDBInstanceReadReplica", call)
+}
+
+/// Deletes a replica that a run has made for itself: what is on it is on its source.
+pub(crate) async fn delete_replica(rds: &Rds, name: &str) -> Result<(), Fault> {
+    let call = rds
+        .client()
+        .delete_db_instance()
+        .db_instance_identifier(name)
+        .skip_final_snapshot(true)
+        .delete_automated_backups(true);
+    send!(rds, "DeleteDBInstance", call)
 }
 
 pub(crate) async fn modify(

@@ -270,6 +270,7 @@ fn class_of_error(error: &AwsError) -> Class {
         | AwsErrorKind::BadAnswer => ObserveAgain,
         AwsErrorKind::AccessDenied
         | AwsErrorKind::Credentials
+        | AwsErrorKind::RegionOff
         | AwsErrorKind::KmsKeyNotAccessible
         | AwsErrorKind::Refused => NeedsOperator,
         AwsErrorKind::InvalidRequest => FatalForInstance,

@@ -16,3 +16,4 @@ pub mod preflight;
 mod requests;
 mod steps;
 pub mod store;
+pub mod undo;

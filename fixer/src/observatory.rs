@@ -75,6 +75,11 @@ impl RegionView {
             .find(|instance| instance.identifier() == name)
     }
 
+    /// Every manual snapshot; none when this view did not read them.
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = &Value> {
+        self.snapshots.iter().flat_map(BTreeMap::values)
+    }
+
     /// The snapshot of that name; an error when this view did not read snapshots.
     pub(crate) fn snapshot(&self, name: &str) -> Result<Option<&Value>, NotRead> {
         self.asked(Wanted::SNAPSHOTS)?;

@@ -36,10 +36,44 @@ impl Validated {
     }
 }
 
+/// Proof that the encrypted side of a migration holds nothing that the old side lacks, or that it never had a client's
+/// name: a rollback from before the cutover has nothing to prove.
+#[derive(Debug)]
+pub(crate) struct Unwritten(());
+
+impl Unwritten {
+    /// Reads the proof from the journal's records.
+    pub(crate) fn of(
+        migration: &Migration,
+        records: &BTreeMap<String, StepRecord>,
+    ) -> Option<Self> {
+        let is_back = |step: &Step| matches!(step.action, Action::NameBack { .. });
+        let is_proof = |step: &&Step| matches!(step.action, Action::Unwritten { .. });
+        // A cutover has no other way to its name than by validation.
+        migration.steps.iter().find(|step| is_back(step))?;
+        migration
+            .steps
+            .iter()
+            .filter(is_proof)
+            .all(|step| {
+                records
+                    .get(&step.id)
+                    .is_some_and(|record| record.status == StepStatus::Done)
+            })
+            .then_some(Self(()))
+    }
+}
+
 impl Permit {
-    /// For a step that gives no instance a client's name. `None` for a cutover.
+    /// For a step that gives no instance a client's name. `None` for a cutover and its undoing.
     pub(crate) fn ordinary(step: &Step) -> Option<Self> {
-        (!step.action.is_cutover()).then_some(Self(()))
+        let names = step.action.is_cutover() || matches!(step.action, Action::NameBack { .. });
+        (!names).then_some(Self(()))
+    }
+
+    /// For giving a name back: only with the proof that nothing is lost by it.
+    pub(crate) fn back(_proof: &Unwritten) -> Self {
+        Self(())
     }
 
     /// For a cutover: only with the proof of validation.

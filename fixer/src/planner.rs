@@ -5,6 +5,7 @@ mod cluster;
 mod cold;
 mod draft;
 mod method;
+mod replica;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,7 @@ use atrest_scanner::aws::KeyFacts;
 use jiff::Timestamp;
 
 pub use cluster::cluster_digest;
+pub(crate) use draft::data_deadline;
 pub use method::{MethodFacts, Wish};
 
 /// Everything a plan rests on.
@@ -136,6 +138,7 @@ pub fn plan(facts: &Facts, wanted: Option<&BTreeSet<(String, String)>>) -> Plan 
         tool: Tool::current(),
         run: facts.run.clone(),
         created: facts.created,
+        rehearsal_of: None,
         account: facts.account.clone(),
         mysql: facts.mysql.clone(),
         data_check: facts.data_check,

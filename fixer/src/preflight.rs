@@ -15,6 +15,7 @@ mod offer;
 mod permissions;
 mod quotas;
 mod registry;
+mod replication;
 mod servers;
 mod state;
 mod windows;
@@ -30,6 +31,7 @@ pub use facts::{Around, Offer, Read, RegionFacts};
 pub use gather::gather;
 pub use permissions::questions;
 pub use registry::{CHECKS, CheckMeta, page};
+pub use replication::{ReplicationFacts, replication_facts};
 
 /// Checks a drafted plan. A migration that something blocks is left out, with its checks; what blocks a whole region
 /// stays in the plan, and `fix` refuses it.

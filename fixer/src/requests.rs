@@ -100,6 +100,25 @@ pub(crate) fn create_replica(instance: &DbInstance, own_tags: &[(String, String)
     request
 }
 
+/// `CreateDBInstanceReadReplica` of what is snapshot and deleted within the run: as cheap as it can be while it keeps up.
+pub(crate) fn temporary_replica(instance: &DbInstance, own_tags: &[(String, String)]) -> Request {
+    let mut request = create_replica(instance, own_tags);
+    request.insert("MultiAZ".to_owned(), json!(false));
+    // It is deleted again.
+    request.insert("DeletionProtection".to_owned(), json!(false));
+    for member in [
+        "MonitoringInterval",
+        "MonitoringRoleArn",
+        "EnablePerformanceInsights",
+        "PerformanceInsightsKMSKeyId",
+        "PerformanceInsightsRetentionPeriod",
+        "EnableCloudwatchLogsExports",
+    ] {
+        request.remove(member);
+    }
+    request
+}
+
 /// `ModifyDBInstance` after a replica: backups start at 0 there, windows are random, and the parameter group is the
 /// source's.
 pub(crate) fn modify_after_replica(instance: &DbInstance) -> Request {

@@ -1,7 +1,8 @@
 //! A scan compared with an earlier one.
 //!
 //! Findings are matched by their stable id. A finding of the baseline that is not there any more is *fixed* only if
-//! its place was read again and evaluated; what nobody looked at is unknown, not mended.
+//! its place was read again and evaluated; what nobody looked at is unknown, not mended. So is what a policy says that only
+//! one of the two has asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +29,8 @@ pub enum UnfitBaseline {
     },
 }
 
-/// Marks each finding of `report` as new, worse or unchanged, and tells what became of the others of `earlier`.
+/// Marks each finding of `report` as new, worse or unchanged, but for those of policies that the earlier one did not ask,
+/// and tells what became of the others of `earlier`.
 ///
 /// # Errors
 ///
@@ -53,11 +55,12 @@ pub fn compare(earlier: &ScanReport, report: &mut ScanReport) -> Result<(), Unfi
         .map(|finding| (finding.id.as_str(), finding))
         .collect();
     for finding in &mut report.findings {
-        finding.change = Some(match before.get(finding.id.as_str()) {
-            None => Change::New,
-            Some(before) if weight(finding) > weight(before) => Change::Worse,
-            Some(_) => Change::Unchanged,
-        });
+        finding.change = match before.get(finding.id.as_str()) {
+            None if !asked(earlier, &finding.policy) => None,
+            None => Some(Change::New),
+            Some(before) if weight(finding) > weight(before) => Some(Change::Worse),
+            Some(_) => Some(Change::Unchanged),
+        };
     }
     let now: BTreeSet<&str> = report.findings.iter().map(|f| f.id.as_str()).collect();
     let read: BTreeSet<(&str, &str)> = report
@@ -87,10 +90,11 @@ pub fn compare(earlier: &ScanReport, report: &mut ScanReport) -> Result<(), Unfi
                 Some(resource) => Some(place_of(resource)),
                 None => place(&finding.resource),
             };
-            place.is_some_and(|(account, region, kind)| {
-                read.contains(&(account, region))
-                    && !kind.is_some_and(|kind| unread.contains(&(account, region, kind)))
-            })
+            asked(report, &finding.policy)
+                && place.is_some_and(|(account, region, kind)| {
+                    read.contains(&(account, region))
+                        && !kind.is_some_and(|kind| unread.contains(&(account, region, kind)))
+                })
         });
     report.baseline = Some(BaselineComparison {
         started: earlier.started,
@@ -98,6 +102,12 @@ pub fn compare(earlier: &ScanReport, report: &mut ScanReport) -> Result<(), Unfi
         unknown,
     });
     Ok(())
+}
+
+/// Whether the policy was asked; a report that does not tell has asked all there were.
+fn asked(report: &ScanReport, policy: &str) -> bool {
+    let policies = report.policies.as_ref();
+    policies.is_none_or(|policies| policies.contains(policy))
 }
 
 /// How bad: a waived finding is less than a failed one. What could not be evaluated may be anything, so it
@@ -160,6 +170,7 @@ mod tests {
             tool: Tool::current(),
             started: jiff::Timestamp::UNIX_EPOCH,
             complete: error.is_none(),
+            policies: None,
             regions: vec![RegionScan {
                 account: account.to_owned(),
                 region: "eu-central-1".to_owned(),

@@ -85,7 +85,7 @@ pub struct Finding {
     /// Who accepted it, until when; present exactly when the status is `waived`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiver: Option<AppliedWaiver>,
-    /// How it compares with the baseline; absent without one.
+    /// How it compares with the baseline; absent without one, and where that did not ask the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,
 }

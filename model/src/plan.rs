@@ -21,6 +21,8 @@ pub const TAG_SOURCE: &str = "atrest:source-resource-id";
 pub const TAG_STEP: &str = "atrest:step";
 /// Tag that names the run folder on what a run claims: two folders with the same plan are two runners.
 pub const TAG_CLAIM: &str = "atrest:claim";
+/// Beginning of the user name that a successor replicates with.
+pub const REPLICATION_USER_PREFIX: &str = "atrest_repl_";
 /// Prefix of all tags of this tool.
 pub const TAG_PREFIX: &str = "atrest:";
 
@@ -36,6 +38,9 @@ pub struct Plan {
     /// When the fleet was described.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub created: Timestamp,
+    /// The run whose migration this one rehearses beside the live source: everything it makes, it removes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal_of: Option<RunId>,
     /// Account the plan was made from; `fix` refuses any other.
     pub account: String,
     /// How far MySQL is used.
@@ -162,8 +167,17 @@ impl Migration {
             Target::MadeBy(step) => self
                 .members()
                 .find(|member| member.made_by == *step)
-                .map(|member| &member.new_name),
+                .map(|member| &member.new_name)
+                .or_else(|| self.temporary(step)),
         }
+    }
+
+    /// The name of the temporary replica that a step makes.
+    fn temporary(&self, step: &str) -> Option<&DbInstanceIdentifier> {
+        self.steps.iter().find_map(|made| match &made.action {
+            Action::TemporaryReplica { name, .. } if made.id == step => Some(name),
+            _ => None,
+        })
     }
 
     /// Source and replicas.
@@ -180,6 +194,8 @@ pub enum Method {
     Cold,
     /// A blue/green deployment of RDS whose green side is encrypted; its switchover is the cutover.
     BlueGreen,
+    /// Replication into the encrypted instance while clients go on; only the renames are downtime.
+    Replica,
 }
 
 impl Method {
@@ -189,6 +205,7 @@ impl Method {
         match self {
             Self::Cold => "cold",
             Self::BlueGreen => "blue-green",
+            Self::Replica => "replica",
         }
     }
 }
@@ -445,10 +462,166 @@ pub enum Action {
         /// All further arguments.
         request: Map<String, Value>,
     },
+    /// `mysql.rds_set_configuration('binlog retention hours', …)`: raised to this and never lowered.
+    RaiseRetention {
+        /// The unencrypted source.
+        instance: Target,
+        /// Hours, at most 168.
+        hours: u32,
+    },
+    /// `CREATE USER`, `GRANT REPLICATION SLAVE`: the account that the successor replicates with. Its password is nowhere.
+    ReplicationAccount {
+        /// The unencrypted source.
+        instance: Target,
+        /// User name; the host is `%`.
+        account: String,
+    },
+    /// `CreateDBInstanceReadReplica` of the source: unencrypted, and deleted after its snapshot is proven.
+    TemporaryReplica {
+        /// The unencrypted source.
+        source: Target,
+        /// Name of the replica.
+        name: DbInstanceIdentifier,
+        /// All further arguments.
+        request: Map<String, Value>,
+    },
+    /// `mysql.rds_stop_replication` on the temporary replica; records the position of the source's log that is applied.
+    Hold {
+        /// The temporary replica.
+        instance: Target,
+        /// The unencrypted source.
+        source: Target,
+    },
+    /// Compares rows of two servers that both stand still.
+    CompareRows {
+        /// The temporary replica.
+        old: Target,
+        /// The successor, restored from its snapshot.
+        new: Target,
+    },
+    /// `mysql.rds_set_external_master` or what it is called there, and `mysql.rds_start_replication`.
+    Replicate {
+        /// The unencrypted source.
+        source: Target,
+        /// Its successor.
+        replica: Target,
+        /// Step whose result is the position to begin at; none to go on where the successor stands.
+        held_by: Option<String>,
+        /// User name it replicates with.
+        account: String,
+    },
+    /// `DeleteDBInstance` of what this migration has made and needs no longer.
+    RemoveTemporary {
+        /// The temporary replica.
+        instance: Target,
+    },
+    /// Waits until the successor has applied what the source has written so far.
+    CatchUp {
+        /// The unencrypted source.
+        source: Target,
+        /// Its successor.
+        replica: Target,
+    },
+    /// Waits until the successor has applied everything a source without clients has written.
+    FinalPosition {
+        /// The unencrypted source.
+        source: Target,
+        /// Its successor.
+        replica: Target,
+    },
+    /// `mysql.rds_stop_replication`, `mysql.rds_reset_external_master` or what it is called there.
+    Detach {
+        /// The successor.
+        replica: Target,
+    },
+    /// `DROP USER` of the account the successor replicated with.
+    RemoveAccount {
+        /// Where it is.
+        instances: Vec<Target>,
+        /// User name; the host is `%`.
+        account: String,
+    },
+    /// `mysql.rds_set_configuration` with the value from before it was raised.
+    RestoreRetention {
+        /// Where it was raised, or was carried to.
+        instances: Vec<Target>,
+        /// Step that raised it and noted what it was.
+        raised_by: String,
+    },
     /// The pair diff of every member; drift stops the migration here.
     Validate,
     /// Reads every member under its real name and asks the policy again.
     Rescan,
+    /// `ModifyDBInstance` with `NewDBInstanceIdentifier`: an old instance gets its real name back.
+    NameBack {
+        /// The instance.
+        instance: Target,
+        /// Its name before.
+        from: DbInstanceIdentifier,
+        /// Its real name.
+        to: DbInstanceIdentifier,
+    },
+    /// Proves that the new side holds nothing that the old side lacks.
+    Unwritten {
+        /// What is compared.
+        pairs: Vec<Sides>,
+        /// Step with an earlier proof: it still holds if the log of the new side shows that nothing came after it.
+        after: Option<String>,
+        /// Nothing is proven: the operator has accepted that writes since the cutover are lost.
+        loss_accepted: bool,
+    },
+    /// Looks whether every member has its real name, is ready and replicates as before.
+    Returned,
+    /// Proves that no client is connected to any of these.
+    Unused {
+        /// The instances.
+        instances: Vec<Target>,
+    },
+    /// `DeleteDBInstance`, without a final snapshot and with its automated backups.
+    Delete {
+        /// The instance.
+        instance: Target,
+        /// The name it must have.
+        name: DbInstanceIdentifier,
+        /// Tags it must bear.
+        tags: Vec<(String, String)>,
+        /// Whether it must be encrypted, or must not be.
+        encrypted: bool,
+    },
+    /// `DeleteDBSnapshot`.
+    DeleteSnapshot {
+        /// The snapshot.
+        snapshot: String,
+        /// `DbiResourceId` of the instance it must be of.
+        source: String,
+        /// Tags it must bear.
+        tags: Vec<(String, String)>,
+    },
+    /// `DeleteDBInstanceAutomatedBackup`, if backups of a deleted instance were retained.
+    DeleteAutomatedBackup {
+        /// `DbiResourceId` of the deleted instance.
+        dbi_resource_id: String,
+    },
+    /// `RemoveTagsFromResource`: takes the claim off.
+    Release {
+        /// The instance.
+        instance: Target,
+        /// Keys of the tags.
+        keys: Vec<String>,
+    },
+    /// The pair diff of every member beside a live source; rows may differ, since clients write.
+    Rehearse,
+}
+
+/// Two DB instances with the same contents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sides {
+    /// The real name.
+    pub name: String,
+    /// The unencrypted one.
+    pub old: Target,
+    /// The encrypted one.
+    pub new: Target,
 }
 
 impl Action {
@@ -457,13 +630,11 @@ impl Action {
     pub fn operation(&self) -> Option<&'static str> {
         Some(match self {
             Self::Claim { .. } => "AddTagsToResource",
-            Self::Rename { .. } | Self::Modify { .. } => "ModifyDBInstance",
+            Self::Rename { .. } | Self::Modify { .. } | Self::NameBack { .. } => "ModifyDBInstance",
             Self::Quiesce { .. } | Self::Settle { .. } => "RebootDBInstance",
             Self::Snapshot { .. } => "CreateDBSnapshot",
             Self::EncryptedCopy { .. } => "CopyDBSnapshot",
             Self::Restore { .. } => "RestoreDBInstanceFromDBSnapshot",
-            Self::CreateReplica { .. } => "CreateDBInstanceReadReplica",
-            Self::AddRole { .. } => "AddRoleToDBInstance",
             Self::CreateBlueGreen { .. } => "CreateBlueGreenDeployment",
             Self::ClaimCluster { .. } => "AddTagsToResource",
             Self::RenameCluster { .. } | Self::ModifyCluster { .. } => "ModifyDBCluster",
@@ -474,14 +645,52 @@ impl Action {
             Self::Tag { .. } => "AddTagsToResource",
             Self::Switchover { .. } => "SwitchoverBlueGreenDeployment",
             Self::EndBlueGreen { .. } => "DeleteBlueGreenDeployment",
-            Self::Accounts { .. }
-            | Self::Configuration { .. }
-            | Self::AwaitGreen { .. }
-            | Self::Validate
-            | Self::Rescan => {
-                return None;
+            Self::CreateReplica { .. } | Self::TemporaryReplica { .. } => {
+                "CreateDBInstanceReadReplica"
             }
+            Self::RemoveTemporary { .. } => "DeleteDBInstance",
+            Self::AddRole { .. } => "AddRoleToDBInstance",
+            Self::Delete { .. } => "DeleteDBInstance",
+            Self::DeleteSnapshot { .. } => "DeleteDBSnapshot",
+            Self::DeleteAutomatedBackup { .. } => "DeleteDBInstanceAutomatedBackup",
+            Self::Release { .. } => "RemoveTagsFromResource",
+            Self::AwaitGreen { .. }
+            | Self::Accounts { .. }
+            | Self::Configuration { .. }
+            | Self::RaiseRetention { .. }
+            | Self::ReplicationAccount { .. }
+            | Self::Hold { .. }
+            | Self::CompareRows { .. }
+            | Self::Replicate { .. }
+            | Self::CatchUp { .. }
+            | Self::FinalPosition { .. }
+            | Self::Detach { .. }
+            | Self::RemoveAccount { .. }
+            | Self::RestoreRetention { .. }
+            | Self::Validate
+            | Self::Rescan
+            | Self::Unwritten { .. }
+            | Self::Returned
+            | Self::Unused { .. }
+            | Self::Rehearse => return None,
         })
+    }
+
+    /// Whether this changes a MySQL server and nothing in AWS: what a server took, it shows at once.
+    #[must_use]
+    pub fn is_sql(&self) -> bool {
+        matches!(
+            self,
+            Self::Accounts { .. }
+                | Self::Configuration { .. }
+                | Self::RaiseRetention { .. }
+                | Self::ReplicationAccount { .. }
+                | Self::Hold { .. }
+                | Self::Replicate { .. }
+                | Self::Detach { .. }
+                | Self::RemoveAccount { .. }
+                | Self::RestoreRetention { .. }
+        )
     }
 
     /// Whether clients lose their way to the database when this begins.
@@ -517,6 +726,7 @@ mod tests {
             tool: Tool::current(),
             run: RunId::try_from("r1".to_owned()).unwrap(),
             created: Timestamp::UNIX_EPOCH,
+            rehearsal_of: None,
             account: "111122223333".to_owned(),
             mysql: MysqlAccess::Required,
             data_check: DataCheck::Counts,

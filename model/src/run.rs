@@ -16,6 +16,12 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub enum Outcome {
     /// Encrypted, validated, under its real name.
     Migrated,
+    /// Rolled back: the old instances have their real names.
+    RolledBack,
+    /// Cleaned up: migrated, and the old instances are gone.
+    CleanedUp,
+    /// Rehearsed: everything that was made is removed again.
+    Rehearsed,
     /// Stopped where it can be resumed: a signal, `--stop-before`, or an outage longer than a deadline.
     Stopped {
         /// Step.
@@ -40,11 +46,25 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether everything was done that was to be done.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        match self {
+            Self::Migrated | Self::RolledBack | Self::CleanedUp | Self::Rehearsed => true,
+            Self::Stopped { .. } | Self::ValidationFailed { .. } | Self::NeedsOperator { .. } => {
+                false
+            }
+        }
+    }
+
     /// One line for a table.
     #[must_use]
     pub fn summary(&self) -> String {
         match self {
             Self::Migrated => "migrated".to_owned(),
+            Self::RolledBack => "rolled back".to_owned(),
+            Self::CleanedUp => "cleaned up".to_owned(),
+            Self::Rehearsed => "rehearsed".to_owned(),
             Self::Stopped { step, reason } => format!("stopped before {step} was done: {reason}"),
             Self::ValidationFailed { drift } => {
                 format!("validation found {drift} drift entries; nothing was renamed")

@@ -1,5 +1,7 @@
 //! The result of a scan.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,10 @@ pub struct ScanReport {
     pub started: Timestamp,
     /// Whether everything that was asked for was read and evaluated.
     pub complete: bool,
+    /// Ids of the policies that were asked; absent in reports of versions that did not tell. What a policy that is not
+    /// among them would have said is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policies: Option<BTreeSet<String>>,
     /// Account × region, each with what became of it.
     pub regions: Vec<RegionScan>,
     /// Kinds that could not be read where others could; they are not evaluated, which is never a pass.
@@ -48,7 +54,8 @@ pub struct BaselineComparison {
     pub started: Timestamp,
     /// Gone, although their place was read again.
     pub fixed: Vec<Finding>,
-    /// Gone from sight only: their account and region was not read this time, so nothing is known of them.
+    /// Gone from sight only: their account and region was not read this time, or their policy was not asked, so nothing is
+    /// known of them.
     pub unknown: Vec<Finding>,
 }
 

@@ -240,6 +240,26 @@ impl CustomPolicies {
         })
     }
 
+    /// The members of describe answers that they read, of those that `settings` asks; `None` when that may be any: they
+    /// look at the fleet, or at `resource` as a whole.
+    #[must_use]
+    pub fn members(&self, settings: &Settings) -> Option<BTreeSet<String>> {
+        let mut members = BTreeSet::new();
+        for policy in self.asked(settings) {
+            for expression in policy.expressions() {
+                if expression.variables().iter().any(|name| name == "fleet") {
+                    return None;
+                }
+                members.extend(expression.members_of("resource")?);
+            }
+        }
+        Some(members)
+    }
+
+    fn asked<'s>(&'s self, settings: &'s Settings) -> impl Iterator<Item = &'s CustomPolicy> {
+        self.list.iter().filter(|policy| settings.asks(&policy.id))
+    }
+
     /// Judges one account's fleet at `now` (UTC); findings sorted by resource, then policy. `settings` may switch policies
     /// off and change their severity.
     #[must_use]
@@ -251,9 +271,7 @@ impl CustomPolicies {
         settings: &Settings,
     ) -> Vec<Finding> {
         let asked: Vec<Asked<'_>> = self
-            .list
-            .iter()
-            .filter(|policy| settings.asks(&policy.id))
+            .asked(settings)
             .map(|policy| Asked {
                 policy,
                 severity: settings.severity(&policy.id, policy.severity),
@@ -263,7 +281,7 @@ impl CustomPolicies {
             .collect();
         let shared = Shared {
             now: timestamp(&self.env, now),
-            fleet: value_of(&self.fleet_values(fleet)),
+            fleet: value_of(&self.fleet_values(fleet, settings)),
         };
         let mut findings: Vec<(usize, Finding)> = Vec::new();
         for kind in ResourceKind::ALL {
@@ -319,8 +337,8 @@ impl CustomPolicies {
     }
 
     /// `fleet` for expressions. Making values of a large fleet takes its time, and most policies look at one resource only.
-    fn fleet_values(&self, fleet: &Fleet<'_>) -> serde_json::Value {
-        let is_wanted = self.list.iter().any(|policy| {
+    fn fleet_values(&self, fleet: &Fleet<'_>, settings: &Settings) -> serde_json::Value {
+        let is_wanted = self.asked(settings).any(|policy| {
             policy
                 .expressions()
                 .any(|expression| expression.variables().iter().any(|name| name == "fleet"))

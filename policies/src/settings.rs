@@ -1,6 +1,6 @@
 //! What an operator sets on policies: `[policies.ID]` in the configuration file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_model::finding::Severity;
 use globset::{Glob, GlobMatcher};
@@ -14,6 +14,8 @@ use crate::source::Source;
 pub struct Settings {
     by_id: BTreeMap<String, PolicySettings>,
     expected_keys: Option<ExpectedKeys>,
+    /// The only ones that are asked.
+    only: Option<BTreeSet<String>>,
 }
 
 /// What every policy can be given.
@@ -103,11 +105,22 @@ impl Settings {
             .unwrap_or(own)
     }
 
+    /// The same, and no other policies than these are asked.
+    #[must_use]
+    pub fn only(self, ids: BTreeSet<String>) -> Self {
+        Self {
+            only: Some(ids),
+            ..self
+        }
+    }
+
     /// Whether the policy is asked: it is not switched off, and it has what it cannot do without.
     #[must_use]
     pub fn asks(&self, id: &str) -> bool {
         let enabled = self.by_id.get(id).and_then(|settings| settings.enabled);
-        enabled != Some(false) && (id != KEY_NOT_EXPECTED || self.expected_keys.is_some())
+        enabled != Some(false)
+            && (id != KEY_NOT_EXPECTED || self.expected_keys.is_some())
+            && self.only.as_ref().is_none_or(|only| only.contains(id))
     }
 
     pub(crate) fn expected_keys(&self) -> Option<&ExpectedKeys> {

@@ -165,6 +165,14 @@ impl Waivers {
         Ok(Self { list })
     }
 
+    /// Whether any asks for the tags of a resource.
+    #[must_use]
+    pub fn ask_for_tags(&self) -> bool {
+        self.list
+            .iter()
+            .any(|waiver| !waiver.matches.tags.is_empty())
+    }
+
     /// Marks the violations that are covered on `today` (UTC), and tells which waivers did not hold. `tags` gives the
     /// tags of a resource by ARN.
     pub fn apply<'a>(

@@ -190,6 +190,7 @@ fn report(amount: usize) -> Result<ScanReport, Box<dyn std::error::Error>> {
         tool: Tool::current(),
         started: "2026-11-22T02:00:00Z".parse()?,
         complete: false,
+        policies: None,
         regions,
         resources,
         findings,

@@ -103,8 +103,10 @@ impl EventLines {
                 let summary = outcome.summary();
                 let summary = printable(&summary);
                 let text = match outcome {
-                    Outcome::Migrated => style.good(&summary),
-                    Outcome::Stopped { .. } => style.odd(&summary),
+                    Outcome::Migrated | Outcome::CleanedUp | Outcome::Rehearsed => {
+                        style.good(&summary)
+                    }
+                    Outcome::RolledBack | Outcome::Stopped { .. } => style.odd(&summary),
                     Outcome::ValidationFailed { .. } | Outcome::NeedsOperator { .. } => {
                         style.bad(&summary)
                     }

@@ -12,6 +12,7 @@ mod format;
 mod html;
 mod json;
 mod junit;
+mod phase;
 mod plan;
 mod rule;
 mod run;
@@ -43,9 +44,12 @@ pub use format::{
     UnknownFormat,
 };
 pub use html::{History, Report, RunDocument, report_page, run_page};
+pub use phase::phase;
 pub use plan::{plan, plan_as};
 pub use rule::{Rule, RuleControls};
-pub use run::{MarkKind, RunContext, RunMark, StepTime, run, run_as, run_markdown, run_steps};
+pub use run::{
+    MarkKind, RunContext, RunMark, StepTime, forecast, run, run_as, run_markdown, run_steps,
+};
 pub use scan::{
     PreviousError, PreviousFindings, SCAN_LINE_VERSION, ScanContext, ScanLine, scan, scan_with,
 };

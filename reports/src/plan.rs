@@ -305,7 +305,7 @@ fn write_steps(migration: &Migration, style: Style, out: &mut dyn Write) -> io::
 }
 
 /// The call and what matters of its arguments; the JSON plan has all of them.
-fn describe(migration: &Migration, step: &Step) -> String {
+pub(crate) fn describe(migration: &Migration, step: &Step) -> String {
     let operation = step.action.operation().unwrap_or_default();
     match &step.action {
         Action::Claim { tags, .. } => {
@@ -392,10 +392,105 @@ fn describe(migration: &Migration, step: &Step) -> String {
         Action::EndBlueGreen { deployment } => {
             format!("{operation} {deployment}; the DB instances of both sides stay")
         }
+        Action::RaiseRetention { hours, .. } => {
+            format!(
+                "rds_set_configuration: binlog retention of at least {hours} h; the value now is noted"
+            )
+        }
+        Action::ReplicationAccount { account, .. } => format!(
+            "CREATE USER {account}@'%' with a password that nobody knows, inside TLS only; GRANT REPLICATION SLAVE"
+        ),
+        Action::TemporaryReplica { name, request, .. } => format!(
+            "{operation} {name} of {} {}",
+            migration.source.identifier,
+            telling(request)
+        ),
+        Action::Hold { instance, .. } => format!(
+            "rds_stop_replication on {}; the position it has applied is recorded",
+            target(migration, instance)
+        ),
+        Action::CompareRows { old, new } => format!(
+            "compare rows of {} and {}, which both stand at the held position",
+            target(migration, old),
+            target(migration, new)
+        ),
+        Action::Replicate {
+            replica, held_by, ..
+        } => format!(
+            "{} replicates from {}, from {}",
+            target(migration, replica),
+            if held_by.is_some() {
+                migration.source.identifier.as_str()
+            } else {
+                migration.source.old_name.as_str()
+            },
+            if held_by.is_some() {
+                "the held position on"
+            } else {
+                "where it stands"
+            }
+        ),
+        Action::RemoveTemporary { instance } => {
+            format!("{operation} {}", target(migration, instance))
+        }
+        Action::CatchUp { replica, .. } => format!(
+            "wait until {} has applied what the source has written",
+            target(migration, replica)
+        ),
+        Action::FinalPosition { replica, .. } => format!(
+            "no client writes; wait until {} has applied everything",
+            target(migration, replica)
+        ),
+        Action::Detach { .. } => "rds_stop_replication, rds_reset_external_master".to_owned(),
+        Action::RemoveAccount { account, .. } => format!("DROP USER {account}@'%' on both sides"),
+        Action::RestoreRetention { .. } => {
+            "rds_set_configuration: binlog retention as noted, on both sides".to_owned()
+        }
         Action::Validate => {
             "compare every pair; any drift stops here, with nothing renamed".to_owned()
         }
         Action::Rescan => "every member encrypted, available, under its real name".to_owned(),
+        Action::NameBack { from, to, .. } => format!("{operation} {from} -> {to}"),
+        Action::Unwritten {
+            pairs,
+            loss_accepted,
+            ..
+        } => {
+            let names: Vec<&str> = pairs.iter().map(|pair| pair.name.as_str()).collect();
+            let names = names.join(", ");
+            if *loss_accepted {
+                format!("NOT PROVEN: what was written to {names} since the cutover is given up")
+            } else {
+                format!(
+                    "no client, and rows, schemas and accounts of {names} as before the cutover"
+                )
+            }
+        }
+        Action::Returned => {
+            "every old instance under its real name, available, replicating".to_owned()
+        }
+        Action::Unused { .. } => "no client may be connected to an old instance".to_owned(),
+        Action::Delete {
+            name, encrypted, ..
+        } => {
+            let which = if *encrypted {
+                "encrypted copy"
+            } else {
+                "unencrypted"
+            };
+            format!(
+                "{operation} {name} ({which}) without final snapshot, with its automated backups"
+            )
+        }
+        Action::DeleteSnapshot { snapshot, .. } => format!("{operation} {snapshot}"),
+        Action::DeleteAutomatedBackup { dbi_resource_id } => {
+            format!("{operation} of {dbi_resource_id}, if backups were retained")
+        }
+        Action::Release { keys, .. } => format!("{operation} {}", keys.join(" ")),
+        Action::Rehearse => {
+            "compare every pair beside the live source; rows may differ where clients write"
+                .to_owned()
+        }
     }
 }
 
@@ -410,6 +505,10 @@ fn target<'a>(migration: &'a Migration, target: &'a Target) -> &'a str {
         (Target::Old(_), Some(member)) if migration.method == Method::BlueGreen => {
             member.identifier.as_str()
         }
+        (Target::MadeBy(_), None) if migration.name_of(target).is_some() => migration
+            .name_of(target)
+            .map(|name| name.as_str())
+            .unwrap_or_default(),
         (Target::Old(_), Some(member)) => member.old_name.as_str(),
         (Target::MadeBy(_), Some(member)) => member.new_name.as_str(),
         (Target::Old(text) | Target::MadeBy(text), None) => text,

@@ -1,6 +1,7 @@
 //! A run: how it ended, and when its steps ran.
 
 mod csv;
+mod forecast;
 mod junit;
 mod markdown;
 mod steps;
@@ -15,6 +16,7 @@ use crate::format::RunFormat;
 use crate::style::{Style, WHOLE, bad, cell, good, odd};
 use crate::text::{count, duration, paragraph, printable};
 
+pub use forecast::forecast;
 pub use markdown::run_markdown;
 pub(crate) use steps::remarks;
 pub use steps::run_steps;
@@ -44,6 +46,9 @@ pub fn run_as(
 fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Migrated => "migrated",
+        Outcome::RolledBack => "rolled back",
+        Outcome::CleanedUp => "cleaned up",
+        Outcome::Rehearsed => "rehearsed",
         Outcome::Stopped { .. } => "stopped",
         Outcome::ValidationFailed { .. } => "validation failed",
         Outcome::NeedsOperator { .. } => "needs an operator",
@@ -53,7 +58,7 @@ fn word(outcome: &Outcome) -> &'static str {
 /// What a person should do about an outcome.
 fn hint(outcome: &Outcome) -> &str {
     match outcome {
-        Outcome::Migrated => "",
+        Outcome::Migrated | Outcome::RolledBack | Outcome::CleanedUp | Outcome::Rehearsed => "",
         Outcome::Stopped { .. } => "nothing is lost: resume the run",
         Outcome::ValidationFailed { .. } => "mend the drift, resume the run",
         Outcome::NeedsOperator { hint, .. } => hint,
@@ -76,6 +81,9 @@ pub fn run(report: &RunReport, style: &Style, out: &mut dyn Write) -> io::Result
             cell(&migration.migration),
             match &migration.outcome {
                 Outcome::Migrated => good("migrated"),
+                Outcome::RolledBack => odd("rolled back"),
+                Outcome::CleanedUp => good("cleaned up"),
+                Outcome::Rehearsed => good("rehearsed"),
                 Outcome::Stopped { .. } => odd("stopped"),
                 Outcome::ValidationFailed { .. } => bad("validation failed"),
                 Outcome::NeedsOperator { .. } => bad("NEEDS AN OPERATOR"),
@@ -91,7 +99,7 @@ pub fn run(report: &RunReport, style: &Style, out: &mut dyn Write) -> io::Result
         style.table(&header, &[(1, WHOLE), (2, WHOLE), (3, WHOLE)], rows)
     )?;
     for migration in &report.migrations {
-        if migration.outcome != Outcome::Migrated {
+        if !migration.outcome.is_whole() {
             write_next(migration, style, out)?;
         }
     }
@@ -113,7 +121,9 @@ fn write_next(migration: &MigrationReport, style: Style, out: &mut dyn Write) ->
 /// What happened to a migration that has not arrived, and what to do about it.
 fn next_of(migration: &MigrationReport) -> Option<(String, String)> {
     Some(match &migration.outcome {
-        Outcome::Migrated => return None,
+        Outcome::Migrated | Outcome::RolledBack | Outcome::CleanedUp | Outcome::Rehearsed => {
+            return None;
+        }
         Outcome::Stopped { step, reason } => (
             format!("stopped before {step} was done: {reason}"),
             "nothing is lost: resume the run".to_owned(),

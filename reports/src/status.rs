@@ -25,6 +25,9 @@ pub struct RunStatus {
 pub struct MigrationStatus {
     /// `region/identifier`.
     pub migration: String,
+    /// The phase it is in after its migration, such as `rollback-1`; the steps are those of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
     /// Steps done.
     pub steps_done: usize,
     /// Steps in all.

@@ -402,6 +402,12 @@ fn authenticate(
     {
         return Err(received.refuse(&Refusal::BadSignature));
     }
+    if caller
+        .expires
+        .is_some_and(|end| end <= jiff::Timestamp::now())
+    {
+        return Err(received.refuse(&Refusal::ExpiredKey));
+    }
     // Keys are not known in a region that the account has not opted into.
     if !by_default && !world.neighbours.is_opted_in(&caller.id, region) {
         return Err(received.refuse(&Refusal::UnknownKey));

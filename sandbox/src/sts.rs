@@ -104,8 +104,8 @@ fn assume_role(
         .iter()
         .filter(|role| role.account == account)
         .peekable();
-    let permissions = if roles.peek().is_none() {
-        Permissions::default()
+    let (permissions, seconds) = if roles.peek().is_none() {
+        (Permissions::default(), seconds)
     } else {
         let role = roles.find(|role| role.name == name).ok_or_else(denied)?;
         let external_id = params.text("ExternalId");
@@ -114,8 +114,11 @@ fn assume_role(
         {
             return Err(denied());
         }
-        role.permissions.clone()
+        let seconds = role.session_seconds.map_or(seconds, i64::from);
+        (role.permissions.clone(), seconds)
     };
+    // Temporary credentials expire by the caller's clock, which is the real one.
+    let expires = plus(jiff::Timestamp::now(), seconds);
     let key = format!("assume/{arn}/{session}");
     let access_key_id = format!(
         "ASIA{}",
@@ -133,10 +136,9 @@ fn assume_role(
         secret_access_key: Some(Password(secret.clone())),
         principal: principal.clone(),
         session_token: Some(Password(token.clone())),
+        expires: Some(expires),
         permissions,
     });
-    // Temporary credentials expire by the caller's clock, which is the real one.
-    let expires = plus(jiff::Timestamp::now(), seconds);
     xml.element("Credentials", |xml| {
         xml.value("AccessKeyId", &access_key_id);
         xml.value("SecretAccessKey", &secret);

@@ -118,6 +118,8 @@ pub(crate) enum Refusal {
     MalformedSignature,
     /// The access key is not known, or not in this region.
     UnknownKey,
+    /// The temporary key has come to its end.
+    ExpiredKey,
     BadSignature,
     /// The credential scope names a region that does not exist or not this service's.
     BadRegion(String),
@@ -155,6 +157,7 @@ impl Received {
             (
                 Refusal::Unsigned
                 | Refusal::UnknownKey
+                | Refusal::ExpiredKey
                 | Refusal::BadSignature
                 | Refusal::BadRegion(_),
                 Protocol::Ec2Query,
@@ -186,6 +189,15 @@ impl Received {
                 error(status, "UnrecognizedClientException", invalid)
             }
             (Refusal::UnknownKey, _) => error(403, "InvalidClientTokenId", invalid),
+            (Refusal::ExpiredKey, _) => error(
+                if json { status } else { 403 },
+                if json {
+                    "ExpiredTokenException"
+                } else {
+                    "ExpiredToken"
+                },
+                "The security token included in the request is expired",
+            ),
             (Refusal::BadSignature, _) => {
                 let message = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.";
                 if json {

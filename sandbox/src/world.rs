@@ -89,6 +89,8 @@ pub(crate) struct Account {
     pub(crate) principal: String,
     /// Token that must come with a temporary key.
     pub(crate) session_token: Option<crate::rds::state::Password>,
+    /// When a temporary key ends, by the real clock.
+    pub(crate) expires: Option<jiff::Timestamp>,
     /// What it may do.
     pub(crate) permissions: Permissions,
 }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use atrest_model::document::str_of;
+use atrest_model::keep::Keep;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextMut;
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
@@ -43,6 +44,29 @@ pub struct Listing {
     pub items: Vec<Value>,
     /// Calls made.
     pub calls: usize,
+}
+
+/// A listing as far as it could be read.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// What was read.
+    pub listing: Listing,
+    /// Why it does not go on; `None` when it is whole.
+    pub cut: Option<AwsError>,
+}
+
+impl Reading {
+    /// The whole listing.
+    ///
+    /// # Errors
+    ///
+    /// What ended it before its end.
+    pub fn whole(self) -> Result<Listing, AwsError> {
+        match self.cut {
+            None => Ok(self.listing),
+            Some(error) => Err(error),
+        }
+    }
 }
 
 /// Takes the body of a successful answer and leaves an empty answer of the operation in its place.
@@ -127,10 +151,11 @@ macro_rules! body {
     }};
 }
 
-/// All pages of a listing.
+/// All pages of a listing, or those before the first that fails: a [`Reading`].
 macro_rules! pages {
     ($self:ident, $operation:literal, $list:literal, $builder:expr) => {{
-        let mut pages = $crate::answer::Pages::new($operation, $list, &$self.region);
+        let mut pages =
+            $crate::answer::Pages::new($operation, $list, &$self.region, $self.keep.clone());
         loop {
             let answer = $crate::answer::body!(
                 $self,
@@ -140,10 +165,10 @@ macro_rules! pages {
             match answer {
                 Ok(body) => match pages.add(body).await {
                     Ok(true) => {}
-                    Ok(false) => break pages.finish().await,
-                    Err(error) => break Err(error),
+                    Ok(false) => break pages.finish(None).await,
+                    Err(error) => break pages.finish(Some(error)).await,
                 },
-                Err(error) => break Err(error),
+                Err(error) => break pages.finish(Some(error)).await,
             }
         }
     }};
@@ -166,6 +191,7 @@ pub(crate) struct Pages {
     operation: &'static str,
     list: &'static str,
     region: String,
+    keep: Arc<Keep>,
     marker: Option<String>,
     listing: Listing,
     parsing: VecDeque<JoinHandle<Result<Page, AwsError>>>,
@@ -179,11 +205,17 @@ struct Page {
 }
 
 impl Pages {
-    pub(crate) fn new(operation: &'static str, list: &'static str, region: &str) -> Self {
+    pub(crate) fn new(
+        operation: &'static str,
+        list: &'static str,
+        region: &str,
+        keep: Arc<Keep>,
+    ) -> Self {
         Self {
             operation,
             list,
             region: region.to_owned(),
+            keep,
             marker: None,
             listing: Listing::default(),
             parsing: VecDeque::new(),
@@ -215,13 +247,16 @@ impl Pages {
 
     fn parse(&mut self, body: String, seen: Option<String>) {
         let (operation, list, region) = (self.operation, self.list, self.region.clone());
+        let keep = Arc::clone(&self.keep);
         self.parsing.push_back(tokio::spawn(async move {
             // The semaphore is never closed.
             let _permit = PARSERS.acquire().await;
             let parse = move || {
                 let mut document = document(&body, operation, &region)?;
                 let items = match document.get_mut(list).map(Value::take) {
-                    Some(Value::Array(items)) => items,
+                    Some(Value::Array(items)) => {
+                        items.into_iter().map(|item| keep.of(item)).collect()
+                    }
                     _ => Vec::new(),
                 };
                 let marker = str_of(&document, "Marker").filter(|marker| !marker.is_empty());
@@ -254,12 +289,18 @@ impl Pages {
         Ok(())
     }
 
-    /// The whole listing.
-    pub(crate) async fn finish(mut self) -> Result<Listing, AwsError> {
+    /// What was read; `cut` says why no page follows. A page that cannot be understood ends the listing before it.
+    pub(crate) async fn finish(mut self, mut cut: Option<AwsError>) -> Reading {
         while !self.parsing.is_empty() {
-            self.take_first().await?;
+            if let Err(error) = self.take_first().await {
+                cut = Some(error);
+                break;
+            }
         }
-        Ok(self.listing)
+        Reading {
+            listing: self.listing,
+            cut,
+        }
     }
 
     fn bad_answer(&self, why: &str) -> AwsError {
@@ -287,7 +328,12 @@ mod tests {
     }
 
     fn pages() -> Pages {
-        Pages::new("DescribeDBInstances", "DBInstances", "eu-central-1")
+        Pages::new(
+            "DescribeDBInstances",
+            "DBInstances",
+            "eu-central-1",
+            Arc::default(),
+        )
     }
 
     const ONE: &str = "<DBInstances><DBInstance><DBInstanceIdentifier>a</DBInstanceIdentifier></DBInstance></DBInstances>";
@@ -304,7 +350,7 @@ mod tests {
             assert_eq!(pages.marker(), Some(format!("m&{number}")));
         }
         assert!(!pages.add(page(ONE)).await.unwrap());
-        let listing = pages.finish().await.unwrap();
+        let listing = pages.finish(None).await.whole().unwrap();
         assert_eq!(listing.calls, 10);
         let names: Vec<&str> = listing
             .items
@@ -324,7 +370,7 @@ mod tests {
         let mut inside = pages();
         let body = page(&ONE.replace("</DBInstance>", "<Marker>x</Marker></DBInstance>"));
         assert!(inside.add(body).await.unwrap());
-        let error = inside.finish().await.unwrap_err();
+        let error = inside.finish(None).await.whole().unwrap_err();
         assert!(error.message.contains("marker"), "{error}");
     }
 
@@ -333,7 +379,39 @@ mod tests {
         let mut cut = pages();
         let body = page(ONE);
         assert!(!cut.add(body[..body.len() - 9].to_owned()).await.unwrap());
-        assert!(cut.finish().await.is_err());
+        assert!(cut.finish(None).await.whole().is_err());
+    }
+
+    #[tokio::test]
+    async fn pages_before_one_that_fails_are_kept_and_the_hole_is_told() {
+        let mut pages = pages();
+        let more = page(&format!("<Marker>m</Marker>{ONE}"));
+        assert!(pages.add(more).await.unwrap());
+        let whole = page(ONE);
+        assert!(
+            !pages
+                .add(whole[..whole.len() - 9].to_owned())
+                .await
+                .unwrap()
+        );
+        let reading = pages.finish(None).await;
+        assert_eq!(reading.listing.items.len(), 1);
+        assert!(reading.cut.is_some());
+    }
+
+    #[tokio::test]
+    async fn only_what_is_asked_for_is_kept_of_an_item() {
+        let mut pages = Pages {
+            keep: Arc::new(Keep::looked_at()),
+            ..pages()
+        };
+        let body = page(&ONE.replace("</DBInstance>", "<Port>1</Port></DBInstance>"));
+        assert!(!pages.add(body).await.unwrap());
+        let listing = pages.finish(None).await.whole().unwrap();
+        assert_eq!(
+            listing.items,
+            [serde_json::json!({"DBInstanceIdentifier": "a"})]
+        );
     }
 
     #[test]

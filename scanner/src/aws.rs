@@ -47,6 +47,8 @@ pub struct AwsOptions {
 #[derive(Clone)]
 pub struct Aws {
     pub(crate) config: SdkConfig,
+    /// Where the account-wide services are asked, if not in the configured region.
+    home: Option<String>,
     limits: Limits,
 }
 
@@ -155,6 +157,7 @@ impl Aws {
         }
         Self {
             config: loader.load().await,
+            home: None,
             limits: Limits::new(Tally::default(), PATIENCE),
         }
     }
@@ -180,7 +183,21 @@ impl Aws {
             .build();
         Self {
             config,
+            home: None,
             limits: Limits::new(Tally::default(), PATIENCE),
+        }
+    }
+
+    /// Another default region. The account-wide services are still asked where they were: a region need not be enabled
+    /// because somebody names it.
+    #[must_use]
+    pub fn with_region(self, region: &str) -> Self {
+        let home = self.region_or_fallback().to_owned();
+        let region = Region::new(region.to_owned());
+        Self {
+            config: self.config.to_builder().region(region).build(),
+            home: Some(home),
+            limits: self.limits,
         }
     }
 
@@ -189,6 +206,7 @@ impl Aws {
     pub fn with_limits(self, tally: &Tally, patience: Duration) -> Self {
         Self {
             config: self.config,
+            home: self.home,
             limits: Limits::new(tally.clone(), patience),
         }
     }
@@ -217,13 +235,17 @@ impl Aws {
     pub(crate) fn in_another_account(&self, config: SdkConfig) -> Self {
         Self {
             config,
+            home: self.home.clone(),
             limits: self.limits.of_another_account(),
         }
     }
 
-    /// The configured region, or one from which the account-wide services answer.
+    /// The region from which the account-wide services are asked: any answers for them.
     pub(crate) fn region_or_fallback(&self) -> &str {
-        self.region().unwrap_or(FALLBACK_REGION)
+        self.home
+            .as_deref()
+            .or(self.region())
+            .unwrap_or(FALLBACK_REGION)
     }
 
     /// The configured region, if there is one.

@@ -13,6 +13,8 @@ pub enum AwsErrorKind {
     AccessDenied,
     /// No credentials, or bad or expired ones; nothing happened.
     Credentials,
+    /// The region takes no credentials of the account, or not this token; nothing happened.
+    RegionOff,
     /// The resource does not exist, or not yet.
     NotFound,
     /// The name is taken.
@@ -159,6 +161,24 @@ impl AwsError {
         }
     }
 
+    /// What a region says that is not enabled reads like bad credentials. `self` is the answer of a region, to credentials
+    /// that were accepted elsewhere. Expired ones have a code of their own.
+    #[must_use]
+    pub fn in_a_region(mut self) -> Self {
+        let is_unknown_key = matches!(
+            self.code.as_deref(),
+            Some("InvalidClientTokenId" | "UnrecognizedClientException")
+        );
+        if self.kind == AwsErrorKind::Credentials && is_unknown_key {
+            self.kind = AwsErrorKind::RegionOff;
+            self.message = format!(
+                "the region is not enabled for the account, or the session token is of the global STS endpoint, which opt-in regions do not take ({})",
+                self.message
+            );
+        }
+        self
+    }
+
     /// Whether a mutation may have taken effect although this came back.
     #[must_use]
     pub fn outcome_unknown(&self) -> bool {
@@ -193,6 +213,9 @@ impl AwsError {
         match self.kind {
             AwsErrorKind::Credentials => {
                 "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`"
+            }
+            AwsErrorKind::RegionOff => {
+                "enable the region, leave it out, or set AWS_STS_REGIONAL_ENDPOINTS=regional where the token is made"
             }
             AwsErrorKind::AccessDenied => {
                 "the identity lacks this permission; grant it or use another profile"

@@ -8,9 +8,11 @@ mod details;
 
 use std::collections::BTreeSet;
 use std::pin::pin;
+use std::sync::Arc;
 
 use atrest_model::document::{list_of, str_of};
 use atrest_model::instance::{DbCluster, DbInstance};
+use atrest_model::keep::Keep;
 use atrest_model::key::{Keys, region_of};
 use atrest_model::resource::{Described, DescribedRef, ParameterGroups};
 use atrest_model::scan::{RegionScan, Resource, ResourceKind, UnreadKind};
@@ -37,7 +39,8 @@ pub struct RegionInventory {
     pub others: Vec<Described>,
     /// Why the region could not be read: the first call that failed. What other calls answered is kept.
     pub error: Option<AwsError>,
-    /// Kinds that could not be read where others could, and why.
+    /// Kinds that could not be read, or not to their end, where others could; and why. What of such a kind was read is
+    /// there.
     pub unread: Vec<(ResourceKind, String)>,
     /// Whether the reading was broken off; `error` says so too.
     pub interrupted: bool,
@@ -60,11 +63,34 @@ pub struct Inventory {
     pub calls: usize,
 }
 
+/// What is read of a region.
+#[derive(Debug, Clone)]
+pub struct Surface {
+    /// Kinds.
+    pub kinds: BTreeSet<ResourceKind>,
+    /// Members of their answers.
+    pub keep: Arc<Keep>,
+}
+
+impl Surface {
+    /// All there is.
+    #[must_use]
+    pub fn whole() -> Self {
+        Self {
+            kinds: BTreeSet::from(ResourceKind::ALL),
+            keep: Arc::default(),
+        }
+    }
+}
+
 /// Reads the instances and clusters of all `regions` concurrently. A region of which one kind fails has failed.
 pub async fn read(aws: &Aws, account: &str, regions: &[String]) -> Inventory {
-    let kinds = BTreeSet::from([ResourceKind::DbInstance, ResourceKind::DbCluster]);
+    let surface = Surface {
+        kinds: BTreeSet::from([ResourceKind::DbInstance, ResourceKind::DbCluster]),
+        keep: Arc::default(),
+    };
     let mut watch = Watch::default();
-    let mut inventory = read_regions(aws, account, regions, &kinds, &mut watch).await;
+    let mut inventory = read_regions(aws, account, regions, &surface, &mut watch).await;
     for region in &mut inventory.regions {
         region.unread.clear();
     }
@@ -88,15 +114,22 @@ impl Default for Watch<'_> {
     }
 }
 
-/// Reads `kinds` in all `regions` concurrently, then the keys and parameter groups that they name. A region has failed
+/// Reads `surface` in all `regions` concurrently, then the keys and parameter groups that it names. A region has failed
 /// when nothing of it could be read.
 pub async fn read_surface(
     aws: &Aws,
     account: &str,
     regions: &[String],
-    kinds: &BTreeSet<ResourceKind>,
+    surface: &Surface,
 ) -> Inventory {
-    Box::pin(read_watched(aws, account, regions, kinds, Watch::default())).await
+    Box::pin(read_watched(
+        aws,
+        account,
+        regions,
+        surface,
+        Watch::default(),
+    ))
+    .await
 }
 
 /// As [`read_surface`], and somebody looks on.
@@ -104,12 +137,13 @@ pub async fn read_watched(
     aws: &Aws,
     account: &str,
     regions: &[String],
-    kinds: &BTreeSet<ResourceKind>,
+    surface: &Surface,
     mut watch: Watch<'_>,
 ) -> Inventory {
-    let mut inventory = read_regions(aws, account, regions, kinds, &mut watch).await;
+    let mut inventory = read_regions(aws, account, regions, surface, &mut watch).await;
     for region in &mut inventory.regions {
-        if region.unread.len() < kinds.len() && !region.interrupted {
+        // A call that was answered is something that was read.
+        if region.calls > 0 && !region.interrupted {
             region.error = None;
         } else {
             region.unread.clear();
@@ -128,12 +162,12 @@ async fn read_regions(
     aws: &Aws,
     account: &str,
     regions: &[String],
-    kinds: &BTreeSet<ResourceKind>,
+    surface: &Surface,
     watch: &mut Watch<'_>,
 ) -> Inventory {
     let mut stop = (watch.stop)();
     let mut reading = stream::iter(regions)
-        .map(|region| read_region(aws, account, region, kinds))
+        .map(|region| read_region(aws, account, region, surface))
         .buffer_unordered(REGIONS_AT_ONCE);
     let mut read: Vec<RegionInventory> = Vec::with_capacity(regions.len());
     loop {
@@ -164,30 +198,27 @@ async fn read_regions(
     }
 }
 
-async fn read_region(
-    aws: &Aws,
-    account: &str,
-    region: &str,
-    kinds: &BTreeSet<ResourceKind>,
-) -> RegionInventory {
-    let rds = aws.rds(region);
+async fn read_region(aws: &Aws, account: &str, region: &str, surface: &Surface) -> RegionInventory {
+    let rds = aws.rds(region).keeping(Arc::clone(&surface.keep));
     let mut inventory = RegionInventory::new(region);
-    let listings = kinds.iter().map(|kind| {
+    let listings = surface.kinds.iter().map(|kind| {
         let listing = Box::pin(rds.listing(*kind));
         async move { (*kind, listing.await) }
     });
-    for (kind, listing) in join_all(listings).await {
-        match listing {
-            Ok(listing) => {
-                inventory.calls += listing.calls;
-                for document in listing.items {
-                    inventory.add(kind, account, document);
-                }
-            }
-            Err(error) => {
-                inventory.unread.push((kind, error.to_string()));
-                inventory.error.get_or_insert(error);
-            }
+    for (kind, reading) in join_all(listings).await {
+        let read = reading.listing.items.len();
+        inventory.calls += reading.listing.calls;
+        for document in reading.listing.items {
+            inventory.add(kind, account, document);
+        }
+        if let Some(error) = reading.cut {
+            let error = error.in_a_region();
+            let why = match read {
+                0 => error.to_string(),
+                read => format!("the list ends after {read}: {error}"),
+            };
+            inventory.unread.push((kind, why));
+            inventory.error.get_or_insert(error);
         }
     }
     inventory

@@ -7,6 +7,7 @@ mod accounts;
 mod connection;
 mod data;
 mod error;
+mod replication;
 mod server;
 mod state;
 mod target;
@@ -19,9 +20,13 @@ pub use data::{
     variable_differences,
 };
 pub use error::{MysqlError, TlsProblem};
+pub use replication::{
+    SourceFacts, binary_logs, bytes_between, gtid_applied, gtid_at, gtid_mode_is_on,
+    replication_account_exists, source_facts,
+};
 pub use server::{ServerFacts, TableList, server_facts};
 pub use state::{
     BinlogPosition, ClientConnection, ConnectionKind, ReplicationStatus, binlog_position,
-    client_connections, replication_status, show_configuration, uptime, variables,
+    client_connections, gtid_set, replication_status, show_configuration, uptime, variables,
 };
 pub use target::{InvalidTarget, Target, Tls};

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use self::saved::Saved;
-use crate::inventory::{Inventory, RegionInventory};
+use crate::inventory::{Inventory, RegionInventory, Surface};
 
 /// Deepest folder that is looked into.
 const MAX_DEPTH: usize = 32;
@@ -76,18 +76,21 @@ struct Item {
     /// Which file it came from.
     file: usize,
     document: Value,
+    /// Of the document as it was in the file.
+    digest: u64,
 }
 
-/// Reads a file, or every `.json` file below a folder; of what they hold, `kinds`.
+/// Reads a file, or every `.json` file below a folder; of what they hold, `surface`. A file is read item by item, and what
+/// is not kept of an item is gone before the next is read.
 ///
 /// # Errors
 ///
 /// [`OfflineError`] of the first file, by name, that is not what it should be.
-pub fn read(path: &Path, kinds: &BTreeSet<ResourceKind>) -> Result<Offline, OfflineError> {
+pub fn read(path: &Path, surface: &Surface) -> Result<Offline, OfflineError> {
     let files = files(path)?;
     let mut saved: Vec<Saved> = files
         .par_iter()
-        .map(|file| saved::read(file, kinds))
+        .map(|file| saved::read(file, surface))
         .collect::<Vec<_>>()
         .into_iter()
         .collect::<Result<_, _>>()?;
@@ -140,7 +143,8 @@ pub fn read(path: &Path, kinds: &BTreeSet<ResourceKind>) -> Result<Offline, Offl
         })
         .collect();
     let mut notes = place_groups(&files, &saved, &mut inventories);
-    let absent: Vec<&str> = kinds
+    let absent: Vec<&str> = surface
+        .kinds
         .iter()
         .filter(|kind| !saved.iter().any(|saved| saved.kinds.contains(kind)))
         .map(|kind| kind.as_str())
@@ -195,7 +199,12 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, OfflineError> {
 fn placed(saved: &mut [Saved]) -> Vec<Item> {
     let mut items = Vec::new();
     for (file, saved) in saved.iter_mut().enumerate() {
-        for (kind, document) in std::mem::take(&mut saved.items) {
+        for saved::Described {
+            kind,
+            document,
+            digest,
+        } in std::mem::take(&mut saved.items)
+        {
             let (account, region) = place(kind, &document);
             let view = DescribedRef {
                 kind,
@@ -211,6 +220,7 @@ fn placed(saved: &mut [Saved]) -> Vec<Item> {
                 arn,
                 file,
                 document,
+                digest,
             });
         }
     }
@@ -276,7 +286,7 @@ fn without_duplicates(mut items: Vec<Item>, files: &[PathBuf]) -> Result<Vec<Ite
             None => kept.push(item),
             // Every region lists every global cluster, each at its own moment.
             Some(twin)
-                if twin.document == item.document || item.kind == ResourceKind::GlobalCluster => {}
+                if twin.digest == item.digest || item.kind == ResourceKind::GlobalCluster => {}
             Some(twin) => {
                 let path = |file: usize| files.get(file).cloned().unwrap_or_default();
                 return Err(OfflineError::Conflict {

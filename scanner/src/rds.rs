@@ -1,6 +1,9 @@
 //! RDS reads: one method a call, all pages, whole documents.
 
+use std::sync::Arc;
+
 use atrest_model::instance::{DbCluster, DbInstance};
+use atrest_model::keep::Keep;
 use atrest_model::resource::{GroupKind, PARAMETERS};
 use atrest_model::scan::ResourceKind;
 use aws_sdk_rds::Client;
@@ -11,7 +14,7 @@ use crate::answer::pages;
 use crate::error::AwsError;
 use crate::limit::Bucket;
 
-pub use crate::answer::Listing;
+pub use crate::answer::{Listing, Reading};
 
 /// RDS in one region. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -19,6 +22,7 @@ pub struct Rds {
     client: Client,
     region: String,
     bucket: Bucket,
+    keep: Arc<Keep>,
 }
 
 mod around;
@@ -30,7 +34,14 @@ impl Rds {
             client,
             region: region.to_owned(),
             bucket,
+            keep: Arc::default(),
         }
+    }
+
+    /// Keeps only some members of what is listed.
+    #[must_use]
+    pub fn keeping(self, keep: Arc<Keep>) -> Self {
+        Self { keep, ..self }
     }
 
     /// The region.
@@ -47,7 +58,9 @@ impl Rds {
 
     /// `DescribeDBInstances`: every instance, members of clusters, Neptune and DocumentDB included.
     pub async fn db_instances(&self) -> Result<(Vec<DbInstance>, usize), AwsError> {
-        let listing = Box::pin(self.listing(ResourceKind::DbInstance)).await?;
+        let listing = Box::pin(self.listing(ResourceKind::DbInstance))
+            .await
+            .whole()?;
         let instances = listing
             .items
             .into_iter()
@@ -61,7 +74,9 @@ impl Rds {
 
     /// `DescribeDBClusters`.
     pub async fn db_clusters(&self) -> Result<(Vec<DbCluster>, usize), AwsError> {
-        let listing = Box::pin(self.listing(ResourceKind::DbCluster)).await?;
+        let listing = Box::pin(self.listing(ResourceKind::DbCluster))
+            .await
+            .whole()?;
         let clusters = listing
             .items
             .into_iter()
@@ -74,8 +89,9 @@ impl Rds {
     }
 
     /// Every page of a kind's listing, all of it that the account sees: snapshots that others share included, public
-    /// ones not; automated backups retained after a deletion and copied from other regions included.
-    pub async fn listing(&self, kind: ResourceKind) -> Result<Listing, AwsError> {
+    /// ones not; automated backups retained after a deletion and copied from other regions included. When a page fails,
+    /// those before it are there all the same.
+    pub async fn listing(&self, kind: ResourceKind) -> Reading {
         match kind {
             ResourceKind::DbInstance => pages!(
                 self,
@@ -140,7 +156,7 @@ impl Rds {
             .name("parameter-name")
             .set_values(Some(PARAMETERS.map(str::to_owned).to_vec()))
             .build();
-        match kind {
+        let reading: Reading = match kind {
             GroupKind::Instance => pages!(
                 self,
                 "DescribeDBParameters",
@@ -159,7 +175,8 @@ impl Rds {
                     .db_cluster_parameter_group_name(group)
                     .filters(wanted.clone())
             ),
-        }
+        };
+        reading.whole()
     }
 
     /// `DescribeDBSnapshots` of type `manual`.
@@ -170,6 +187,7 @@ impl Rds {
             "DBSnapshots",
             self.client.describe_db_snapshots().snapshot_type("manual")
         )
+        .whole()
     }
 
     /// `DescribeDBClusterSnapshots` of type `manual`.
@@ -195,11 +213,12 @@ impl Rds {
                 .db_parameter_group_name(group)
                 .source("user")
         )
+        .whole()
     }
 
     /// `DescribeOptionGroups` of one group.
     pub async fn option_group(&self, group: &str) -> Result<Option<Value>, AwsError> {
-        let listing: Result<Listing, AwsError> = pages!(
+        let reading: Reading = pages!(
             self,
             "DescribeOptionGroups",
             "OptionGroupsList",
@@ -207,7 +226,7 @@ impl Rds {
                 .describe_option_groups()
                 .option_group_name(group)
         );
-        Ok(listing?.items.into_iter().next())
+        Ok(reading.whole()?.items.into_iter().next())
     }
 
     /// `DescribeOrderableDBInstanceOptions` of one engine version and class.
@@ -227,5 +246,6 @@ impl Rds {
                 .engine_version(version)
                 .db_instance_class(class)
         )
+        .whole()
     }
 }

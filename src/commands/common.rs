@@ -14,20 +14,36 @@ use crate::cli::{AwsArgs, DataCheckArg};
 use crate::exit::{Exit, ExpectedError};
 use crate::terminal;
 
-/// Loads AWS configuration; the first `--region` is the default one.
+/// Loads AWS configuration; the first `--region` is the default one, and not the one that account-wide services are asked
+/// in.
 pub(crate) async fn aws(args: &AwsArgs) -> anyhow::Result<Aws> {
     check_region_names(args)?;
-    let options = AwsOptions {
-        profile: args.profile.clone(),
-        region: args.region.first().cloned(),
+    let aws = account(args, args.profile.clone()).await;
+    Ok(match args.region.first() {
+        Some(region) => aws.with_region(region),
+        None => aws,
+    })
+}
+
+/// Loads AWS configuration with a region from which the account surely answers.
+pub(crate) async fn account(args: &AwsArgs, profile: Option<String>) -> Aws {
+    let mut options = AwsOptions {
+        profile,
+        region: None,
         endpoint_url: args.endpoint_url.clone(),
     };
-    Ok(Aws::load(&options).await)
+    let aws = Aws::load(&options).await;
+    options.region = home_region(aws.region(), args);
+    if options.region.is_some() && options.region.as_deref() != aws.region() {
+        Aws::load(&options).await
+    } else {
+        aws
+    }
 }
 
 /// The region from which the account-wide services are asked. One that is to be read need not be enabled, so it is the
 /// configured one, where that is of the same partition, else that of the partition's global services.
-pub(crate) fn home_region(configured: Option<&str>, args: &AwsArgs) -> Option<String> {
+fn home_region(configured: Option<&str>, args: &AwsArgs) -> Option<String> {
     let asked = args.region.first()?;
     let Some(partition) = regions::PARTITIONS
         .iter()

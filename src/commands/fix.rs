@@ -7,12 +7,14 @@ use atrest_fixer::executor;
 use atrest_fixer::options::FixOptions;
 use atrest_fixer::planner::{cluster_digest, settled_digest};
 use atrest_fixer::store::{RunStore, read_plan};
+use atrest_fixer::undo::rehearsal;
 use atrest_model::plan::{MysqlAccess, Plan, TAG_RUN};
 use atrest_model::run::{Outcome, RunReport};
 use atrest_scanner::access::MysqlAuth;
 use atrest_scanner::aws::Aws;
 use atrest_scanner::inventory;
 
+use super::report::SavedRun;
 use super::{common, login, refusals, run_scans};
 use crate::cli::{FixArgs, MysqlArgs, OutputArgs, TextOrJson};
 use crate::exit::{Exit, ExpectedError};
@@ -35,6 +37,23 @@ async fn begin(path: &Path, args: &FixArgs, output: &OutputArgs) -> anyhow::Resu
     check_stop_before(args, &plan)?;
     let aws = common::aws(&args.aws).await?;
     let auth = check(&aws, &plan, &args.mysql, true).await?;
+    let unfit = plan
+        .migrations
+        .iter()
+        .find_map(|migration| Some((migration, rehearsal::why_not(migration)?)));
+    if let (true, Some((migration, why))) = (args.rehearse, unfit) {
+        return Err(ExpectedError::usage(
+            format!("{} cannot be rehearsed: {why}", migration.id),
+            "plan the others without it",
+        ));
+    }
+    let plan = if args.rehearse {
+        rehearsal::plan(&plan).map_err(|e| {
+            ExpectedError::usage(e.to_string(), "plan again with a shorter name of the run")
+        })?
+    } else {
+        plan
+    };
     if !args.execute {
         let mut bytes = Vec::new();
         match args.format {
@@ -47,12 +66,24 @@ async fn begin(path: &Path, args: &FixArgs, output: &OutputArgs) -> anyhow::Resu
     }
     let store =
         RunStore::create(&args.state.state_dir, plan).map_err(|e| ExpectedError::store(&e))?;
+    if args.rehearse {
+        // Nothing changes that an audit could show.
+        return drive(&aws, store, args, auth, output).await;
+    }
     run_scans::save(&aws, store.plan(), store.dir(), run_scans::BEFORE).await;
     drive(&aws, store, args, auth, output).await
 }
 
 async fn resume(run: &str, args: &FixArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
     let store = RunStore::open(&args.state.state_dir, run).map_err(|e| ExpectedError::store(&e))?;
+    if store.work().plan.migrations.is_empty() && !store.phases().is_empty() {
+        return Err(ExpectedError::usage(
+            format!(
+                "nothing of run {run} is to be migrated any more: it was rolled back or cleaned up"
+            ),
+            "`atrest status RUN` tells how far; make a new plan to migrate what was rolled back",
+        ));
+    }
     check_stop_before(args, store.plan())?;
     let aws = common::aws(&args.aws).await?;
     let auth = check(&aws, &store.plan().clone(), &args.mysql, false).await?;
@@ -145,6 +176,13 @@ async fn drive(
         TextOrJson::Json => bytes = common::json(&report)?,
         TextOrJson::Text => atrest_reports::run(&report, &common::stdout_style(), &mut bytes)?,
     }
+    if plan.rehearsal_of.is_some() && args.format == TextOrJson::Text {
+        let run = plan.run.as_str();
+        let saved = RunStore::open_to_read(&args.state.state_dir, run)
+            .and_then(|store| SavedRun::of_store(&store))
+            .map_err(|e| ExpectedError::store(&e))?;
+        atrest_reports::forecast(&plan, &saved.steps, &common::stdout_style(), &mut bytes)?;
+    }
     common::deliver(None, &bytes)?;
     Ok(exit_of(&report))
 }
@@ -153,7 +191,8 @@ async fn drive(
 pub(crate) fn exit_of(report: &RunReport) -> Exit {
     report.migrations.iter().fold(Exit::Ok, |exit, migration| {
         exit.max(match &migration.outcome {
-            Outcome::Migrated => Exit::Ok,
+            Outcome::Migrated | Outcome::CleanedUp | Outcome::Rehearsed => Exit::Ok,
+            Outcome::RolledBack => Exit::RolledBack,
             Outcome::Stopped { .. } => Exit::Stopped,
             Outcome::ValidationFailed { .. } => Exit::ValidationFailed,
             Outcome::NeedsOperator { .. } => Exit::NeedsOperator,

@@ -1,6 +1,7 @@
 //! One file per verb.
 
 mod accounts;
+mod cleanup;
 mod common;
 mod completions;
 mod data_progress;
@@ -14,10 +15,12 @@ mod plan;
 mod policy;
 mod refusals;
 mod report;
+mod rollback;
 mod run_scans;
 mod sandbox;
 mod scan;
 mod status;
+mod undo;
 
 use crate::cli::{Cli, Command};
 use crate::config::Config;
@@ -36,6 +39,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Plan(args) => plan::run(args).await,
         Command::Fix(args) => fix::run(args, &output).await,
         Command::Status(args) => status::run(&args),
+        Command::Rollback(args) => Box::pin(rollback::run(args, &output)).await,
+        Command::Cleanup(args) => Box::pin(cleanup::run(args, &output)).await,
         Command::Diff(args) => diff::run(args).await,
         Command::Accounts(args) => Box::pin(accounts::run(args)).await,
         Command::Report(args) => report::run(&args),

@@ -72,6 +72,7 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
             MethodArg::Auto => Wish::Auto,
             MethodArg::Cold => Wish::Only(Method::Cold),
             MethodArg::BlueGreen => Wish::Only(Method::BlueGreen),
+            MethodArg::Replica => Wish::Only(Method::Replica),
         },
         refused: refusals::read(&args.state.state_dir, &identity.account),
     };
@@ -206,6 +207,23 @@ pub(crate) async fn make(
         let key = key.map_err(|error| error.to_string());
         keys.insert(region.clone(), key);
     }
+    let replication = match auth {
+        Some(auth) if request.method.includes(Method::Replica) => {
+            let asked: Vec<&DbInstance> = flagged
+                .iter()
+                .copied()
+                .filter(|instance| {
+                    instance.is_mysql_family() && instance.replica_source().is_none()
+                })
+                .filter(|instance| {
+                    let name = (instance.region.clone(), instance.identifier().to_owned());
+                    wanted.is_none_or(|wanted| wanted.contains(&name))
+                })
+                .collect();
+            preflight::replication_facts(&asked, auth).await
+        }
+        _ => BTreeMap::new(),
+    };
     let facts = Facts {
         run: request.run,
         created: jiff::Timestamp::now(),
@@ -222,6 +240,7 @@ pub(crate) async fn make(
         methods: MethodFacts {
             wish: request.method,
             blue_green_refused: request.refused,
+            replication,
         },
     };
     let draft = planner::plan(&facts, wanted);

@@ -38,11 +38,20 @@ pub(crate) fn read_custom(folder: &Path) -> anyhow::Result<CustomPolicies> {
 
 /// Whether a policy of that id exists, built in or of the user.
 pub(crate) fn is_known(id: &str, custom: Option<&CustomPolicies>) -> bool {
-    registry().iter().any(|policy| policy.meta().id == id)
-        || custom
-            .iter()
-            .flat_map(|custom| custom.metas())
-            .any(|meta| meta.id == id)
+    all(custom).any(|known| known == id)
+}
+
+/// The id of every policy, built in or of the user.
+pub(crate) fn ids(custom: Option<&CustomPolicies>) -> Vec<String> {
+    all(custom).map(str::to_owned).collect()
+}
+
+fn all(custom: Option<&CustomPolicies>) -> impl Iterator<Item = &str> {
+    let own = custom.into_iter().flat_map(CustomPolicies::metas);
+    registry()
+        .iter()
+        .map(|policy| policy.meta().id)
+        .chain(own.map(|meta| meta.id))
 }
 
 /// All policies.

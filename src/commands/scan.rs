@@ -2,24 +2,27 @@
 
 mod accounts;
 mod fleet;
+mod gathered;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
+use atrest_model::baseline;
 use atrest_model::finding::{Change, Finding, FindingStatus, Severity};
-use atrest_model::instance::tags_of;
-use atrest_model::scan::{RegionScan, ResourceKind, SCHEMA_VERSION, ScanReport, WaiverNoteKind};
-use atrest_model::{Tool, baseline};
-use atrest_policies::{CustomPolicies, Fleet, PolicyMeta, Settings, Waivers};
+use atrest_model::keep::Keep;
+use atrest_model::scan::{ResourceKind, ScanReport, WaiverNoteKind};
+use atrest_policies::{CustomMeta, CustomPolicies, Fleet, PolicyMeta, Settings, Waivers};
 use atrest_reports::{Output, PreviousFindings, Rule, ScanContext, ScanFormat};
 use atrest_scanner::aws::Aws;
-use atrest_scanner::inventory::{self, Inventory, RegionInventory};
+use atrest_scanner::inventory::{self, Inventory, Surface};
 use atrest_scanner::limit::Tally;
 use jiff::tz::TimeZone;
 use tokio::sync::watch;
 
 use self::fleet::{Account, Reading};
+use self::gathered::{Gathered, Tags};
 use super::{common, offline, policy};
 use crate::cli::{OutputArgs, ScanArgs, SeverityArg};
 use crate::config::Config;
@@ -47,20 +50,28 @@ pub(crate) async fn run(
         .map(previous)
         .collect::<anyhow::Result<Vec<_>>>()?;
     let judgement = Judgement::read(&args, config)?;
-    let kinds = kinds(&args.only_kinds)?;
+    let surface = Surface {
+        kinds: kinds(&args.only_kinds)?,
+        keep: Arc::new(judgement.keep()),
+    };
     common::check_region_names(&args.aws)?;
     let stop = common::interrupt_signal()?;
     let mut gathered = Gathered::new();
     match &args.offline {
         Some(path) => {
-            for inventory in offline::read(path, &kinds)? {
+            let began = Instant::now();
+            let inventories = offline::read(path, &surface)?;
+            tracing::info!("the saved output was read in {:.3?}", began.elapsed());
+            let began = Instant::now();
+            for inventory in inventories {
                 gathered.add(&judgement, &inventory, inventory.region_rows());
             }
+            tracing::info!("it was judged in {:.3?}", began.elapsed());
         }
         None => {
             let online = Online {
                 args: &args,
-                kinds: &kinds,
+                surface: &surface,
                 stop: &stop,
             };
             Box::pin(online.read(&judgement, output, &mut gathered)).await?;
@@ -68,14 +79,13 @@ pub(crate) async fn run(
     }
     gathered.settle();
     let Gathered {
-        mut report,
-        tags,
-        asked,
+        mut report, tags, ..
     } = gathered;
+    report.policies = Some(judgement.ids());
     // A signal that came after the last region was read has interrupted nothing, but it was a wish to stop.
     report.complete &= !*stop.borrow();
     judgement.apply(&mut report, &tags)?;
-    let rules = judgement.rules(asked);
+    let rules = judgement.rules();
     for (output, previous) in outputs.iter().zip(&previous) {
         let context = ScanContext {
             rules: &rules,
@@ -84,7 +94,10 @@ pub(crate) async fn run(
         write(&report, &context, output)?;
     }
     if let Some(path) = &args.save {
-        common::deliver(Some(path), &common::json(&report)?)?;
+        common::write_output(Some(path), |out| {
+            serde_json::to_writer_pretty(&mut *out, &report)?;
+            writeln!(out)
+        })?;
     }
     if *stop.borrow() {
         return Ok(Exit::Interrupted);
@@ -96,97 +109,10 @@ pub(crate) async fn run(
     Ok(verdict(&report, counts, args.exit_zero))
 }
 
-/// Tags of the resources that findings are about, by ARN: what waivers may ask for.
-type Tags = HashMap<String, BTreeMap<String, String>>;
-
-/// What the scan has found so far. Of an account that is judged only rows and findings are kept: documents of a
-/// thousand accounts are more than a machine has room for.
-struct Gathered {
-    report: ScanReport,
-    tags: Tags,
-    /// The policies that were asked somewhere, by id.
-    asked: BTreeMap<&'static str, &'static PolicyMeta>,
-}
-
-impl Gathered {
-    fn new() -> Self {
-        let report = ScanReport {
-            schema_version: SCHEMA_VERSION,
-            tool: Tool::current(),
-            started: jiff::Timestamp::now(),
-            complete: false,
-            regions: Vec::new(),
-            unread: Vec::new(),
-            resources: Vec::new(),
-            findings: Vec::new(),
-            baseline: None,
-            waiver_notes: Vec::new(),
-        };
-        Self {
-            report,
-            tags: Tags::new(),
-            asked: BTreeMap::new(),
-        }
-    }
-
-    /// Judges one account and adds it; the number of its findings.
-    fn add(
-        &mut self,
-        judgement: &Judgement,
-        inventory: &Inventory,
-        rows: Vec<RegionScan>,
-    ) -> usize {
-        let fleet = fleet_of(inventory);
-        let findings = judgement.evaluate(&inventory.account, &fleet, self.report.started);
-        let flagged: HashSet<&str> = findings.iter().map(|f| f.resource.as_str()).collect();
-        for found in inventory
-            .regions
-            .iter()
-            .flat_map(RegionInventory::described)
-        {
-            let arn = found.arn();
-            if flagged.contains(&*arn) {
-                let tags = tags_of(found.document).into_iter();
-                let owned = tags.map(|(key, value)| (key.to_owned(), value.to_owned()));
-                self.tags.insert(arn.into_owned(), owned.collect());
-            }
-        }
-        let asked = atrest_policies::asked(&fleet, &judgement.settings);
-        self.asked.extend(asked.map(|meta| (meta.id, meta)));
-        let number = findings.len();
-        self.report.regions.extend(rows);
-        self.report.unread.extend(inventory.unread_rows());
-        self.report.resources.extend(inventory.resources());
-        self.report.findings.extend(findings);
-        number
-    }
-
-    /// Puts everything in order, and says whether it is all.
-    fn settle(&mut self) {
-        let report = &mut self.report;
-        report
-            .regions
-            .sort_by(|a, b| (&a.account, &a.region).cmp(&(&b.account, &b.region)));
-        report.unread.sort();
-        report
-            .resources
-            .sort_by(|a, b| (&a.arn, &a.account).cmp(&(&b.arn, &b.account)));
-        report
-            .findings
-            .sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
-        report.complete = report.unread.is_empty()
-            && report.regions.iter().all(|region| region.error.is_none())
-            && report
-                .findings
-                .iter()
-                .all(|finding| finding.status != FindingStatus::NotEvaluated);
-    }
-}
-
 /// A scan that asks AWS.
 struct Online<'a> {
     args: &'a ScanArgs,
-    kinds: &'a BTreeSet<ResourceKind>,
+    surface: &'a Surface,
     stop: &'a watch::Receiver<bool>,
 }
 
@@ -209,7 +135,7 @@ impl Online<'_> {
         progress.accounts_found(found.targets.len());
         let reading = Reading {
             regions: regions.as_deref(),
-            kinds: self.kinds,
+            surface: self.surface,
             stop: self.stop,
             progress: &progress,
         };
@@ -240,7 +166,12 @@ impl Judgement {
             .map(policy::read_custom)
             .transpose()?;
         let known = |id: &str| policy::is_known(id, policies.as_ref());
-        let settings = config.settings(known)?;
+        let mut settings = config.settings(known)?;
+        if !args.only.is_empty() {
+            let all = policy::ids(policies.as_ref());
+            let only = only(&args.only, &all, &settings)?;
+            settings = settings.only(only);
+        }
         let read = |path: &Path| {
             std::fs::read_to_string(path).map_err(|error| {
                 ExpectedError::usage(
@@ -317,12 +248,53 @@ impl Judgement {
                     "give a report of the same account, written by this version or an older one",
                 )
             })?;
+            let alone = report
+                .findings
+                .iter()
+                .filter(|f| f.change.is_none())
+                .count();
+            if alone > 0 {
+                tracing::warn!(
+                    "{alone} findings are of policies that {} did not ask: they are neither new nor old",
+                    path.display()
+                );
+            }
         }
         Ok(())
     }
 
-    fn rules(&self, asked: BTreeMap<&'static str, &'static PolicyMeta>) -> Vec<Rule> {
-        let mut all = rules::built_in(asked.into_values(), &self.settings);
+    /// The built-in policies that are asked. A scan reads what each of them needs.
+    fn asked(&self) -> impl Iterator<Item = &'static PolicyMeta> {
+        let all = atrest_policies::registry().iter();
+        all.map(|policy| policy.meta())
+            .filter(|meta| self.settings.asks(meta.id))
+    }
+
+    /// The policies that are asked, those of the operator too.
+    fn ids(&self) -> BTreeSet<String> {
+        let own = self.policies.iter().flat_map(CustomPolicies::metas);
+        let own = own.map(|meta: CustomMeta<'_>| meta.id);
+        self.asked()
+            .map(|meta| meta.id)
+            .chain(own.filter(|id| self.settings.asks(id)))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// What has to be kept of the answers.
+    fn keep(&self) -> Keep {
+        let own = match &self.policies {
+            Some(policies) => policies.members(&self.settings),
+            None => Some(BTreeSet::new()),
+        };
+        let tags = self.waivers.ask_for_tags().then(|| "TagList".to_owned());
+        Keep::looked_at()
+            .and(own)
+            .and(Some(tags.into_iter().collect()))
+    }
+
+    fn rules(&self) -> Vec<Rule> {
+        let mut all = rules::built_in(self.asked(), &self.settings);
         let own = self.policies.iter();
         all.extend(own.flat_map(|policies| rules::custom(policies, &self.settings)));
         all
@@ -402,11 +374,40 @@ pub(crate) async fn scan(aws: &Aws, account: &str, regions: &[String]) -> (ScanR
         baseline: None,
     };
     let mut gathered = Gathered::new();
-    let kinds = BTreeSet::from(ResourceKind::ALL);
-    let inventory = inventory::read_surface(aws, account, regions, &kinds).await;
+    let surface = Surface::whole();
+    let inventory = Box::pin(inventory::read_surface(aws, account, regions, &surface)).await;
     gathered.add(&judgement, &inventory, inventory.region_rows());
     gathered.settle();
+    gathered.report.policies = Some(judgement.ids());
     (gathered.report, inventory)
+}
+
+/// The policies of `--only`. Each must be one that is asked: an audit of nothing would look clean.
+fn only(words: &[String], all: &[String], settings: &Settings) -> anyhow::Result<BTreeSet<String>> {
+    for word in words {
+        if !all.contains(word) {
+            let near = all
+                .iter()
+                .map(|id| (strsim::damerau_levenshtein(word, id), id))
+                .min()
+                .filter(|(distance, id)| *distance <= id.len() / 3);
+            let hint = match near {
+                Some((_, id)) => format!("did you mean {id}? `atrest policy list` lists them all"),
+                None => "`atrest policy list` lists them all".to_owned(),
+            };
+            return Err(ExpectedError::usage(
+                format!("there is no policy {word:?}"),
+                format!("{hint}; nothing was scanned"),
+            ));
+        }
+        if !settings.asks(word) {
+            return Err(ExpectedError::usage(
+                format!("policy {word} is not asked"),
+                "the configuration switches it off, or does not set what it needs (docs/config.md); nothing was scanned",
+            ));
+        }
+    }
+    Ok(words.iter().cloned().collect())
 }
 
 /// The kinds of resources to read.

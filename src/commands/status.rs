@@ -99,6 +99,8 @@ fn status(store: &RunStore, run: &str) -> Result<RunStatus, StoreError> {
     let mut migrations = Vec::new();
     for migration in &store.plan().migrations {
         let records = store.steps(&migration.id)?;
+        let phase = store.phase_of(&migration.id).map(|p| p.phase.to_string());
+        let migration = store.present(migration);
         let current = migration
             .steps
             .iter()
@@ -113,8 +115,11 @@ fn status(store: &RunStore, run: &str) -> Result<RunStatus, StoreError> {
             .collect();
         migrations.push(MigrationStatus {
             migration: migration.id.clone(),
-            steps_done: records
-                .values()
+            phase,
+            steps_done: migration
+                .steps
+                .iter()
+                .filter_map(|step| records.get(&step.id))
                 .filter(|record| record.status == StepStatus::Done)
                 .count(),
             steps: migration.steps.len(),
@@ -133,9 +138,15 @@ fn text(status: &RunStatus) -> anyhow::Result<Vec<u8>> {
     writeln!(out, "run {}", status.run)?;
     for migration in &status.migrations {
         let state = match migration.current.as_slice() {
-            [] if migration.steps_done == migration.steps => "migrated".to_owned(),
+            [] if migration.steps_done == migration.steps => match &migration.phase {
+                None => "migrated".to_owned(),
+                Some(phase) => format!("{phase} is done"),
+            },
             [] if migration.steps_done == 0 => "not begun".to_owned(),
-            [] => "between two steps".to_owned(),
+            [] => match &migration.phase {
+                None => "between two steps".to_owned(),
+                Some(phase) => format!("{phase}, between two steps"),
+            },
             current => current
                 .iter()
                 .map(|step| {

@@ -6,7 +6,7 @@ use std::path::Path;
 use atrest_model::key::{KeyState, Rotation};
 use atrest_model::resource::{GroupKind, ParameterGroup};
 use atrest_model::scan::ResourceKind;
-use atrest_scanner::inventory::{Inventory, read_surface};
+use atrest_scanner::inventory::{Inventory, Surface, read_surface};
 use serde_json::{Value, json};
 
 use crate::harness::{Sandbox, Start};
@@ -90,14 +90,13 @@ fn save(inventory: &Inventory, folder: &Path) {
 fn saved_output_gives_the_verdicts_of_aws_and_no_resource_costs_a_call() {
     let sandbox = sandbox("seed-story");
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let kinds = BTreeSet::from(ResourceKind::ALL);
     let account = "111122223333";
     let aws = sandbox.aws(REGION);
     let inventory = runtime.block_on(Box::pin(read_surface(
         &aws,
         account,
         &[REGION.to_owned()],
-        &kinds,
+        &Surface::whole(),
     )));
     let region = &inventory.regions[0];
     assert!(
@@ -131,6 +130,10 @@ fn saved_output_gives_the_verdicts_of_aws_and_no_resource_costs_a_call() {
     let offline = json(&["--offline", "saved"]);
     assert_eq!(sandbox.requests().len(), after, "offline asked AWS");
     assert_eq!(online, offline);
+    // A scan keeps less of the answers than there is, and says the same of them.
+    let report: Value = serde_json::from_str(&online).unwrap();
+    let whole = serde_json::to_value(inventory.resources()).unwrap();
+    assert_eq!(report["resources"], whole);
 }
 
 #[test]
@@ -189,7 +192,7 @@ fn what_is_no_saved_output_ends_with_its_name() {
         for (name, bytes) in files {
             std::fs::write(folder.path().join(name), bytes).unwrap();
         }
-        atrest_scanner::offline::read(folder.path(), &BTreeSet::from(ResourceKind::ALL))
+        atrest_scanner::offline::read(folder.path(), &Surface::whole())
             .map(|read| {
                 let regions = read.inventories.iter().flat_map(|i| &i.regions);
                 regions

@@ -61,9 +61,10 @@ pub(super) fn window(
     let unknown = status != StepStatus::Pending;
     match action {
         // SQL is read-your-writes.
-        Action::Accounts { .. } | Action::Configuration { .. } => Duration::ZERO,
+        action if action.is_sql() => Duration::ZERO,
         Action::Restore { .. }
         | Action::CreateReplica { .. }
+        | Action::TemporaryReplica { .. }
         | Action::CreateBlueGreen { .. }
         | Action::RestoreCluster { .. }
         | Action::CreateMember { .. }

@@ -13,8 +13,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use atrest_model::Tool;
 use atrest_model::event::RunEvent;
+use atrest_model::phase::PhaseKind;
 use atrest_model::plan::Migration;
-use atrest_model::run::{MigrationReport, RunReport, SCHEMA_VERSION};
+use atrest_model::run::{MigrationReport, Outcome, RunReport, SCHEMA_VERSION};
 use atrest_scanner::aws::Aws;
 use atrest_scanner::rds::Rds;
 use futures::stream::{self, StreamExt as _};
@@ -24,7 +25,7 @@ use self::runner::Runner;
 use crate::clock;
 use crate::observatory::Observatory;
 use crate::options::FixOptions;
-use crate::store::{RunStore, StoreError};
+use crate::store::{RunStore, StoreError, Work};
 
 /// Where events go. Called from many tasks.
 pub trait Reporter: Send + Sync {
@@ -42,7 +43,7 @@ impl SharedStore {
     }
 }
 
-/// Runs the plan in `store` until every migration has ended or stopped.
+/// Runs what the sitting of `store` is about, see [`RunStore::work`], until every migration has ended or stopped.
 ///
 /// `stop` becomes true when the operator wants to stop: calls in flight are finished and recorded first. One migration
 /// that stops or fails does not stop the others.
@@ -58,7 +59,13 @@ pub async fn run(
     reporter: &dyn Reporter,
     stop: watch::Receiver<bool>,
 ) -> Result<RunReport, StoreError> {
-    let plan = store.plan().clone();
+    let Work { plan, phase } = store.work();
+    let whole = match phase.map(|phase| phase.kind) {
+        Some(PhaseKind::Rollback) => Outcome::RolledBack,
+        Some(PhaseKind::Cleanup) => Outcome::CleanedUp,
+        None if plan.rehearsal_of.is_some() => Outcome::Rehearsed,
+        None => Outcome::Migrated,
+    };
     let regions: BTreeSet<&str> = plan.migrations.iter().map(|m| m.region.as_str()).collect();
     let regions: HashMap<&str, (Rds, Observatory)> = regions
         .into_iter()
@@ -80,6 +87,7 @@ pub async fn run(
             let store = &store;
             let stop = stop.clone();
             let plan = &plan;
+            let whole = whole.clone();
             async move {
                 let Some((rds, observatory)) = regions.get(migration.region.as_str()) else {
                     // Every region of the plan was opened above.
@@ -90,6 +98,7 @@ pub async fn run(
                 };
                 let mut runner = Runner::new(
                     plan,
+                    whole,
                     migration,
                     rds,
                     observatory,

@@ -1,12 +1,12 @@
 //! One migration: looks, acts, waits and records until it ends.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use atrest_model::event::RunEvent;
 use atrest_model::journal::{StepEvent, StepStatus};
-use atrest_model::plan::{Action, Migration, Plan, Step};
+use atrest_model::plan::{Action, Method, Migration, Plan, Step};
 use atrest_model::run::{MigrationReport, Outcome};
 use atrest_scanner::error::AwsErrorKind;
 use atrest_scanner::rds::Rds;
@@ -20,7 +20,7 @@ use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::{Observatory, RegionView, Wanted};
 use crate::options::FixOptions;
-use crate::permit::{Permit, Validated};
+use crate::permit::{Permit, Unwritten, Validated};
 use crate::steps::{self, Cx, Seen, claim};
 use crate::store::{StepRecord, StoreError};
 
@@ -36,6 +36,8 @@ struct Active {
 
 pub(super) struct Runner<'a> {
     plan: &'a Plan,
+    /// What it is when every step is done.
+    whole: Outcome,
     migration: &'a Migration,
     rds: &'a Rds,
     observatory: &'a Observatory,
@@ -55,6 +57,7 @@ pub(super) struct Runner<'a> {
     intents: HashMap<String, Instant>,
     claim: claim::Claim,
     is_resumed: bool,
+    forecast: Mutex<steps::replica::Forecast>,
 }
 
 /// How a look at one step ended.
@@ -78,6 +81,7 @@ impl<'a> Runner<'a> {
     #[expect(clippy::too_many_arguments, reason = "plain wiring, called once")]
     pub(super) fn new(
         plan: &'a Plan,
+        whole: Outcome,
         migration: &'a Migration,
         rds: &'a Rds,
         observatory: &'a Observatory,
@@ -94,6 +98,7 @@ impl<'a> Runner<'a> {
         let now = clock::instant();
         let mut runner = Self {
             plan,
+            whole,
             migration,
             rds,
             observatory,
@@ -109,13 +114,18 @@ impl<'a> Runner<'a> {
             intents: HashMap::new(),
             claim,
             is_resumed,
+            forecast: Mutex::default(),
         };
         for step in &migration.steps {
             let stopped = runner.status(&step.id) == StepStatus::Stopped;
             if stopped {
                 runner.record(&step.id, StepEvent::Reopen, &json!({"reason": "resumed"}))?;
             }
-            runner.remember_made(&step.id);
+        }
+        // What an earlier phase has made is worked on by a later one.
+        let recorded: Vec<String> = runner.records.keys().cloned().collect();
+        for step in recorded {
+            runner.remember_made(&step);
         }
         Ok(runner)
     }
@@ -127,9 +137,10 @@ impl<'a> Runner<'a> {
     }
 
     fn done(&self) -> usize {
-        self.records
-            .values()
-            .filter(|record| record.status == StepStatus::Done)
+        // The records of other phases lie beside these.
+        let steps = self.migration.steps.iter();
+        steps
+            .filter(|step| self.status(&step.id) == StepStatus::Done)
             .count()
     }
 
@@ -203,7 +214,7 @@ impl<'a> Runner<'a> {
     async fn drive(&mut self) -> Result<Outcome, StoreError> {
         loop {
             if self.done() == self.migration.steps.len() {
-                return Ok(Outcome::Migrated);
+                return Ok(self.whole.clone());
             }
             let ready: Vec<&'a Step> = self
                 .migration
@@ -279,7 +290,9 @@ impl<'a> Runner<'a> {
         let Some(wanted) = &self.options.stop_before else {
             return false;
         };
-        let cutover = wanted == "cutover" && step.action.is_cutover();
+        let cutover = wanted == "cutover"
+            && (step.action.is_cutover()
+                || self.migration.method == Method::Replica && step.id == "lag-gate");
         let named = step.id == *wanted || step.id.split(':').next() == Some(wanted);
         (cutover || named) && self.status(&step.id) == StepStatus::Pending
     }
@@ -330,10 +343,7 @@ impl<'a> Runner<'a> {
         };
         let timing = self.options.timing;
         // SQL is read-your-writes: what is not there after it was accepted does not come by waiting.
-        let sql = matches!(
-            step.action,
-            Action::Accounts { .. } | Action::Configuration { .. }
-        );
+        let sql = step.action.is_sql();
         if let (true, StepStatus::Accepted, Seen::Absent { state }) =
             (sql, self.status(&step.id), &seen)
         {
@@ -341,7 +351,7 @@ impl<'a> Runner<'a> {
             return self.end(
                 step,
                 &reason,
-                "compare the accounts of both sides, mend the rest by hand, then resume",
+                "compare both sides, mend the rest by hand, then resume",
             );
         }
         let status = self.status(&step.id);
@@ -390,6 +400,8 @@ impl<'a> Runner<'a> {
             mysql: self.options.mysql.as_ref(),
             made: &self.made,
             store: self.store,
+            records: &self.records,
+            forecast: &self.forecast,
             noted: self.noted(&step.id),
             status: self.status(&step.id),
             claim: &self.claim,
@@ -441,24 +453,39 @@ impl<'a> Runner<'a> {
             claim::Fence::Lost { reason, hint } => return self.end(step, &reason, &hint),
         }
         let operation = steps::operation(&step.action);
-        let noted = steps::note(&self.cx(step), step, view);
+        let noted = {
+            let cx = self.cx(step);
+            steps::note(&cx, step, view).await
+        };
+        let noted = match noted {
+            Ok(noted) => noted,
+            Err(fault) if fault.is_transient() => {
+                self.retrying(step, &fault);
+                return self.wait(step, &fault.to_string());
+            }
+            Err(fault) => return self.end(step, &fault.to_string(), fault.hint()),
+        };
         self.record(
             &step.id,
             StepEvent::Intend,
             &json!({"operation": operation, NOTED: noted}),
         )?;
         let permit = Permit::ordinary(step).or_else(|| {
+            if matches!(step.action, Action::NameBack { .. }) {
+                return Unwritten::of(self.migration, &self.records)
+                    .map(|proof| Permit::back(&proof));
+            }
             Validated::of(self.migration, &self.records).map(|proof| Permit::cutover(&proof))
         });
         let Some(permit) = permit else {
             self.record(
                 &step.id,
                 StepEvent::Refuse,
-                &json!({"reason": "not validated"}),
+                &json!({"reason": "not proven"}),
             )?;
             return self.end(
                 step,
-                "validation is not recorded as done",
+                "the proof that this name may be given is not recorded as done",
                 "make a new plan",
             );
         };

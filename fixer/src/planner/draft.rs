@@ -17,7 +17,7 @@ pub(super) const SHORT: u64 = 3600;
 const RENAME: u64 = 2 * 3600;
 
 /// Seconds that waiting for data may take: four hours, and one more for each 100 GiB.
-pub(super) fn data_deadline(gib: i64) -> u64 {
+pub(crate) fn data_deadline(gib: i64) -> u64 {
     let gib = u64::try_from(gib).unwrap_or(0);
     4 * 3600 + gib / 100 * 3600
 }

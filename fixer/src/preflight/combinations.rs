@@ -34,7 +34,9 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
 pub(super) fn refused(step: &Step, instance: &DbInstance) -> Vec<String> {
     let (request, is_replica, is_modify) = match &step.action {
         Action::Restore { request, .. } => (request, false, false),
-        Action::CreateReplica { request, .. } => (request, true, false),
+        Action::CreateReplica { request, .. } | Action::TemporaryReplica { request, .. } => {
+            (request, true, false)
+        }
         Action::Modify { request, .. } => (request, false, true),
         _ => return Vec::new(),
     };

@@ -134,7 +134,8 @@ fn own_collisions(sheet: &Sheet<'_>) -> Vec<Finding> {
             }
             Action::Restore { name, .. }
             | Action::CreateReplica { name, .. }
-            | Action::CreateMember { name, .. } => ("DB instance", name.as_str()),
+            | Action::CreateMember { name, .. }
+            | Action::TemporaryReplica { name, .. } => ("DB instance", name.as_str()),
             Action::Rename {
                 to, cutover: false, ..
             } => ("DB instance", to.as_str()),

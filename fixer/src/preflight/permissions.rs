@@ -164,6 +164,16 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
                 rds(tag, "db", new.as_str());
             }
         }
+        Action::TemporaryReplica {
+            name: new, request, ..
+        } => {
+            // The source has its real name until the cutover.
+            rds(&operation, "db", migration.source.identifier.as_str());
+            rds(&operation, "db", new.as_str());
+            groups(request, &mut |kind, group| rds(&operation, kind, group));
+            rds(tag, "db", new.as_str());
+        }
+        Action::RemoveTemporary { instance } => rds(&operation, "db", &name(instance)),
         Action::Modify { instance, request } => {
             rds(&operation, "db", &name(instance));
             groups(request, &mut |kind, group| rds(&operation, kind, group));
@@ -235,8 +245,37 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
         Action::Accounts { .. }
         | Action::Configuration { .. }
         | Action::AwaitGreen { .. }
+        | Action::RaiseRetention { .. }
+        | Action::ReplicationAccount { .. }
+        | Action::Hold { .. }
+        | Action::CompareRows { .. }
+        | Action::Replicate { .. }
+        | Action::CatchUp { .. }
+        | Action::FinalPosition { .. }
+        | Action::Detach { .. }
+        | Action::RemoveAccount { .. }
+        | Action::RestoreRetention { .. }
         | Action::Validate
-        | Action::Rescan => {}
+        | Action::Rescan
+        | Action::Unwritten { .. }
+        | Action::Returned
+        | Action::Unused { .. }
+        | Action::Rehearse => {}
+        Action::NameBack { from, .. } => rds(&operation, "db", from.as_str()),
+        Action::Delete { name, .. } => rds(&operation, "db", name.as_str()),
+        Action::DeleteSnapshot { snapshot, .. } => rds(&operation, "snapshot", snapshot),
+        // Its ARN is not known before the instance is gone.
+        Action::DeleteAutomatedBackup { .. } => rds(&operation, "auto-backup", "*"),
+        Action::Release { instance, .. } => {
+            let real = migration.members().find(|member| {
+                *instance == atrest_model::plan::Target::Old(member.dbi_resource_id.clone())
+            });
+            rds(
+                &operation,
+                "db",
+                real.map_or("", |member| member.identifier.as_str()),
+            );
+        }
     }
     if let Some(key) = also {
         let through = [
@@ -293,6 +332,7 @@ fn passed_roles(place: &Place<'_>, action: &Action) -> Vec<Need> {
         Action::Restore { request, .. }
         | Action::CreateReplica { request, .. }
         | Action::CreateMember { request, .. }
+        | Action::TemporaryReplica { request, .. }
         | Action::Modify { request, .. } => {
             let request = Value::Object(request.clone());
             if let Some(role) = str_of(&request, "MonitoringRoleArn") {

@@ -39,11 +39,25 @@ pub(super) fn check(plan: &Plan, facts: &Facts, around: &Around) -> Vec<Check> {
 type Row = (&'static str, String, Vec<Finding>);
 
 fn region_quotas(migrations: &[&Migration], facts: &Facts, around: &RegionFacts) -> Vec<Row> {
-    let made = migrations
+    let temporary: Vec<&&Migration> = migrations
         .iter()
-        .flat_map(|migration| migration.members())
-        .count();
-    let gib: i64 = migrations
+        .filter(|migration| {
+            migration
+                .steps
+                .iter()
+                .any(|step| matches!(step.action, Action::TemporaryReplica { .. }))
+        })
+        .collect();
+    let made = temporary.len()
+        + migrations
+            .iter()
+            .flat_map(|migration| migration.members())
+            .count();
+    let temporary_gib: i64 = temporary
+        .iter()
+        .map(|migration| migration.allocated_storage)
+        .sum();
+    let members_gib: i64 = migrations
         .iter()
         .flat_map(|migration| migration.members())
         .filter_map(|member| {
@@ -54,6 +68,7 @@ fn region_quotas(migrations: &[&Migration], facts: &Facts, around: &RegionFacts)
             int_of(&instance.document, "AllocatedStorage")
         })
         .sum();
+    let gib = members_gib + temporary_gib;
     let snapshots = migrations
         .iter()
         .flat_map(|migration| &migration.steps)

@@ -81,12 +81,13 @@ pub(super) fn is_address_of(name: &str, address: &str, before: Option<&str>) -> 
     }
 }
 
-/// A snapshot, raw or encrypted. Ours by tag and by source; a foreign one of that name stops the run.
+/// A snapshot, raw or encrypted. Ours by tag, by source and by the instance it was `taken_of`, as far as that is known; a
+/// foreign one of that name stops the run.
 pub(super) fn snapshot(
     cx: &Cx<'_>,
     view: &RegionView,
     name: &str,
-    source: &str,
+    taken_of: Option<&str>,
     kms_key_id: Option<&str>,
 ) -> Result<Seen, Fault> {
     let Ok(found) = view.snapshot(name) else {
@@ -109,7 +110,12 @@ pub(super) fn snapshot(
         ));
     }
     let pinned = tags_of(document).get(TAG_SOURCE).copied();
-    if str_of(document, "DbiResourceId").is_some_and(|id| id != source) || pinned != Some(source) {
+    let source = cx.migration.source.dbi_resource_id.as_str();
+    let of = str_of(document, "DbiResourceId");
+    let of_another = of
+        .zip(taken_of)
+        .is_some_and(|(of, taken_of)| of != taken_of);
+    if of_another || pinned != Some(source) {
         return Ok(Seen::stuck(
             format!("snapshot {name} is of another instance"),
             "delete the snapshot and resume",
@@ -238,7 +244,7 @@ pub(super) fn is_made_by(cx: &Cx<'_>, step: &Step, tags: &BTreeMap<&str, &str>) 
 }
 
 /// Nothing bears the tags of the step. The name may be taken by somebody else's.
-fn not_made(
+pub(super) fn not_made(
     cx: &Cx<'_>,
     view: &RegionView,
     name: &str,

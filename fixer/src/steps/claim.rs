@@ -24,6 +24,11 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// The token of this run folder.
+    pub(super) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     pub(crate) fn of(store: &RunStore) -> Self {
         Self {
             token: store.claim().map(str::to_owned),

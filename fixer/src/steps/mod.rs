@@ -5,10 +5,13 @@ mod blue_green;
 pub(crate) mod claim;
 mod cluster;
 mod live;
+pub(crate) mod replica;
 mod sql;
+mod undo;
 mod validate;
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use atrest_model::instance::DbInstance;
 use atrest_model::journal::StepStatus;
@@ -20,6 +23,7 @@ use serde_json::Value;
 use crate::fault::Fault;
 use crate::observatory::{RegionView, Wanted};
 use crate::permit::Permit;
+use crate::store::StepRecord;
 
 /// What a step sees.
 #[derive(Debug)]
@@ -96,6 +100,10 @@ pub(crate) struct Cx<'a> {
     pub(crate) noted: Option<&'a Value>,
     /// What the journal says of the step at hand.
     pub(crate) status: StepStatus,
+    /// What the journal knows of the steps of this migration.
+    pub(crate) records: &'a BTreeMap<String, StepRecord>,
+    /// When the successor will have caught up.
+    pub(crate) forecast: &'a Mutex<replica::Forecast>,
     /// What this run folder claims with.
     pub(crate) claim: &'a claim::Claim,
     /// Folder for reports.
@@ -128,7 +136,9 @@ impl Cx<'_> {
 /// What a step looks at beside the DB instances.
 pub(crate) fn looks_at(action: &Action) -> Wanted {
     match action {
-        Action::Snapshot { .. } | Action::EncryptedCopy { .. } => Wanted::SNAPSHOTS,
+        Action::Snapshot { .. } | Action::EncryptedCopy { .. } | Action::DeleteSnapshot { .. } => {
+            Wanted::SNAPSHOTS
+        }
         Action::CreateBlueGreen { .. }
         | Action::AwaitGreen { .. }
         | Action::Switchover { .. }
@@ -145,6 +155,7 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         Action::Rename { .. }
         | Action::Restore { .. }
         | Action::CreateReplica { .. }
+        | Action::TemporaryReplica { .. }
         | Action::Modify { .. }
         | Action::Settle { .. }
         | Action::Quiesce { .. }
@@ -154,7 +165,12 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::RenameCluster { .. }
         | Action::RestoreCluster { .. }
         | Action::ModifyCluster { .. }
-        | Action::CreateMember { .. } => wanted.max(1),
+        | Action::CreateMember { .. }
+        | Action::NameBack { .. }
+        | Action::Returned
+        // What is not shown for a moment is not gone.
+        | Action::Delete { .. }
+        | Action::DeleteSnapshot { .. } => wanted.max(1),
         Action::Claim { .. }
         | Action::Tag { .. }
         | Action::EndBlueGreen { .. }
@@ -166,8 +182,24 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::AddRole { .. }
         | Action::Accounts { .. }
         | Action::Configuration { .. }
+        | Action::RaiseRetention { .. }
+        | Action::ReplicationAccount { .. }
+        | Action::Hold { .. }
+        | Action::CompareRows { .. }
+        | Action::Replicate { .. }
+        | Action::RemoveTemporary { .. }
+        | Action::CatchUp { .. }
+        | Action::FinalPosition { .. }
+        | Action::Detach { .. }
+        | Action::RemoveAccount { .. }
+        | Action::RestoreRetention { .. }
         | Action::Validate
-        | Action::Rescan => 1,
+        | Action::Rescan
+        | Action::Unwritten { .. }
+        | Action::Unused { .. }
+        | Action::DeleteAutomatedBackup { .. }
+        | Action::Release { .. }
+        | Action::Rehearse => 1,
     }
 }
 
@@ -175,8 +207,15 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
 pub(crate) fn operation(action: &Action) -> &'static str {
     action.operation().unwrap_or(match action {
         Action::Accounts { .. } => "CREATE USER, GRANT",
-        Action::Configuration { .. } => "CALL mysql.rds_set_configuration",
         Action::AwaitGreen { .. } => "wait",
+        Action::Configuration { .. }
+        | Action::RaiseRetention { .. }
+        | Action::RestoreRetention { .. } => "CALL mysql.rds_set_configuration",
+        Action::ReplicationAccount { .. } => "CREATE USER, GRANT",
+        Action::RemoveAccount { .. } => "DROP USER",
+        Action::Hold { .. } => "CALL mysql.rds_stop_replication",
+        Action::Replicate { .. } => "CALL mysql.rds_set_external_master",
+        Action::Detach { .. } => "CALL mysql.rds_reset_external_master",
         _ => "compare",
     })
 }
@@ -192,8 +231,8 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
         Action::Snapshot {
             instance, snapshot, ..
         } => {
-            let source = cx.id(instance)?.to_owned();
-            aws::snapshot(cx, view, snapshot, &source, None)
+            let source = cx.id(instance).ok().map(str::to_owned);
+            aws::snapshot(cx, view, snapshot, source.as_deref(), None)
         }
         Action::EncryptedCopy {
             snapshot,
@@ -203,7 +242,7 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
             cx,
             view,
             snapshot,
-            &cx.migration.source.dbi_resource_id,
+            replica::snapshot_source(cx),
             Some(kms_key_id),
         ),
         Action::Restore { name, .. } => aws::made(cx, view, step, name.as_str(), None),
@@ -238,21 +277,93 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
         Action::Tag { instance, tags } => blue_green::tag(cx, view, instance, tags),
         Action::Switchover { deployment, .. } => blue_green::switchover(cx, view, deployment),
         Action::EndBlueGreen { deployment } => blue_green::end(view, deployment),
+        Action::RaiseRetention { instance, hours } => {
+            replica::retention(cx, view, instance, *hours).await
+        }
+        Action::ReplicationAccount { instance, account } => {
+            replica::account(cx, view, instance, account).await
+        }
+        Action::TemporaryReplica { source, name, .. } => {
+            replica::temporary_replica(cx, view, step, name.as_str(), source)
+        }
+        Action::Hold { instance, source } => replica::hold(cx, view, instance, source).await,
+        Action::CompareRows { old, new } => {
+            Box::pin(replica::compare_rows(cx, view, old, new)).await
+        }
+        Action::Replicate {
+            source, replica, ..
+        } => replica::replicate(cx, view, source, replica).await,
+        Action::RemoveTemporary { instance } => Ok(replica::removed(cx, view, instance)),
+        Action::CatchUp { source, replica } => replica::catch_up(cx, view, source, replica).await,
+        Action::FinalPosition { source, replica } => {
+            replica::final_position(cx, view, source, replica).await
+        }
+        Action::Detach { replica } => replica::detached(cx, view, replica).await,
+        Action::RemoveAccount { instances, account } => {
+            replica::no_account(cx, view, instances, account).await
+        }
+        Action::RestoreRetention {
+            instances,
+            raised_by,
+        } => replica::restored_retention(cx, view, instances, raised_by).await,
         Action::Validate => validate::validate(cx, view).await,
         Action::Rescan => validate::rescan(cx, view),
+        Action::NameBack { instance, from, to } => {
+            aws::rename(cx, view, instance, from.as_str(), to.as_str())
+        }
+        Action::Unwritten {
+            pairs,
+            after,
+            loss_accepted,
+        } => undo::unwritten(cx, step, view, pairs, after.as_deref(), *loss_accepted).await,
+        Action::Returned => undo::returned(cx, view),
+        Action::Unused { instances } => undo::unused(cx, view, instances).await,
+        Action::Delete {
+            instance,
+            name,
+            tags,
+            encrypted,
+        } => undo::delete(cx, view, instance, name.as_str(), tags, *encrypted),
+        Action::DeleteSnapshot {
+            snapshot,
+            source,
+            tags,
+        } => Ok(undo::delete_snapshot(view, snapshot, source, tags)),
+        Action::DeleteAutomatedBackup { dbi_resource_id } => {
+            undo::automated_backup(cx, dbi_resource_id).await
+        }
+        Action::Release { instance, keys } => undo::release(cx, view, instance, keys),
+        Action::Rehearse => validate::rehearse(cx, view).await,
     }
 }
 
 /// What has to be remembered from before the mutation: kept in the journal with the intent.
-pub(crate) fn note(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Value {
-    match &step.action {
-        Action::Rename { instance, .. } => {
+///
+/// What was noted before the first attempt stays: the second may look at what the first has done.
+pub(crate) async fn note(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Result<Value, Fault> {
+    if let Some(noted) = cx.noted.filter(|noted| !noted.is_null()) {
+        return Ok(noted.clone());
+    }
+    Ok(match &step.action {
+        Action::Rename { instance, .. } | Action::NameBack { instance, .. } => {
             let shown = cx.find(view, instance).ok().flatten();
-            serde_json::json!({"endpoint": shown.and_then(|i| i.endpoint()).map(|(address, _)| address)})
+            let endpoint = shown.and_then(|i| i.endpoint()).map(|(address, _)| address);
+            let log = match &step.action {
+                // Where the log of the new side ended when clients came: a rollback tells what came after.
+                Action::Rename { cutover: true, .. } => sql::log_state(cx, view, instance).await,
+                _ => None,
+            };
+            match log {
+                Some(log) => serde_json::json!({"endpoint": endpoint, "log": log}),
+                None => serde_json::json!({"endpoint": endpoint}),
+            }
+        }
+        Action::RaiseRetention { instance, .. } => {
+            replica::note_retention(cx, view, instance).await?
         }
         Action::Switchover { .. } => blue_green::endpoints(cx, view),
         _ => Value::Null,
-    }
+    })
 }
 
 /// Issues the one mutation of the step. The permit is the proof that the intent is durable.
@@ -278,7 +389,9 @@ pub(crate) async fn act(
                 .unwrap_or_default();
             calls::add_tags(cx.rds, &arn, &claim::tags(cx, tags)).await
         }
-        Action::Rename { from, to, .. } => calls::rename(cx.rds, from.as_str(), to.as_str()).await,
+        Action::Rename { from, to, .. } | Action::NameBack { from, to, .. } => {
+            calls::rename(cx.rds, from.as_str(), to.as_str()).await
+        }
         Action::Quiesce { instance } | Action::Settle { instance } => {
             calls::reboot(cx.rds, &name_of(instance)?).await
         }
@@ -389,7 +502,56 @@ pub(crate) async fn act(
             let id = blue_green::identifier(view, deployment)?;
             calls::end_blue_green(cx.rds, &id).await
         }
-        Action::AwaitGreen { .. } | Action::Validate | Action::Rescan => Err(Fault::Plan(format!(
+        Action::RaiseRetention { instance, hours } => {
+            replica::set_retention(cx, view, instance, Some(*hours)).await
+        }
+        Action::ReplicationAccount { instance, account } => {
+            replica::create_account(cx, view, instance, account).await
+        }
+        Action::TemporaryReplica {
+            source,
+            name,
+            request,
+        } => calls::create_replica(cx.rds, &name_of(source)?, name.as_str(), request).await,
+        Action::Hold { instance, .. } => replica::stop_replica(cx, view, instance).await,
+        Action::Replicate {
+            source,
+            replica,
+            held_by,
+            account,
+        } => replica::tell(cx, view, source, replica, account, held_by.as_deref()).await,
+        Action::RemoveTemporary { instance } => replica::remove(cx, view, instance).await,
+        Action::Detach { replica } => replica::detach(cx, view, replica).await,
+        Action::RemoveAccount { instances, account } => {
+            replica::drop_account(cx, view, instances, account).await
+        }
+        Action::RestoreRetention {
+            instances,
+            raised_by,
+        } => replica::restore_retention(cx, view, instances, raised_by).await,
+        Action::Delete { name, .. } => calls::delete_instance(cx.rds, name.as_str()).await,
+        Action::DeleteSnapshot { snapshot, .. } => calls::delete_snapshot(cx.rds, snapshot).await,
+        Action::DeleteAutomatedBackup { dbi_resource_id } => {
+            calls::delete_automated_backup(cx.rds, dbi_resource_id).await
+        }
+        Action::Release { instance, keys } => {
+            let id = cx.id(instance)?;
+            let arn = view
+                .by_resource_id(id)
+                .map(|i| i.arn().to_owned())
+                .unwrap_or_default();
+            calls::remove_tags(cx.rds, &arn, keys).await
+        }
+        Action::AwaitGreen { .. }
+        | Action::CompareRows { .. }
+        | Action::CatchUp { .. }
+        | Action::FinalPosition { .. }
+        | Action::Validate
+        | Action::Rescan
+        | Action::Unwritten { .. }
+        | Action::Returned
+        | Action::Unused { .. }
+        | Action::Rehearse => Err(Fault::Plan(format!(
             "step {} has nothing to do but to look",
             step.id
         ))),

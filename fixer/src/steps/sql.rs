@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use atrest_model::account::{DiffOptions, Name, Rendering, Scope};
 use atrest_model::instance::DbInstance;
-use atrest_model::plan::Target;
+use atrest_model::plan::{REPLICATION_USER_PREFIX, Target};
 use atrest_scanner::access::{self, AccessError, MysqlAuth};
 use atrest_scanner::mysql::{self, ClientConnection, Connection, ConnectionKind, MysqlError};
 use serde_json::json;
@@ -120,6 +120,32 @@ pub(super) async fn quiesce(
     })
 }
 
+/// Whether the server behind an instance is asked at all.
+pub(super) fn is_asked(cx: &Cx<'_>, instance: &DbInstance) -> bool {
+    cx.mysql.is_some() && instance.is_mysql_family()
+}
+
+/// Where the log of a server ends: as a set of transactions where it has them, and as a position. `None` when it was not
+/// read; what is told of it is never the only proof of anything.
+pub(super) async fn log_state(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    target: &Target,
+) -> Option<serde_json::Value> {
+    let Ok(Server::Asked(instance, auth)) = server(cx, view, target) else {
+        return None;
+    };
+    let mut connection = access::open(instance, auth).await.ok()?;
+    let set = mysql::gtid_set(&mut connection).await;
+    let position = mysql::binlog_position(&mut connection).await;
+    connection.close().await;
+    let position = position.ok().flatten();
+    Some(json!({
+        "gtid_set": set.ok().flatten(),
+        "binlog_position": position.map(|at| json!({"file": at.file, "position": at.position})),
+    }))
+}
+
 /// Client connections by their id on the server.
 pub(super) type Clients = BTreeMap<u64, String>;
 
@@ -142,6 +168,13 @@ fn named(connections: Vec<ClientConnection>) -> Clients {
     connections
         .into_iter()
         .filter(|client| client.kind == ConnectionKind::Client)
+        // A successor that is about to ask for the log: it reads and no more.
+        .filter(|client| {
+            !client
+                .user
+                .as_bytes()
+                .starts_with(REPLICATION_USER_PREFIX.as_bytes())
+        })
         .map(|client| (client.id, format!("{}@{}", client.user, client.host)))
         .collect()
 }
@@ -161,7 +194,7 @@ impl Sides {
 }
 
 /// What was ready a moment ago is not any more; nothing was done.
-fn not_ready() -> Fault {
+pub(super) fn not_ready() -> Fault {
     Fault::Mysql {
         message: "a server is not ready any more".to_owned(),
         transient: true,

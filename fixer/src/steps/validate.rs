@@ -1,11 +1,10 @@
 //! Validation before the cutover, and the policy asked again after it.
 
 use atrest_model::Tool;
-use atrest_model::diff::{DiffReport, PairDiff, SCHEMA_VERSION};
+use atrest_model::diff::{Area, DiffClass, DiffReport, PairDiff, SCHEMA_VERSION};
 use atrest_model::instance::DbInstance;
-use atrest_model::plan::{Method, Target};
+use atrest_model::plan::{DataCheck, Method, Target};
 use atrest_scanner::compare::{self, Pair};
-use atrest_scanner::pair::NameMap;
 use serde_json::json;
 
 use super::{Cx, Seen, blue_green, cluster, live, sql};
@@ -13,41 +12,86 @@ use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::RegionView;
 
-/// Compares every member with its successor. Drift stops the migration; the report lies in the run folder either way.
-pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
-    let mut sides: Vec<(&str, &DbInstance, &DbInstance)> = Vec::new();
+/// A member by its real name, the instance it was and its successor.
+type Side<'v> = (&'v str, &'v DbInstance, &'v DbInstance);
+
+/// Every member with its successor, both ready; or what is not.
+fn sides<'v>(cx: &'v Cx<'_>, view: &'v RegionView) -> Result<Result<Vec<Side<'v>>, Seen>, Fault> {
+    let mut sides: Vec<Side<'_>> = Vec::new();
     for member in cx.migration.members() {
         let old = view.by_resource_id(&member.dbi_resource_id);
         let new = cx.find(view, &Target::MadeBy(member.made_by.clone()))?;
         let (Some(old), Some(new)) = (old, new) else {
-            return Ok(Seen::pending(format!("{} is not shown", member.identifier)));
+            return Ok(Err(Seen::pending(format!(
+                "{} is not shown",
+                member.identifier
+            ))));
         };
         if let Some(busy) = [old, new].into_iter().find(|side| !side.is_ready()) {
-            return Ok(Seen::pending(format!(
+            return Ok(Err(Seen::pending(format!(
                 "{} is {}",
                 busy.identifier(),
                 busy.status()
-            )));
+            ))));
         }
         sides.push((member.identifier.as_str(), old, new));
     }
-    let (old_names, new_names) = blue_green::names_now(cx, view)?;
-    let compared = if cx.migration.method == Method::BlueGreen {
-        live(cx, view, &sides, &old_names, &new_names).await?
-    } else {
-        quiet(cx, view, &sides, &old_names, &new_names).await?
-    };
-    let mut pairs = match compared {
-        Ok(pairs) => pairs,
+    Ok(Ok(sides))
+}
+
+/// Compares every member with its successor. Drift stops the migration; the report lies in the run folder either way.
+pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
+    let sides = match sides(cx, view)? {
+        Ok(sides) => sides,
         Err(seen) => return Ok(seen),
+    };
+    let source = Target::Old(cx.migration.source.dbi_resource_id.clone());
+    // While the successor replicates clients may write, and rows are never equal; they were compared at the held position.
+    let follows = matches!(cx.migration.method, Method::Replica | Method::BlueGreen);
+    let data_check = if follows {
+        DataCheck::None
+    } else {
+        cx.plan.data_check
+    };
+    let connected = if follows {
+        sql::Clients::new()
+    } else {
+        sql::clients(cx, view, &source).await?
+    };
+    let mut pairs = if cx.migration.method == Method::BlueGreen {
+        match live(cx, view, &sides).await? {
+            Ok(pairs) => pairs,
+            Err(seen) => return Ok(seen),
+        }
+    } else {
+        compared(cx, sides, data_check).await
     };
     if let Some(planned) = &cx.migration.cluster {
         let (old, new) = match cluster::both(cx, view)? {
             Ok(both) => both,
             Err(seen) => return Ok(seen),
         };
+        let (old_names, new_names) = compare::names_of(cx.migration);
         let name = planned.identifier.as_str();
         pairs.insert(0, compare::clusters(name, old, &old_names, new, &new_names));
+    }
+    // Seen before and after the comparison: not a connection of ours that is just being closed.
+    let still = if follows {
+        sql::Clients::new()
+    } else {
+        sql::clients(cx, view, &source).await?
+    };
+    if let Some(client) = connected
+        .iter()
+        .find_map(|(id, name)| still.contains_key(id).then_some(name))
+    {
+        return Ok(Seen::stuck(
+            format!(
+                "{client} is connected to {}: what it writes there is not in the snapshot",
+                cx.migration.source.old_name
+            ),
+            "make sure that it wrote nothing, end it, then resume; or go back by renaming",
+        ));
     }
     let report = DiffReport {
         schema_version: SCHEMA_VERSION,
@@ -55,18 +99,8 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         created: clock::now(),
         pairs,
     };
-    // A read that failed is no proof.
-    let unread = report
-        .pairs
-        .iter()
-        .find_map(|pair| Some((pair, pair.incomplete()?)));
-    if let Some((pair, not)) = unread {
-        return Ok(Seen::pending(format!(
-            "{}: {} not read yet: {}",
-            pair.name,
-            not.area.as_str(),
-            not.reason
-        )));
+    if let Some(unread) = unread(&report) {
+        return Ok(unread);
     }
     let name = format!("validation-{}.json", cx.migration.id.replace('/', "-"));
     let text = serde_json::to_string_pretty(&report).map_err(|e| Fault::Store(e.to_string()))?;
@@ -92,56 +126,15 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
     })
 }
 
-type Sides<'a> = [(&'a str, &'a DbInstance, &'a DbInstance)];
-
-/// The source is at rest: whoever is connected to it would write what is not in the snapshot.
-async fn quiet(
-    cx: &Cx<'_>,
-    view: &RegionView,
-    sides: &Sides<'_>,
-    old_names: &NameMap,
-    new_names: &NameMap,
-) -> Result<Result<Vec<PairDiff>, Seen>, Fault> {
-    let source = Target::Old(cx.migration.source.dbi_resource_id.clone());
-    let connected = sql::clients(cx, view, &source).await?;
-    let mut pairs = Vec::new();
-    for (name, old, new) in sides.iter().copied() {
-        let pair = Pair {
-            name,
-            old,
-            new,
-            old_names,
-            new_names,
-        };
-        pairs
-            .push(compare::pair(cx.rds, &pair, cx.mysql, &cx.plan.mysql, cx.plan.data_check).await);
-    }
-    // Seen before and after the comparison: not a connection of ours that is just being closed.
-    let still = sql::clients(cx, view, &source).await?;
-    if let Some(client) = connected
-        .iter()
-        .find_map(|(id, name)| still.contains_key(id).then_some(name))
-    {
-        return Ok(Err(Seen::stuck(
-            format!(
-                "{client} is connected to {}: what it writes there is not in the snapshot",
-                cx.migration.source.old_name
-            ),
-            "make sure that it wrote nothing, end it, then resume; or go back by renaming",
-        )));
-    }
-    Ok(Ok(pairs))
-}
-
 /// Green follows blue, which clients write to. A difference counts when it is there twice, unchanged: what changes
 /// between two looks is being written.
 async fn live(
     cx: &Cx<'_>,
     view: &RegionView,
-    sides: &Sides<'_>,
-    old_names: &NameMap,
-    new_names: &NameMap,
+    sides: &[Side<'_>],
 ) -> Result<Result<Vec<PairDiff>, Seen>, Fault> {
+    let (old_names, new_names) = blue_green::names_now(cx, view)?;
+    let (old_names, new_names) = (&old_names, &new_names);
     let unlinked = blue_green::to_compare(cx, view)?;
     let mut pairs = Vec::new();
     for ((name, _, _), (old, new)) in sides.iter().zip(&unlinked) {
@@ -187,6 +180,75 @@ async fn live(
         pairs.push(live::without_scheduler(found));
     }
     Ok(Ok(pairs))
+}
+
+async fn compared(cx: &Cx<'_>, sides: Vec<Side<'_>>, data_check: DataCheck) -> Vec<PairDiff> {
+    let (old_names, new_names) = compare::names_of(cx.migration);
+    let mut pairs = Vec::new();
+    for (name, old, new) in sides {
+        let pair = Pair {
+            name,
+            old,
+            new,
+            old_names: &old_names,
+            new_names: &new_names,
+        };
+        pairs.push(compare::pair(cx.rds, &pair, cx.mysql, &cx.plan.mysql, data_check).await);
+    }
+    pairs
+}
+
+/// A read that failed is no proof.
+fn unread(report: &DiffReport) -> Option<Seen> {
+    report.pairs.iter().find_map(|pair| {
+        let not = pair.incomplete()?;
+        Some(Seen::pending(format!(
+            "{}: {} not read yet: {}",
+            pair.name,
+            not.area.as_str(),
+            not.reason
+        )))
+    })
+}
+
+/// The same comparison beside a live source. Rows and definitions are compared for the time it takes; where they differ
+/// clients have written since the snapshot, which is told and is no drift.
+pub(super) async fn rehearse(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
+    let sides = match sides(cx, view)? {
+        Ok(sides) => sides,
+        Err(seen) => return Ok(seen),
+    };
+    let report = DiffReport {
+        schema_version: SCHEMA_VERSION,
+        tool: Tool::current(),
+        created: clock::now(),
+        pairs: compared(cx, sides, cx.plan.data_check).await,
+    };
+    if let Some(unread) = unread(&report) {
+        return Ok(unread);
+    }
+    let name = format!("rehearsal-{}.json", cx.migration.id.replace('/', "-"));
+    let text = serde_json::to_string_pretty(&report).map_err(|e| Fault::Store(e.to_string()))?;
+    let path = cx
+        .store
+        .get()
+        .write_report(&name, &text)
+        .map_err(|e| Fault::Store(e.to_string()))?;
+    let data = report
+        .pairs
+        .iter()
+        .flat_map(|pair| &pair.differences)
+        .filter(|d| d.area == Area::Data && d.class == DiffClass::Drift)
+        .count();
+    let drift = report.drift().saturating_sub(data);
+    let rows: u64 = report.pairs.iter().map(|pair| pair.compared.rows).sum();
+    // Drift is what a rehearsal is for: it is told, and what was made is removed all the same.
+    Ok(Seen::Done {
+        detail: format!(
+            "{drift} drift entries, {data} tables or definitions that clients have changed since the snapshot, {rows} rows"
+        ),
+        result: json!({"report": path, "drift": drift, "changed_by_clients": data, "rows": rows}),
+    })
 }
 
 /// Under its real name every member must be encrypted under the key and ready, and the policy must be content.

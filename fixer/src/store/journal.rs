@@ -18,6 +18,8 @@ use super::{Entry, FORMAT_VERSION, StepRecord, StoreError};
 
 /// Key of the claim's token: kept here and in RDS, see [`super::RunStore::claim`].
 const CLAIM: &str = "claim";
+/// Format of a journal with events and hashes and without phases.
+const FORMAT_2: u32 = 2;
 /// Key that says that the run was taken up from RDS.
 const ADOPTED: &str = "adopted";
 
@@ -73,7 +75,7 @@ impl Journal {
                  CREATE INDEX entry_of_step ON entry (migration, step, seq);
                  COMMIT;",
             )?;
-            set_meta(&db, "format_version", &FORMAT_VERSION.to_string())?;
+            set_meta(&db, "format_version", &FORMAT_2.to_string())?;
             set_meta(&db, "plan_digest", head.plan_digest)?;
             set_meta(&db, CLAIM, head.claim)?;
             if head.adopted {
@@ -85,7 +87,7 @@ impl Journal {
             db: open().map_err(|e| StoreError::of(file, &e))?,
             file: file.to_owned(),
             head: Link::head(head),
-            version: FORMAT_VERSION,
+            version: FORMAT_2,
         })
     }
 
@@ -143,7 +145,7 @@ impl Journal {
         };
         if to_write {
             pragmas(&journal.db).map_err(error)?;
-            if version < FORMAT_VERSION {
+            if version < FORMAT_2 {
                 journal.upgrade()?;
             }
         }
@@ -193,7 +195,7 @@ impl Journal {
     }
 
     fn rows(&self) -> Result<Vec<Row>, StoreError> {
-        if self.version < 2 {
+        if self.version < FORMAT_2 {
             return self.rows_of_format_1();
         }
         let read = || -> rusqlite::Result<Vec<Row>> {
@@ -273,11 +275,21 @@ impl Journal {
                     params![row.event, row.hash, row.seq],
                 )?;
             }
-            set_meta(&transaction, "format_version", &FORMAT_VERSION.to_string())?;
+            set_meta(&transaction, "format_version", &FORMAT_2.to_string())?;
             transaction.commit()
         };
         write().map_err(|e| self.error(&e))?;
-        self.version = FORMAT_VERSION;
+        self.version = FORMAT_2;
+        Ok(())
+    }
+
+    /// Marks the journal as one that only a version with phases understands.
+    pub(super) fn knows_phases(&mut self) -> Result<(), StoreError> {
+        if self.version < FORMAT_VERSION {
+            set_meta(&self.db, "format_version", &FORMAT_VERSION.to_string())
+                .map_err(|e| self.error(&e))?;
+            self.version = FORMAT_VERSION;
+        }
         Ok(())
     }
 

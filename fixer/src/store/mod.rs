@@ -7,6 +7,7 @@ mod chain;
 mod error;
 mod folder;
 mod journal;
+mod phases;
 mod plan_file;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use atrest_model::journal::{StepEvent, StepStatus};
+use atrest_model::phase::{Phase, PhaseName};
 use atrest_model::plan::Plan;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -28,11 +30,13 @@ pub use self::error::StoreError;
 pub use self::folder::Holder;
 use self::folder::Probe;
 use self::journal::Journal;
+pub use self::phases::{ALL_MIGRATIONS, Work};
 pub use self::plan_file::read_plan;
 use crate::clock;
 
-/// Version of the journal's tables. An older one is read, a newer one refused.
-pub const FORMAT_VERSION: u32 = 2;
+/// Version of the journal's tables. An older one is read, a newer one refused. A journal bears the lowest version that
+/// can read it: 3 from its first phase on, 2 before.
+pub const FORMAT_VERSION: u32 = 3;
 
 const PLAN: &str = "plan.json";
 const JOURNAL: &str = "journal.db";
@@ -85,6 +89,9 @@ pub struct RunStore {
     dir: PathBuf,
     plan: Plan,
     journal: Journal,
+    phases: Vec<Phase>,
+    /// The phase this sitting is about.
+    sitting: Option<PhaseName>,
     claim: Option<String>,
     adopted: bool,
     resumed: bool,
@@ -162,6 +169,8 @@ impl RunStore {
             dir,
             plan,
             journal,
+            phases: Vec::new(),
+            sitting: None,
             claim: Some(claim),
             adopted,
             resumed: adopted,
@@ -202,6 +211,8 @@ impl RunStore {
         let plan = read_plan(&dir.join(PLAN))?;
         let journal = Journal::open(&dir.join(JOURNAL), run, &plan.digest, lock.is_some())?;
         Ok(Self {
+            phases: phases::read(&dir, &plan, &journal)?,
+            sitting: None,
             claim: journal.claim()?,
             adopted: journal.is_adopted()?,
             resumed: true,

@@ -18,6 +18,7 @@ fn plan(run: &str) -> Plan {
         tool: Tool::current(),
         run: RunId::try_from(run.to_owned()).unwrap(),
         created: Timestamp::UNIX_EPOCH,
+        rehearsal_of: None,
         account: "111122223333".to_owned(),
         mysql: MysqlAccess::Required,
         data_check: DataCheck::Counts,
@@ -556,4 +557,140 @@ fn a_trail_that_was_cut_reordered_or_shortened_does_not_verify() {
         verify(&b""[..]),
         Err(BrokenTrail::Cut { after: 0 })
     ));
+}
+
+/// A plan with one migration, and the first rollback of it.
+fn undone(run: &str) -> (Plan, Phase) {
+    let member = json!({"identifier": "x", "old_name": "old-x", "new_name": "new-x", "dbi_resource_id": "db-X",
+        "replicates_from": null, "digest": "d", "made_by": "restore"});
+    let step = |id: &str| json!({"id": id, "needs": [], "deadline_seconds": 60, "action": {"kind": "validate"}});
+    let migration = |step: Value| {
+        json!({"id": "eu-central-1/x", "region": "eu-central-1", "method": "cold", "engine": "mariadb",
+            "allocated_storage": 20, "kms_key_id": "k", "source": member, "replicas": [], "notes": [], "steps": [step]})
+    };
+    let mut plan = plan(run);
+    plan.migrations = vec![serde_json::from_value(migration(step("validate"))).unwrap()];
+    let plan = plan.sealed();
+    let phase = Phase {
+        schema_version: atrest_model::phase::SCHEMA_VERSION,
+        tool: Tool::current(),
+        run: plan.run.clone(),
+        phase: PhaseName::try_from("rollback-1".to_owned()).unwrap(),
+        created: Timestamp::UNIX_EPOCH,
+        plan_digest: plan.digest.clone(),
+        migrations: vec![serde_json::from_value(migration(step("rollback-1/validate"))).unwrap()],
+        left_alone: Vec::new(),
+        digest: String::new(),
+    };
+    (plan, phase.sealed())
+}
+
+#[test]
+fn a_phase_is_bound_into_the_chain_and_the_sitting_is_about_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plan, phase) = undone("r");
+    let mut store = RunStore::create(dir.path(), plan.clone()).unwrap();
+    assert_eq!(store.work().plan, plan);
+    store.begin_phase(phase.clone()).unwrap();
+    assert_eq!(store.work().plan.migrations, phase.migrations);
+    assert_eq!(store.work().phase.unwrap().to_string(), "rollback-1");
+    assert_eq!(store.next_phase(phase.phase.kind).to_string(), "rollback-2");
+    let bytes = trail(&store);
+    assert!(String::from_utf8_lossy(&bytes).contains(&phase.digest));
+    verify(bytes.as_slice()).unwrap();
+    drop(store);
+
+    let mut store = RunStore::open(dir.path(), "r").unwrap();
+    assert_eq!(store.phases(), std::slice::from_ref(&phase));
+    assert_eq!(store.phase_of("eu-central-1/x"), Some(&phase));
+    assert_eq!(store.present(&plan.migrations[0]), &phase.migrations[0]);
+    // The migration itself has nothing left to work on.
+    assert!(store.work().plan.migrations.is_empty());
+    assert!(store.take_up(&phase.phase));
+    assert_eq!(store.work().plan.migrations, phase.migrations);
+}
+
+#[test]
+fn a_phase_that_is_edited_foreign_or_missing_is_damage() {
+    let begun = || {
+        let dir = tempfile::tempdir().unwrap();
+        let (plan, phase) = undone("r");
+        let mut store = RunStore::create(dir.path(), plan).unwrap();
+        store.begin_phase(phase).unwrap();
+        drop(store);
+        let file = dir.path().join("runs/r/rollback-1.json");
+        (dir, file)
+    };
+    let refused =
+        |dir: &tempfile::TempDir| RunStore::open(dir.path(), "r").unwrap_err().to_string();
+
+    let (dir, file) = begun();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("old-x", "old-y")).unwrap();
+    assert!(refused(&dir).contains("digest"), "{}", refused(&dir));
+
+    // Whole in itself, but not what the journal has begun.
+    let (dir, file) = begun();
+    let (_plan, mut other) = undone("r");
+    other.migrations[0].steps[0].deadline_seconds = 61;
+    fs::write(&file, serde_json::to_string(&other.sealed()).unwrap()).unwrap();
+    assert!(refused(&dir).contains("begun"), "{}", refused(&dir));
+
+    let (dir, file) = begun();
+    fs::remove_file(&file).unwrap();
+    assert!(
+        refused(&dir).contains("rollback-1.json"),
+        "{}",
+        refused(&dir)
+    );
+}
+
+#[test]
+fn a_phase_that_was_never_begun_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plan, phase) = undone("r");
+    drop(RunStore::create(dir.path(), plan).unwrap());
+    // Killed between the file and the record.
+    fs::write(dir.path().join("runs/r/rollback-1.json"), "half").unwrap();
+    let mut store = RunStore::open(dir.path(), "r").unwrap();
+    assert!(store.phases().is_empty());
+    store.begin_phase(phase).unwrap();
+    assert_eq!(store.phases().len(), 1);
+}
+
+#[test]
+fn a_phase_of_another_plan_or_with_foreign_steps_is_not_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plan, phase) = undone("r");
+    let mut store = RunStore::create(dir.path(), plan).unwrap();
+    let mut other = phase.clone();
+    other.plan_digest = "other".to_owned();
+    assert!(store.begin_phase(other.sealed()).is_err());
+    let mut other = phase.clone();
+    other.migrations[0].steps[0].id = "validate".to_owned();
+    assert!(store.begin_phase(other.sealed()).is_err());
+    let mut other = phase;
+    other.phase.number = 2;
+    assert!(store.begin_phase(other.sealed()).is_err());
+    assert!(store.entries().unwrap().is_empty());
+}
+
+#[test]
+fn the_format_rises_with_the_first_phase() {
+    let format = |dir: &Path| -> String {
+        Connection::open(dir.join("runs/r").join(JOURNAL))
+            .unwrap()
+            .query_row(
+                "SELECT value FROM meta WHERE key = 'format_version'",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (plan, phase) = undone("r");
+    let mut store = RunStore::create(dir.path(), plan).unwrap();
+    assert_eq!(format(dir.path()), "2");
+    store.begin_phase(phase).unwrap();
+    assert_eq!(format(dir.path()), "3");
 }

@@ -4,7 +4,7 @@
 //! is charged with the size of what it walks over before it starts; past the limit the evaluation fails.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -131,6 +131,12 @@ impl Expression {
         &self.variables
     }
 
+    /// The members of a variable that it reads by name; `None` when it may read others, too.
+    pub(super) fn members_of(&self, variable: &str) -> Option<BTreeSet<String>> {
+        let mut members = BTreeSet::new();
+        reads(&self.ast, variable, &mut members).then_some(members)
+    }
+
     pub(super) fn evaluate(
         &self,
         env: &Arc<Env>,
@@ -235,6 +241,52 @@ fn bounded(text: &str) -> Result<(), Invalid> {
         });
     }
     Ok(())
+}
+
+/// Collects the members of `variable` that are read by name; `false` when it is used in any other way.
+fn reads(node: &IdedExpr, variable: &str, members: &mut BTreeSet<String>) -> bool {
+    let mut all = |parts: &[&IdedExpr]| parts.iter().all(|part| reads(part, variable, members));
+    match &node.expr {
+        Expr::Ident(name) => name != variable,
+        Expr::Select(select) => {
+            if matches!(&select.operand.expr, Expr::Ident(name) if name == variable) {
+                members.insert(select.field.clone());
+                return true;
+            }
+            all(&[&select.operand])
+        }
+        Expr::Comprehension(part) => all(&[
+            &part.iter_range,
+            &part.accu_init,
+            &part.loop_cond,
+            &part.loop_step,
+            &part.result,
+        ]),
+        Expr::Call(call) => {
+            let parts: Vec<&IdedExpr> =
+                call.target.iter().map(|t| &**t).chain(&call.args).collect();
+            all(&parts)
+        }
+        Expr::List(list) => all(&list.elements.iter().collect::<Vec<_>>()),
+        Expr::Map(map) => map
+            .entries
+            .iter()
+            .all(|e| entry_reads(&e.expr, variable, members)),
+        Expr::Struct(object) => object
+            .entries
+            .iter()
+            .all(|e| entry_reads(&e.expr, variable, members)),
+        Expr::Unspecified | Expr::Literal(_) => true,
+    }
+}
+
+fn entry_reads(entry: &EntryExpr, variable: &str, members: &mut BTreeSet<String>) -> bool {
+    match entry {
+        EntryExpr::StructField(field) => reads(&field.value, variable, members),
+        EntryExpr::MapEntry(entry) => {
+            reads(&entry.key, variable, members) && reads(&entry.value, variable, members)
+        }
+    }
 }
 
 /// Charges every comprehension with the size of its range.

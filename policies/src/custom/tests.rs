@@ -352,3 +352,32 @@ fn a_policy_is_switched_off_or_made_worse_by_settings() {
     );
     assert_eq!(judged(&set("[own-rule]\nenabled = false\n")), []);
 }
+
+#[test]
+fn the_members_that_are_read_are_known_unless_it_may_be_any() {
+    let members = |check: &str| {
+        let policies = policies(&policy(check, "")).unwrap();
+        let members = policies.members(&Settings::default());
+        members.map(|members| members.into_iter().collect::<Vec<_>>().join(" "))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    // The message reads the retention.
+    assert_eq!(
+        members("resource.Engine == \"mysql\" && has(resource.TagList)"),
+        some("BackupRetentionPeriod Engine TagList")
+    );
+    assert_eq!(
+        members(
+            "resource.TagList.exists(t, t.Key == resource.Engine) ? key.state == \"Enabled\" : [resource.Port] == [1]"
+        ),
+        some("BackupRetentionPeriod Engine Port TagList")
+    );
+    assert_eq!(members("resource[\"Engine\"] == \"mysql\""), None);
+    assert_eq!(members("size(resource) > 1"), None);
+    assert_eq!(members("{\"a\": resource}.a.Engine == \"mysql\""), None);
+    assert_eq!(members("fleet.instances.size() > 1"), None);
+    // A policy that is not asked reads nothing.
+    let policies = policies(&policy("size(resource) > 1", "")).unwrap();
+    let none = Settings::default().only(BTreeSet::from(["other".to_owned()]));
+    assert_eq!(policies.members(&none), Some(BTreeSet::new()));
+}

@@ -145,6 +145,9 @@ fn tiles(report: &RunReport, migrated: usize) -> Vec<Tile> {
 fn row(migration: &MigrationReport) -> Shown<'_> {
     let (outcome, mood, what, next) = match &migration.outcome {
         Outcome::Migrated => ("migrated", Mood::Good, String::new(), String::new()),
+        Outcome::RolledBack => ("rolled back", Mood::Odd, String::new(), String::new()),
+        Outcome::CleanedUp => ("cleaned up", Mood::Good, String::new(), String::new()),
+        Outcome::Rehearsed => ("rehearsed", Mood::Good, String::new(), String::new()),
         Outcome::Stopped { step, reason } => (
             "stopped",
             Mood::Odd,

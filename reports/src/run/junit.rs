@@ -20,10 +20,13 @@ pub(super) fn write(report: &RunReport, out: &mut dyn Write) -> io::Result<()> {
                 suite,
                 name,
                 ended: match &migration.outcome {
-                    Outcome::Migrated => Ended::Passed,
+                    Outcome::Migrated | Outcome::CleanedUp | Outcome::Rehearsed => Ended::Passed,
                     Outcome::ValidationFailed { .. } => Ended::Failed,
                     // Most servers take skipped for fine, and a run that stopped half-way is not.
-                    Outcome::Stopped { .. } | Outcome::NeedsOperator { .. } => Ended::Error,
+                    // Nothing is encrypted by one that was rolled back.
+                    Outcome::Stopped { .. }
+                    | Outcome::NeedsOperator { .. }
+                    | Outcome::RolledBack => Ended::Error,
                 },
                 message: migration.outcome.summary(),
                 text: hint(&migration.outcome).to_owned(),

@@ -36,6 +36,9 @@ pub fn run_markdown(
     for migration in &report.migrations {
         let outcome = match migration.outcome {
             Outcome::Migrated => "migrated",
+            Outcome::RolledBack => "rolled back",
+            Outcome::CleanedUp => "cleaned up",
+            Outcome::Rehearsed => "rehearsed",
             Outcome::Stopped { .. } => "stopped",
             Outcome::ValidationFailed { .. } => "validation failed",
             Outcome::NeedsOperator { .. } => "needs an operator",

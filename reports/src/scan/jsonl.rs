@@ -88,7 +88,7 @@ enum Record<'a> {
         /// Who accepted it, until when; present exactly when the status is `waived` by a waiver.
         #[serde(skip_serializing_if = "Option::is_none")]
         waiver: Option<&'a AppliedWaiver>,
-        /// How it compares with the baseline; absent without one, and of a pass.
+        /// How it compares with the baseline; absent without one, where that did not ask the policy, and of a pass.
         #[serde(skip_serializing_if = "Option::is_none")]
         change: Option<Change>,
         /// Control ids, each with its publisher.

@@ -41,6 +41,8 @@ pub(crate) struct Role {
     pub(crate) name: String,
     /// Must be sent when it is set.
     pub(crate) external_id: Option<String>,
+    /// How long its sessions last, whatever was asked for.
+    pub(crate) session_seconds: Option<u32>,
     /// Accounts that may assume it; empty for all.
     pub(crate) trusted: Vec<String>,
     pub(crate) permissions: Permissions,

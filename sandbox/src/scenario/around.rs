@@ -19,6 +19,8 @@ pub(crate) struct RoleSpec {
     pub(crate) name: Spanned<String>,
     pub(crate) account: Option<String>,
     pub(crate) external_id: Option<String>,
+    /// How long its sessions last, in real seconds, whatever was asked for. AWS gives no less than 900.
+    pub(crate) session_seconds: Option<u32>,
     /// Accounts that may assume it; all unless given.
     #[serde(default)]
     pub(crate) trusted: Vec<String>,
@@ -162,6 +164,7 @@ impl Spec {
                 account,
                 name: role.name.get_ref().clone(),
                 external_id: role.external_id.clone(),
+                session_seconds: role.session_seconds,
                 trusted: role.trusted.clone(),
                 permissions: Permissions {
                     allow: role.allow.clone(),

@@ -33,6 +33,7 @@ impl Spec {
                     account.user.as_deref().unwrap_or("sandbox")
                 ),
                 session_token: None,
+                expires: None,
                 permissions: Permissions {
                     allow: account.allow.clone(),
                     deny: account.deny.clone(),

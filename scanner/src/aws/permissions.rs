@@ -3,7 +3,7 @@
 use aws_config::Region;
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, PolicyEvaluationDecisionType};
 
-use super::{Aws, FALLBACK_REGION, Identity};
+use super::{Aws, Identity};
 use crate::error::{AwsError, AwsErrorKind};
 
 /// One action, on some resources, under some conditions.
@@ -43,7 +43,7 @@ pub struct Decided {
 
 impl Aws {
     fn iam(&self) -> (aws_sdk_iam::Client, &str) {
-        let region = self.region().unwrap_or(FALLBACK_REGION);
+        let region = self.region_or_fallback();
         let config = aws_sdk_iam::config::Builder::from(&self.config)
             .region(Region::new(region.to_owned()))
             .build();

@@ -151,6 +151,23 @@ pub async fn binlog_position(conn: &mut Connection) -> Result<Option<BinlogPosit
     }))
 }
 
+/// Transactions in the server's own binary log, as a set of global ids: it stays the same over a restart, unlike a
+/// position. `None` when the server writes no log or gives its transactions no ids.
+///
+/// # Errors
+///
+/// Any [`MysqlError`] of a statement.
+pub async fn gtid_set(conn: &mut Connection) -> Result<Option<String>, MysqlError> {
+    let statement = if conn.version().is_mariadb() {
+        "SELECT @@GLOBAL.gtid_binlog_pos"
+    } else {
+        "SELECT IF(@@GLOBAL.gtid_mode = 'ON' AND @@GLOBAL.log_bin, @@GLOBAL.gtid_executed, '')"
+    };
+    let rows = conn.rows(statement).await?;
+    let set = rows.first().and_then(|row| row.text(0));
+    Ok(set.filter(|set| !set.is_empty()))
+}
+
 /// What a replica says about one replication channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicationStatus {

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use atrest_model::document::{bool_of, str_of};
+use atrest_model::keep::Keep;
 use atrest_model::key::{KeyFacts, Rotation, account_of, region_of};
 use atrest_model::resource::{PARAMETERS, arn_member};
 use atrest_model::scan::ResourceKind;
@@ -16,9 +18,10 @@ use serde::de::{
 use serde_json::Value;
 
 use super::OfflineError;
+use crate::inventory::Surface;
 
-/// From this size on a file is read in pieces and not whole.
-const LARGE: u64 = 64 << 20;
+/// From this size on a file is read in pieces and not whole: one for each core is read at a time.
+const LARGE: u64 = 16 << 20;
 
 /// Lists of other describe commands: a tree of saved output may hold them, a scan has no use for them.
 const OTHERS: &[&str] = &[
@@ -46,7 +49,7 @@ const OTHERS: &[&str] = &[
 #[derive(Debug, Default)]
 pub(super) struct Saved {
     /// Described things of the kinds that were asked for.
-    pub(super) items: Vec<(ResourceKind, Value)>,
+    pub(super) items: Vec<Described>,
     /// Kinds it lists, be it none of them.
     pub(super) kinds: BTreeSet<ResourceKind>,
     /// Kinds whose list goes on in a page that was not saved.
@@ -59,6 +62,16 @@ pub(super) struct Saved {
     pub(super) rotation: Option<(String, bool)>,
     /// `describe-db-parameters`: those that policies ask for.
     pub(super) parameters: Option<Vec<Value>>,
+}
+
+/// One described thing.
+#[derive(Debug)]
+pub(super) struct Described {
+    pub(super) kind: ResourceKind,
+    /// What is kept of it.
+    pub(super) document: Value,
+    /// Of all of it: two files may tell the same of one thing, or not.
+    pub(super) digest: u64,
 }
 
 /// The member of an output that lists a kind.
@@ -90,7 +103,7 @@ pub(super) fn placing_arn(kind: ResourceKind, document: &Value) -> Option<&str> 
 }
 
 /// Reads a file.
-pub(super) fn read(path: &Path, kinds: &BTreeSet<ResourceKind>) -> Result<Saved, OfflineError> {
+pub(super) fn read(path: &Path, surface: &Surface) -> Result<Saved, OfflineError> {
     let failed = |source| OfflineError::Read {
         path: path.to_owned(),
         source,
@@ -122,14 +135,14 @@ pub(super) fn read(path: &Path, kinds: &BTreeSet<ResourceKind>) -> Result<Saved,
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
         let text = utf16(&bytes).ok_or_else(|| wrong("it is not valid UTF-16".to_owned()))?;
-        parse(&mut serde_json::Deserializer::from_str(&text), kinds)
+        parse(&mut serde_json::Deserializer::from_str(&text), surface)
     } else if size > LARGE {
         let reader = BufReader::with_capacity(1 << 20, file);
-        parse(&mut serde_json::Deserializer::from_reader(reader), kinds)
+        parse(&mut serde_json::Deserializer::from_reader(reader), surface)
     } else {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
-        parse(&mut serde_json::Deserializer::from_slice(&bytes), kinds)
+        parse(&mut serde_json::Deserializer::from_slice(&bytes), surface)
     };
     parsed.map_err(|error| {
         if error.is_io() {
@@ -160,16 +173,16 @@ fn utf16(bytes: &[u8]) -> Option<String> {
 
 fn parse<'de, R: serde_json::de::Read<'de>>(
     deserializer: &mut serde_json::Deserializer<R>,
-    kinds: &BTreeSet<ResourceKind>,
+    surface: &Surface,
 ) -> Result<Saved, serde_json::Error> {
-    let saved = Output { kinds }.deserialize(&mut *deserializer)?;
+    let saved = Output { surface }.deserialize(&mut *deserializer)?;
     deserializer.end()?;
     Ok(saved)
 }
 
 /// A whole output: an object with one list.
-struct Output<'k> {
-    kinds: &'k BTreeSet<ResourceKind>,
+struct Output<'s> {
+    surface: &'s Surface,
 }
 
 impl<'de> DeserializeSeed<'de> for Output<'_> {
@@ -195,11 +208,11 @@ impl<'de> Visitor<'de> for Output<'_> {
                 .into_iter()
                 .find(|kind| list_of(*kind) == member);
             if let Some(kind) = kind {
-                let wanted = self.kinds.contains(&kind);
                 saved.kinds.insert(kind);
                 map.next_value_seed(Items {
                     kind,
-                    wanted,
+                    wanted: self.surface.kinds.contains(&kind),
+                    keep: &self.surface.keep,
                     into: &mut saved.items,
                 })?;
                 is_known = true;
@@ -246,7 +259,11 @@ impl<'de> Visitor<'de> for Output<'_> {
             saved.rotation = Some((id, on));
         }
         if saved.is_cut {
-            saved.cut = saved.kinds.intersection(self.kinds).copied().collect();
+            saved.cut = saved
+                .kinds
+                .intersection(&self.surface.kinds)
+                .copied()
+                .collect();
         }
         Ok(saved)
     }
@@ -256,7 +273,8 @@ impl<'de> Visitor<'de> for Output<'_> {
 struct Items<'s> {
     kind: ResourceKind,
     wanted: bool,
-    into: &'s mut Vec<(ResourceKind, Value)>,
+    keep: &'s Keep,
+    into: &'s mut Vec<Described>,
 }
 
 impl<'de> DeserializeSeed<'de> for Items<'_> {
@@ -289,10 +307,21 @@ impl<'de> Visitor<'de> for Items<'_> {
             check(self.kind, &document).map_err(|why| {
                 A::Error::custom(format!("item {index} of {} {why}", list_of(self.kind)))
             })?;
-            self.into.push((self.kind, document));
+            self.into.push(Described {
+                kind: self.kind,
+                digest: digest(&document),
+                document: self.keep.of(document),
+            });
             index += 1;
         }
     }
+}
+
+/// The same for the same value, whatever the order of its members in the file.
+fn digest(document: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    document.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether a document is of its kind and tells where it belongs.

@@ -1,5 +1,6 @@
 //! What surrounds the instances: what is offered, what is left of the quotas, and who depends on whom.
 
+use aws_sdk_rds::types::Filter;
 use serde_json::Value;
 
 use super::{Listing, Rds};
@@ -25,6 +26,7 @@ impl Rds {
                 .engine_version(version)
                 .max_records(1000)
         )
+        .whole()
     }
 
     /// `DescribeAccountAttributes`: quotas with what is used of them. Nothing is paged.
@@ -48,6 +50,7 @@ impl Rds {
             "PendingMaintenanceActions",
             self.client.describe_pending_maintenance_actions()
         )
+        .whole()
     }
 
     /// `DescribeOptionGroups`: every group.
@@ -58,6 +61,7 @@ impl Rds {
             "OptionGroupsList",
             self.client.describe_option_groups()
         )
+        .whole()
     }
 
     /// `DescribeCertificates`: the certificate authorities.
@@ -68,6 +72,7 @@ impl Rds {
             "Certificates",
             self.client.describe_certificates()
         )
+        .whole()
     }
 
     /// `DescribeEventSubscriptions`.
@@ -77,6 +82,23 @@ impl Rds {
             "DescribeEventSubscriptions",
             "EventSubscriptionsList",
             self.client.describe_event_subscriptions()
+        )
+        .whole()
+    }
+
+    /// `DescribeDBInstanceAutomatedBackups` of one instance, by its resource id, living or deleted.
+    pub async fn automated_backups_of(&self, dbi_resource_id: &str) -> Result<Listing, AwsError> {
+        let wanted = Filter::builder()
+            .name("dbi-resource-id")
+            .values(dbi_resource_id)
+            .build();
+        pages!(
+            self,
+            "DescribeDBInstanceAutomatedBackups",
+            "DBInstanceAutomatedBackups",
+            self.client
+                .describe_db_instance_automated_backups()
+                .filters(wanted.clone())
         )
     }
 
@@ -88,6 +110,7 @@ impl Rds {
             "DBProxies",
             self.client.describe_db_proxies()
         )
+        .whole()
     }
 
     /// `DescribeDBProxyTargets` of one proxy.
@@ -98,6 +121,7 @@ impl Rds {
             "Targets",
             self.client.describe_db_proxy_targets().db_proxy_name(proxy)
         )
+        .whole()
     }
 
     /// `DescribeBlueGreenDeployments`.
@@ -108,5 +132,6 @@ impl Rds {
             "BlueGreenDeployments",
             self.client.describe_blue_green_deployments()
         )
+        .whole()
     }
 }

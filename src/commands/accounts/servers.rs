@@ -5,6 +5,7 @@ use atrest_model::id::DbInstanceIdentifier;
 use atrest_model::instance::DbInstance;
 use atrest_scanner::access::{MysqlAuth, Server};
 use atrest_scanner::aws::Aws;
+use atrest_scanner::error::AwsErrorKind;
 use atrest_scanner::mysql::{Connection, InvalidTarget};
 use futures::future;
 
@@ -199,8 +200,15 @@ async fn instances(aws: &Aws, args: &AwsArgs) -> anyhow::Result<Vec<DbInstance>>
     let mut found = Vec::new();
     for read in future::join_all(reads).await {
         // A region that cannot be read may hold the instance, or another of its name.
-        let (instances, _calls) = read.map_err(|error| ExpectedError::aws(&error))?;
-        found.extend(instances);
+        match read {
+            Ok((instances, _calls)) => found.extend(instances),
+            // Nobody has asked the account itself yet: are the credentials bad, or is the region off?
+            Err(error) if error.kind == AwsErrorKind::Credentials => {
+                common::identity(aws).await?;
+                return Err(ExpectedError::aws(&error.in_a_region()));
+            }
+            Err(error) => return Err(ExpectedError::aws(&error)),
+        }
     }
     Ok(found)
 }

@@ -196,6 +196,11 @@ fn of_run(store: &RunStore) -> Result<Evidence, StoreError> {
         exit_codes: BTreeMap::new(),
     };
     gathered.take("plan.json", "plan.json", "the plan that was carried out");
+    for phase in store.phases() {
+        let name = phase.file_name();
+        let about = format!("what was done after the migration: {}", phase.phase);
+        gathered.take(&name, &name, &about);
+    }
     let mut journal = Vec::new();
     if let Err(error) = store.export(&mut journal)? {
         gathered.hole("journal.jsonl", &error.to_string());
@@ -218,10 +223,14 @@ fn of_run(store: &RunStore) -> Result<Evidence, StoreError> {
         "how the run ended, as it was written then",
     ) {
         let code = fix::exit_of(&saved.report);
-        gathered.exit_codes.insert("fix".to_owned(), code as u8);
+        let verb = match store.phases().last() {
+            None => "fix",
+            Some(phase) => phase.phase.kind.as_str(),
+        };
+        gathered.exit_codes.insert(verb.to_owned(), code as u8);
     }
     for migration in &saved.report.migrations {
-        if migration.outcome != Outcome::Migrated {
+        if !matches!(migration.outcome, Outcome::Migrated | Outcome::CleanedUp) {
             gathered.hole(&migration.migration, &migration.outcome.summary());
         }
     }

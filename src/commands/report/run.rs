@@ -7,6 +7,7 @@ use atrest_model::Tool;
 use atrest_model::diff::DiffReport;
 use atrest_model::event::RunEvent;
 use atrest_model::journal::StepStatus;
+use atrest_model::phase::PhaseKind;
 use atrest_model::plan::{Migration, Plan};
 use atrest_model::run::{MigrationReport, Outcome, RunReport, SCHEMA_VERSION};
 use atrest_reports::{MarkKind, RunContext, RunDocument, RunMark, StepTime};
@@ -66,7 +67,16 @@ impl SavedRun {
                 .filter(|ended| ended.migration == migration.id)
                 .map(|ended| ended.outcome.clone())
                 .next();
-            migrations.push(of_journal(migration, &records, ended));
+            let whole = match store.phase_of(&migration.id).map(|phase| phase.phase.kind) {
+                Some(PhaseKind::Rollback) => Outcome::RolledBack,
+                Some(PhaseKind::Cleanup) => Outcome::CleanedUp,
+                None if plan.rehearsal_of.is_some() => Outcome::Rehearsed,
+                None => Outcome::Migrated,
+            };
+            let mut report = of_journal(store.present(migration), &records, ended, whole);
+            // It was away for as long as the migration took, whatever came after.
+            report.downtime_seconds = downtime(migration, &records);
+            migrations.push(report);
         }
         let report = RunReport {
             schema_version: SCHEMA_VERSION,
@@ -80,7 +90,8 @@ impl SavedRun {
                 .unwrap_or(plan.created),
             migrations,
         };
-        let steps = StepTime::of_journal(entries.iter().map(|entry| {
+        let of_steps = entries.iter().filter(|entry| !entry.begins_phase());
+        let steps = StepTime::of_journal(of_steps.map(|entry| {
             (
                 entry.migration.as_str(),
                 entry.step.as_str(),
@@ -152,7 +163,10 @@ fn mark(at: Timestamp, event: RunEvent, began: &mut BTreeSet<String>) -> Option<
         }
         RunEvent::MigrationEnded { migration, outcome } => {
             let (step, reason) = match outcome {
-                Outcome::Migrated => return None,
+                Outcome::Migrated
+                | Outcome::RolledBack
+                | Outcome::CleanedUp
+                | Outcome::Rehearsed => return None,
                 Outcome::Stopped { step, reason } | Outcome::NeedsOperator { step, reason, .. } => {
                     (step, reason)
                 }
@@ -181,6 +195,7 @@ fn of_journal(
     migration: &Migration,
     records: &BTreeMap<String, StepRecord>,
     ended: Option<Outcome>,
+    whole: Outcome,
 ) -> MigrationReport {
     let is_done = |step: &str| {
         records
@@ -189,7 +204,7 @@ fn of_journal(
     };
     let open = migration.steps.iter().find(|step| !is_done(&step.id));
     let outcome = match (ended, open) {
-        (_, None) => Outcome::Migrated,
+        (_, None) => whole,
         (Some(ended), Some(_)) => ended,
         (None, Some(open)) => {
             let reason = records

@@ -1,6 +1,6 @@
 //! Which accounts are scanned, and by what way each is reached.
 
-use atrest_scanner::aws::{Aws, AwsOptions, Identity};
+use atrest_scanner::aws::{Aws, Identity};
 use atrest_scanner::error::{AwsError, AwsErrorKind};
 use atrest_scanner::limit::Tally;
 use atrest_scanner::organization::Role;
@@ -87,19 +87,11 @@ pub(super) async fn targets(args: &ScanArgs, tally: &Tally) -> anyhow::Result<Ta
     })
 }
 
-/// Configuration, with a region from which the account surely answers.
+/// Configuration, and how fast its account may be asked.
 async fn load(args: &ScanArgs, profile: Option<String>, tally: &Tally) -> Aws {
-    let mut options = AwsOptions {
-        profile,
-        region: None,
-        endpoint_url: args.aws.endpoint_url.clone(),
-    };
-    let mut aws = Aws::load(&options).await;
-    options.region = common::home_region(aws.region(), &args.aws);
-    if options.region.is_some() && options.region.as_deref() != aws.region() {
-        aws = Aws::load(&options).await;
-    }
-    aws.with_limits(tally, args.throttle_patience)
+    common::account(&args.aws, profile)
+        .await
+        .with_limits(tally, args.throttle_patience)
 }
 
 /// A role in `account`; the caller's own account needs none.

@@ -1,12 +1,11 @@
 //! Reads the accounts of a scan side by side, and lets go of what an account holds as soon as it is judged.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 
-use atrest_model::scan::{RegionScan, ResourceKind};
+use atrest_model::scan::RegionScan;
 use atrest_scanner::aws::Aws;
 use atrest_scanner::error::AwsErrorKind;
-use atrest_scanner::inventory::{self, Inventory, Watch};
+use atrest_scanner::inventory::{self, Inventory, Surface, Watch};
 use atrest_scanner::regions;
 use futures::future::{self, Either};
 use futures::stream::{self, StreamExt as _};
@@ -39,7 +38,7 @@ pub(super) enum Account {
 pub(super) struct Reading<'a> {
     /// The regions asked for; all that are enabled for each account when there are none.
     pub(super) regions: Option<&'a [String]>,
-    pub(super) kinds: &'a BTreeSet<ResourceKind>,
+    pub(super) surface: &'a Surface,
     /// Becomes true when the scan is to end.
     pub(super) stop: &'a watch::Receiver<bool>,
     pub(super) progress: &'a ScanProgress,
@@ -83,11 +82,14 @@ impl Reading<'_> {
             stop: Box::new(|| Box::pin(self.stopped())),
             done: Box::new(|_region| self.progress.region_done()),
         };
-        let mut inventory = Box::pin(inventory::read_watched(
-            &aws, &account, &regions, self.kinds, watch,
+        let inventory = Box::pin(inventory::read_watched(
+            &aws,
+            &account,
+            &regions,
+            self.surface,
+            watch,
         ))
         .await;
-        explain(&mut inventory);
         let mut rows = inventory.region_rows();
         for row in &mut rows {
             row.throttled = aws.throttled(&row.region);
@@ -135,22 +137,6 @@ impl Reading<'_> {
             }
             Err(error) => Err(error.to_string()),
         }
-    }
-}
-
-/// What AWS says in a region that is not enabled reads like bad credentials, which these are not: they were accepted
-/// elsewhere.
-fn explain(inventory: &mut Inventory) {
-    for error in inventory
-        .regions
-        .iter_mut()
-        .filter_map(|region| region.error.as_mut())
-        .filter(|error| error.kind == AwsErrorKind::Credentials && error.code.is_some())
-    {
-        error.message = format!(
-            "the region is not enabled for the account, or the session token is of the global STS endpoint, which opt-in regions do not take ({})",
-            error.message
-        );
     }
 }
 

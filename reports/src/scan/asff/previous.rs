@@ -6,6 +6,7 @@ use std::io::Read;
 use atrest_model::scan::ScanReport;
 use serde_json::{Map, Value, json};
 
+use super::super::rows::NOT_READ;
 use super::cut;
 use crate::text::printable;
 
@@ -13,7 +14,7 @@ use crate::text::printable;
 ///
 /// A finding that is made again keeps its `CreatedAt` and `FirstObservedAt`. One that is not made again, although its
 /// region was read, speaks of a resource that is gone: it is archived, once. One whose region could not be read says
-/// `NOT_AVAILABLE` until it is. One of a region that the scan was not asked about stays as it is.
+/// `NOT_AVAILABLE` until it is. One of a region or of a policy that the scan was not asked about stays as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PreviousFindings {
     /// By id, in the order of ids: the same input gives the same file.
@@ -128,6 +129,7 @@ impl PreviousFindings {
                 );
                 let mut finding = finding.clone();
                 match regions.get(&place) {
+                    _ if !was_asked(&finding, report) => {}
                     None => {}
                     Some(None) => {
                         finding.insert("RecordState".to_owned(), json!("ARCHIVED"));
@@ -152,6 +154,17 @@ impl PreviousFindings {
                 Value::Object(finding)
             })
     }
+}
+
+/// Whether the scan asked the policy that made a finding. What says that a region was not read is of no policy.
+fn was_asked(finding: &Map<String, Value>, report: &ScanReport) -> bool {
+    let generator = text(finding, "GeneratorId").unwrap_or_default();
+    let policy = generator.strip_prefix("atrest/").unwrap_or(generator);
+    policy == NOT_READ
+        || report
+            .policies
+            .as_ref()
+            .is_none_or(|asked| asked.contains(policy))
 }
 
 fn text<'a>(finding: &'a Map<String, Value>, member: &str) -> Option<&'a str> {

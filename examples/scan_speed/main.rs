@@ -2,19 +2,26 @@
 //! judges nothing.
 //!
 //! ```text
-//! cargo build --release && cargo run --release --example scan_speed -- [CASE…] [--runs N] [--all-kinds]
+//! cargo build --release && cargo run --release --example scan_speed -- [CASE…] [--runs N] [--instances N] [--all-kinds]
 //! ```
 //!
 //! Cases: `small` (1,000 instances over 17 regions, 30 ms), `large` (10,000), `chain` (10,000, half in one region, 80 ms),
-//! `throttled` (the same at 2/s with a burst of 5 for each region), `org` (1,000 accounts × 17 regions, 30 ms). The
-//! sandbox is another process, and so is each run. `ATREST_CLIENTS` says where sandbox/install-clients.sh has put boto3;
+//! `throttled` (the same at 2/s with a burst of 5 for each region), `org` (1,000 accounts × 17 regions with an instance
+//! each, 30 ms), `org-large` (the same with six), `offline` (100,000 instances in saved output, or as many as
+//! `--instances` says, beside a parse of the same bytes). The sandbox is another process, and so is each run. `ATREST_CLIENTS` says where sandbox/install-clients.sh has put boto3;
 //! without it that column is empty. Instances and clusters only, as in the figures of other tools, unless `--all-kinds`.
-#![expect(clippy::print_stdout, reason = "an example talks on stdout")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "an example talks"
+)]
+
+mod offline;
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -68,12 +75,13 @@ struct Case {
     accounts: usize,
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     case("small", 1_000, false, 30, false, 1),
     case("large", 10_000, false, 30, false, 1),
     case("chain", 10_000, true, 80, false, 1),
     case("throttled", 10_000, true, 80, true, 1),
     case("org", 17_000, false, 30, false, 1_000),
+    case("org-large", 102_000, false, 30, false, 1_000),
 ];
 
 const fn case(
@@ -175,6 +183,12 @@ fn main() -> Outcome<()> {
     match words.first().map(String::as_str) {
         Some("serve") => return serve(words.get(1).ok_or("serve what?")?),
         Some("run") => return run(words.get(1..).unwrap_or_default()),
+        Some("parse") => {
+            let [_, way, dir] = &*words else {
+                return Err("parse what?".into());
+            };
+            return offline::parse(way, Path::new(dir));
+        }
         _ => {}
     }
     let mut flag = |name: &str| {
@@ -182,14 +196,20 @@ fn main() -> Outcome<()> {
         at.map(|at| words.remove(at)).is_some()
     };
     let all_kinds = flag("--all-kinds");
-    let runs = match words.iter().position(|word| word == "--runs") {
-        None => 3,
-        Some(at) => {
-            words.remove(at);
-            words.remove(at).parse()?
+    let mut number = |name: &str, otherwise: usize| -> Outcome<usize> {
+        let Some(at) = words.iter().position(|word| word == name) else {
+            return Ok(otherwise);
+        };
+        if at + 1 >= words.len() {
+            return Err(format!("{name} needs a number").into());
         }
+        words.remove(at);
+        Ok(words.remove(at).parse()?)
     };
-    let known = |word: &&String| !CASES.iter().any(|case| case.name == **word);
+    let runs = number("--runs", 3)?;
+    let instances = number("--instances", 100_000)?;
+    let known =
+        |word: &&String| *word != "offline" && !CASES.iter().any(|case| case.name == **word);
     if let Some(unknown) = words.iter().find(known) {
         return Err(format!("there is no case {unknown}").into());
     }
@@ -201,6 +221,9 @@ fn main() -> Outcome<()> {
         if words.is_empty() || words.iter().any(|word| word == case.name) {
             measure(case, runs, all_kinds)?;
         }
+    }
+    if words.is_empty() || words.iter().any(|word| word == "offline") {
+        offline::measure(instances, runs)?;
     }
     Ok(())
 }
@@ -220,14 +243,14 @@ fn measure(case: Case, runs: usize, all_kinds: bool) -> Outcome<()> {
         scan.extend(["--only-kinds", "db-instance,db-cluster"].map(str::to_owned));
     }
     for _run in 0..runs {
-        show(case, "atrest", bound, &server.measure(&scan)?);
+        server.show(case, "atrest", &scan, bound)?;
     }
     if case.accounts == 1
         && let Some(python) = python()
     {
         let mut boto3 = vec![python, "-c".to_owned(), BOTO3.to_owned()];
         boto3.extend(REGIONS.map(str::to_owned));
-        show(case, "boto3", bound, &server.measure(&boto3)?);
+        server.show(case, "boto3", &boto3, bound)?;
     }
     Ok(())
 }
@@ -237,21 +260,40 @@ struct Figures {
     wall: f64,
     cpu: f64,
     rss_mb: f64,
-    calls: u64,
     ended: String,
+    /// What it said on stderr.
+    said: String,
 }
 
-fn show(case: Case, client: &str, bound: f64, figures: &Figures) {
+fn show_row(case: &str, client: &str, figures: &Figures, calls: u64, bound: f64) {
     println!(
-        "{:<10} {client:<7} {:>8.2} {:>8.2} {:>8.0} {:>7} {:>9.2} {}",
-        case.name,
+        "{case:<10} {client:<7} {:>8.2} {:>8.2} {:>8.0} {calls:>7} {:>9.2} {}",
         figures.wall,
         figures.cpu,
         figures.rss_mb,
-        figures.calls,
         figures.wall / bound,
         figures.ended
     );
+}
+
+/// Runs a client in a process that has no other child, so that what its children used is what it used.
+fn measured(client: &[String], variables: &[(&str, &str)]) -> Outcome<Figures> {
+    let output = Command::new(std::env::current_exe()?)
+        .arg("run")
+        .args(client)
+        .envs(variables.iter().copied())
+        .output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let mut words = text.split_whitespace();
+    let mut number = || -> Outcome<f64> { Ok(words.next().ok_or("no figure")?.parse()?) };
+    let (wall, cpu, rss_mb) = (number()?, number()?, number()?);
+    Ok(Figures {
+        wall,
+        cpu,
+        rss_mb,
+        ended: words.collect::<Vec<_>>().join(" "),
+        said: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
 }
 
 /// The sandbox in a process of its own; ends with the value.
@@ -276,29 +318,19 @@ impl Server {
         })
     }
 
-    /// Runs a client in a process that has no other child, so that what its children used is what it used.
-    fn measure(&self, client: &[String]) -> Outcome<Figures> {
+    /// Runs a client and shows what it cost.
+    fn show(&self, case: Case, client: &str, command: &[String], bound: f64) -> Outcome<()> {
         let before = self.calls()?;
-        let output = Command::new(std::env::current_exe()?)
-            .arg("run")
-            .args(client)
-            .env("AWS_ENDPOINT_URL", &self.endpoint)
-            .env("AWS_ACCESS_KEY_ID", "AKIASPEED000000")
-            .env("AWS_SECRET_ACCESS_KEY", "any")
-            .env("AWS_REGION", "eu-central-1")
-            .stderr(Stdio::inherit())
-            .output()?;
-        let text = String::from_utf8(output.stdout)?;
-        let mut words = text.split_whitespace();
-        let mut number = || -> Outcome<f64> { Ok(words.next().ok_or("no figure")?.parse()?) };
-        let (wall, cpu, rss_mb) = (number()?, number()?, number()?);
-        Ok(Figures {
-            wall,
-            cpu,
-            rss_mb,
-            calls: self.calls()? - before,
-            ended: words.collect::<Vec<_>>().join(" "),
-        })
+        let variables = [
+            ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
+            ("AWS_ACCESS_KEY_ID", "AKIASPEED000000"),
+            ("AWS_SECRET_ACCESS_KEY", "any"),
+            ("AWS_REGION", "eu-central-1"),
+        ];
+        let figures = measured(command, &variables)?;
+        eprint!("{}", figures.said);
+        show_row(case.name, client, &figures, self.calls()? - before, bound);
+        Ok(())
     }
 
     /// Calls that the sandbox has counted.

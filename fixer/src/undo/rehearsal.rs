@@ -1,0 +1,223 @@
+//! A migration tried out beside its live source: everything up to the comparison, and away with it.
+//!
+//! The source keeps its name and its clients; the only thing that is written to it is the claim, and that is taken off at
+//! the end. The copies bear names of their own, so that those of the migration itself stay free.
+
+use atrest_model::id::{InvalidId, RunId};
+use atrest_model::plan::{
+    Action, Member, Method, Migration, Plan, Step, TAG_CLAIM, TAG_RUN, Target,
+};
+use serde_json::{Map, Value};
+
+/// Seconds that a deletion may take.
+const LONG: u64 = 2 * 3600;
+/// Seconds that a call may take that moves no data.
+const SHORT: u64 = 3600;
+
+/// What is put behind the name of a run for its rehearsal.
+const SUFFIX: &str = "-rehearsal";
+
+/// Why a migration cannot be tried out beside its source. Only the cold steps can be, without those that take clients away.
+#[must_use]
+pub fn why_not(migration: &Migration) -> Option<&'static str> {
+    if migration.cluster.is_some() {
+        return Some("it is a cluster, which this version cannot rehearse");
+    }
+    match migration.method {
+        Method::Cold => None,
+        Method::Replica | Method::BlueGreen => Some(
+            "its method builds beside the live source anyway: `--stop-before cutover` stops before clients notice",
+        ),
+    }
+}
+
+/// The plan of the rehearsal of a plan.
+///
+/// # Errors
+///
+/// The name of the run, or of an instance, is too long for another word.
+pub fn plan(of: &Plan) -> Result<Plan, InvalidId> {
+    let run = RunId::try_from(format!("{}{SUFFIX}", of.run))?;
+    let mut plan = of.clone();
+    plan.rehearsal_of = Some(of.run.clone());
+    plan.run = run;
+    for migration in &mut plan.migrations {
+        *migration = rehearsed(migration, &plan.run)?;
+    }
+    Ok(plan.sealed())
+}
+
+fn rehearsed(migration: &Migration, run: &RunId) -> Result<Migration, InvalidId> {
+    let mut new = migration.clone();
+    let rename = |member: &mut Member| -> Result<(), InvalidId> {
+        // The old side is the live one, under its real name.
+        member.old_name = member.identifier.clone();
+        member.new_name = member.identifier.prefixed("rehearsal")?;
+        Ok(())
+    };
+    rename(&mut new.source)?;
+    for replica in &mut new.replicas {
+        rename(replica)?;
+    }
+    let claims: Vec<String> = migration
+        .steps
+        .iter()
+        .filter(|step| matches!(step.action, Action::Claim { .. }))
+        .map(|step| step.id.clone())
+        .collect();
+    let mut steps = Vec::new();
+    for step in &migration.steps {
+        let mut step = step.clone();
+        match &mut step.action {
+            Action::Rename { .. } | Action::Quiesce { .. } | Action::Rescan => continue,
+            Action::Claim { tags, .. } => retag(tags, run),
+            Action::Snapshot { snapshot, tags, .. } => {
+                rehearsal_name(snapshot);
+                retag(tags, run);
+                step.needs.clone_from(&claims);
+            }
+            Action::EncryptedCopy {
+                source_snapshot,
+                snapshot,
+                tags,
+                ..
+            } => {
+                rehearsal_name(source_snapshot);
+                rehearsal_name(snapshot);
+                retag(tags, run);
+            }
+            Action::Restore {
+                snapshot,
+                name,
+                request,
+            } => {
+                rehearsal_name(snapshot);
+                if let Some(member) = new.members().find(|m| m.made_by == step.id) {
+                    name.clone_from(&member.new_name);
+                }
+                retag_request(request, run);
+            }
+            Action::CreateReplica { name, request, .. } => {
+                if let Some(member) = new.members().find(|m| m.made_by == step.id) {
+                    name.clone_from(&member.new_name);
+                }
+                retag_request(request, run);
+            }
+            Action::Validate => step.action = Action::Rehearse,
+            _ => {}
+        }
+        steps.push(step);
+    }
+    remove(&mut steps, &new, run);
+    new.steps = steps;
+    Ok(new)
+}
+
+/// Removes what was made, replicas first, snapshots last, and takes the claim off.
+fn remove(steps: &mut Vec<Step>, migration: &Migration, run: &RunId) {
+    let tags = |step: &str| {
+        vec![
+            (TAG_RUN.to_owned(), run.to_string()),
+            (
+                atrest_model::plan::TAG_SOURCE.to_owned(),
+                migration.source.dbi_resource_id.clone(),
+            ),
+            (atrest_model::plan::TAG_STEP.to_owned(), step.to_owned()),
+        ]
+    };
+    let mut need = "validate".to_owned();
+    let mut push = |steps: &mut Vec<Step>, id: String, deadline_seconds: u64, action: Action| {
+        let needs = vec![std::mem::replace(&mut need, id.clone())];
+        steps.push(Step {
+            id,
+            needs,
+            deadline_seconds,
+            action,
+        });
+    };
+    let snapshots: Vec<(String, String)> = steps
+        .iter()
+        .rev()
+        .filter_map(|step| match &step.action {
+            Action::Snapshot { snapshot, .. } | Action::EncryptedCopy { snapshot, .. } => {
+                Some((step.id.clone(), snapshot.clone()))
+            }
+            _ => None,
+        })
+        .collect();
+    let members: Vec<&Member> = migration.members().collect();
+    for member in members.iter().rev() {
+        let made = Target::MadeBy(member.made_by.clone());
+        let request = Map::from_iter([("DeletionProtection".to_owned(), Value::Bool(false))]);
+        // A copy is protected as its source is.
+        push(
+            steps,
+            format!("unprotect:{}", member.identifier),
+            SHORT,
+            Action::Modify {
+                instance: made.clone(),
+                request,
+            },
+        );
+        push(
+            steps,
+            format!("delete:{}", member.identifier),
+            LONG,
+            Action::Delete {
+                instance: made,
+                name: member.new_name.clone(),
+                tags: tags(&member.made_by),
+                encrypted: true,
+            },
+        );
+    }
+    for (step, snapshot) in snapshots {
+        push(
+            steps,
+            format!("delete-{step}"),
+            LONG,
+            Action::DeleteSnapshot {
+                snapshot,
+                source: migration.source.dbi_resource_id.clone(),
+                tags: tags(&step),
+            },
+        );
+    }
+    for member in members.iter().rev() {
+        push(
+            steps,
+            format!("release:{}", member.identifier),
+            SHORT,
+            Action::Release {
+                instance: Target::Old(member.dbi_resource_id.clone()),
+                keys: vec![TAG_RUN.to_owned(), TAG_CLAIM.to_owned()],
+            },
+        );
+    }
+}
+
+/// `atrest-…-1-raw` → `atrest-…-rehearsal-raw`: those of the migration itself stay free.
+fn rehearsal_name(snapshot: &mut String) {
+    *snapshot = match snapshot.rsplit_once('-') {
+        Some((front, kind)) => format!("{front}-rehearsal-{kind}"),
+        None => format!("{snapshot}-rehearsal"),
+    };
+}
+
+fn retag(tags: &mut [(String, String)], run: &RunId) {
+    for (key, value) in tags {
+        if key == TAG_RUN {
+            *value = run.to_string();
+        }
+    }
+}
+
+/// The tags of a creating call lie in its arguments.
+fn retag_request(request: &mut Map<String, Value>, run: &RunId) {
+    let tags = request.get_mut("Tags").and_then(Value::as_array_mut);
+    for tag in tags.into_iter().flatten() {
+        if tag.get("Key").and_then(Value::as_str) == Some(TAG_RUN) {
+            tag["Value"] = Value::from(run.as_str());
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Plans of rollback, cleanup and rehearsal, without RDS.

@@ -1,0 +1,152 @@
+//! What a scan has found so far.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use atrest_model::Tool;
+use atrest_model::finding::{Finding, FindingStatus};
+use atrest_model::instance::tags_of;
+use atrest_model::key::account_of;
+use atrest_model::scan::{RegionScan, Resource, SCHEMA_VERSION, ScanReport};
+use atrest_scanner::inventory::{Inventory, RegionInventory};
+
+use super::{Judgement, fleet_of};
+
+/// Tags of the resources that findings are about, by ARN: what waivers may ask for.
+pub(super) type Tags = HashMap<String, BTreeMap<String, String>>;
+
+/// Rows and findings. Of an account that is judged nothing else is kept: documents of a thousand accounts are more than a
+/// machine has room for.
+pub(super) struct Gathered {
+    pub(super) report: ScanReport,
+    pub(super) tags: Tags,
+    /// Snapshots that another account shared, by ARN.
+    shared: BTreeMap<String, Shared>,
+}
+
+/// A resource as an account sees it that does not own it.
+struct Shared {
+    row: Resource,
+    findings: Vec<Finding>,
+}
+
+impl Gathered {
+    pub(super) fn new() -> Self {
+        let report = ScanReport {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool::current(),
+            started: jiff::Timestamp::now(),
+            complete: false,
+            policies: None,
+            regions: Vec::new(),
+            unread: Vec::new(),
+            resources: Vec::new(),
+            findings: Vec::new(),
+            baseline: None,
+            waiver_notes: Vec::new(),
+        };
+        Self {
+            report,
+            tags: Tags::new(),
+            shared: BTreeMap::new(),
+        }
+    }
+
+    /// Judges one account and adds it; the number of its findings.
+    pub(super) fn add(
+        &mut self,
+        judgement: &Judgement,
+        inventory: &Inventory,
+        rows: Vec<RegionScan>,
+    ) -> usize {
+        let fleet = fleet_of(inventory);
+        let findings = judgement.evaluate(&inventory.account, &fleet, self.report.started);
+        drop(fleet);
+        if judgement.waivers.ask_for_tags() {
+            self.keep_tags(inventory, &findings);
+        }
+        let number = findings.len();
+        self.report.regions.extend(rows);
+        self.report.unread.extend(inventory.unread_rows());
+        let is_own = |row: &Resource| account_of(&row.arn).is_none_or(|owner| owner == row.account);
+        let (own, foreign): (Vec<_>, Vec<_>) = inventory.resources().into_iter().partition(is_own);
+        self.report.resources.extend(own);
+        if foreign.is_empty() {
+            self.report.findings.extend(findings);
+        } else {
+            self.share(foreign, findings);
+        }
+        number
+    }
+
+    /// Sets what belongs to others apart: it has one row, whoever sees it, so that an id is of one finding. Of several
+    /// accounts that see it the first one speaks.
+    fn share(&mut self, foreign: Vec<Resource>, findings: Vec<Finding>) {
+        let mut seen: BTreeMap<String, Shared> = foreign
+            .into_iter()
+            .map(|row| {
+                let findings = Vec::new();
+                (row.arn.clone(), Shared { row, findings })
+            })
+            .collect();
+        for finding in findings {
+            match seen.get_mut(&finding.resource) {
+                Some(shared) => shared.findings.push(finding),
+                None => self.report.findings.push(finding),
+            }
+        }
+        for (arn, shared) in seen {
+            let is_first = self
+                .shared
+                .get(&arn)
+                .is_none_or(|known| shared.row.account < known.row.account);
+            if is_first {
+                self.shared.insert(arn, shared);
+            }
+        }
+    }
+
+    fn keep_tags(&mut self, inventory: &Inventory, findings: &[Finding]) {
+        let flagged: HashSet<&str> = findings.iter().map(|f| f.resource.as_str()).collect();
+        for found in inventory
+            .regions
+            .iter()
+            .flat_map(RegionInventory::described)
+        {
+            let arn = found.arn();
+            if flagged.contains(&*arn) {
+                let tags = tags_of(found.document).into_iter();
+                let owned = tags.map(|(key, value)| (key.to_owned(), value.to_owned()));
+                self.tags.insert(arn.into_owned(), owned.collect());
+            }
+        }
+    }
+
+    /// Puts everything in order, and says whether it is all.
+    pub(super) fn settle(&mut self) {
+        let report = &mut self.report;
+        // The owner knows best; another account speaks where the owner was not scanned.
+        let owned: HashSet<&str> = report.resources.iter().map(|r| r.arn.as_str()).collect();
+        let mut shared = std::mem::take(&mut self.shared);
+        shared.retain(|arn, _| !owned.contains(arn.as_str()));
+        for Shared { row, findings } in shared.into_values() {
+            report.resources.push(row);
+            report.findings.extend(findings);
+        }
+        report
+            .regions
+            .sort_by(|a, b| (&a.account, &a.region).cmp(&(&b.account, &b.region)));
+        report.unread.sort();
+        report
+            .resources
+            .sort_by(|a, b| (&a.arn, &a.account).cmp(&(&b.arn, &b.account)));
+        report
+            .findings
+            .sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
+        report.complete = report.unread.is_empty()
+            && report.regions.iter().all(|region| region.error.is_none())
+            && report
+                .findings
+                .iter()
+                .all(|finding| finding.status != FindingStatus::NotEvaluated);
+    }
+}
