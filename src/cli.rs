@@ -7,6 +7,7 @@ mod undo;
 
 use std::path::PathBuf;
 
+use atrest_fixer::fleet::Waves;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use accounts::{
@@ -189,7 +190,7 @@ pub(crate) struct IamPolicyArgs {
     /// The verb
     #[arg(value_name = "VERB")]
     pub(crate) verb: IamPolicyVerb,
-    /// For the identity that scans an organization, which also lists its accounts and assumes a role in each
+    /// Of scan: for the identity that scans an organization, which also lists its accounts and assumes a role in each
     #[arg(long)]
     pub(crate) org: bool,
     /// That role
@@ -204,6 +205,10 @@ pub(crate) struct IamPolicyArgs {
 pub(crate) enum IamPolicyVerb {
     /// What a scan reads in an account
     Scan,
+    /// What is read to make a plan
+    Plan,
+    /// What a run reads and changes, its audits included
+    Fix,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -238,6 +243,17 @@ pub(crate) struct PlanArgs {
     /// How rows are compared before the cutover
     #[arg(long, value_name = "CHECK", default_value = "counts")]
     pub(crate) data_check: DataCheckArg,
+    /// Migrations to a wave, the smallest first, such as 10 or 1,5,20 or canary,10; `canary` is one, then all others
+    #[arg(long, value_name = "SIZES")]
+    pub(crate) waves: Option<Waves>,
+    #[command(flatten)]
+    pub(crate) radius: RadiusArgs,
+    /// How long nobody may be connected to a source, and nothing written, before its snapshot: 1s to 4m
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_window)]
+    pub(crate) quiesce_window: std::time::Duration,
+    /// Kill clients that are connected to a source after its rename (mysql.rds_kill), instead of rebooting it once
+    #[arg(long)]
+    pub(crate) kill_connections: bool,
     /// Name of the run; made from time and account if not given
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
@@ -247,6 +263,28 @@ pub(crate) struct PlanArgs {
     /// Output: text, json, csv, markdown; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
+}
+
+/// How much of the fleet one plan may change.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Blast radius")]
+pub(crate) struct RadiusArgs {
+    /// Refuse a plan of more DB instances, replicas counted
+    #[arg(long, value_name = "N")]
+    pub(crate) max_instances: Option<usize>,
+    /// Refuse a plan of more than this share of the DB instances of the account in a region, encrypted ones counted
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
+    pub(crate) max_percent: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HooksArg {
+    /// Stop, and ask the operator
+    Ask,
+    /// Run them again
+    Again,
+    /// Count them as done
+    Done,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -290,7 +328,7 @@ pub(crate) struct StateArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FixArgs {
     /// The plan
-    #[arg(value_name = "PLAN.json", required_unless_present_any = ["resume", "adopt"])]
+    #[arg(value_name = "PLAN.json", required_unless_present_any = ["resume", "adopt", "pause"])]
     pub(crate) plan: Option<PathBuf>,
     /// Carry the plan out; without it the plan is only shown and checked
     #[arg(long)]
@@ -304,6 +342,21 @@ pub(crate) struct FixArgs {
     /// Take up the run of this plan whose run folder was lost: what was done is found in RDS, by its tags
     #[arg(long, value_name = "PLAN.json", conflicts_with_all = ["plan", "execute", "resume"])]
     pub(crate) adopt: Option<PathBuf>,
+    /// Ask the process that executes this run to see through what is under way, to begin nothing new, and to end; it
+    /// goes on with --resume
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["plan", "execute", "resume", "adopt"])]
+    pub(crate) pause: Option<String>,
+    /// Failed migrations that do not keep the next wave from being begun
+    #[arg(long, value_name = "N")]
+    pub(crate) max_failures: Option<usize>,
+    /// How long a migration waits for room in a quota while nothing of the run is under way
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+    pub(crate) quota_wait: std::time::Duration,
+    /// Hooks that were running when the process was killed (docs/hooks.md)
+    #[arg(long, value_name = "WHAT", default_value = "ask")]
+    pub(crate) interrupted_hooks: HooksArg,
+    #[command(flatten)]
+    pub(crate) radius: RadiusArgs,
     /// Stop each migration before this step; `cutover` is the first rename to a real name
     #[arg(long, value_name = "STEP")]
     pub(crate) stop_before: Option<String>,
@@ -311,7 +364,7 @@ pub(crate) struct FixArgs {
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) concurrency: usize,
     /// Time between two describe loops of a region: 10s, 250ms
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub(crate) poll_interval: std::time::Duration,
     /// How long RDS may still show the time before a change; a call whose answer was lost is repeated only after it
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = parse_duration)]
@@ -334,6 +387,12 @@ pub(crate) struct StatusArgs {
     /// Print the journal as JSON Lines, each bound to the one before by its hash: the audit trail
     #[arg(long, requires = "run", conflicts_with = "format")]
     pub(crate) journal: bool,
+    /// Write two Terraform files into this folder: the old instances are forgotten, then the new ones imported
+    #[arg(long, value_name = "DIR", requires = "run", conflicts_with_all = ["journal", "format"])]
+    pub(crate) terraform: Option<PathBuf>,
+    /// Take the resource addresses from this Terraform state (terraform state pull)
+    #[arg(long, value_name = "FILE", requires = "terraform")]
+    pub(crate) tfstate: Option<PathBuf>,
     /// Check an audit trail and name its first broken line
     #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "journal", "format"])]
     pub(crate) verify: Option<PathBuf>,
@@ -481,8 +540,28 @@ fn parse_role(text: &str) -> Result<String, String> {
     }
 }
 
+/// More than nothing, and not more than all.
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let share = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>();
+    share
+        .ok()
+        .filter(|share| *share > 0.0 && *share <= 100.0)
+        .ok_or_else(|| "a number above 0, up to 100".to_owned())
+}
+
+/// Whole seconds, shorter than the five minutes between two of RDS's own heartbeats: where there is no binary log, a
+/// window must have a chance to see none.
+fn parse_window(text: &str) -> Result<std::time::Duration, String> {
+    let window = parse_duration(text)?;
+    if window.subsec_nanos() == 0 && window.as_secs() <= 240 {
+        Ok(window)
+    } else {
+        Err("whole seconds, at most 4m".to_owned())
+    }
+}
+
 /// `250ms`, `10s`, `3m`, `2h`.
-fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     let split = text
         .find(|c: char| !c.is_ascii_digit())
         .ok_or("a number with a unit: 250ms, 10s, 3m, 2h")?;

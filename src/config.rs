@@ -2,10 +2,17 @@
 //!
 //! It is strict: a key that nothing reads is an error, since whoever wrote it believes that it works.
 
+mod fleet;
+mod hooks;
+
 use std::path::{Path, PathBuf};
 
+use atrest_model::hook::Hook;
 use atrest_policies::{Settings, SettingsTable, Source};
 use serde::Deserialize;
+
+pub(crate) use self::fleet::FleetTable;
+use self::hooks::HookTable;
 
 use crate::exit::ExpectedError;
 
@@ -24,6 +31,10 @@ pub(crate) struct Config {
 struct File {
     #[serde(default)]
     policies: SettingsTable,
+    #[serde(default)]
+    fleet: FleetTable,
+    #[serde(default)]
+    hooks: Vec<HookTable>,
 }
 
 impl Config {
@@ -43,7 +54,7 @@ impl Config {
             )
         })?;
         let config = Self { file, text };
-        config.parse()?;
+        config.hooks()?;
         Ok(config)
     }
 
@@ -54,6 +65,25 @@ impl Config {
             text: &self.text,
         };
         Settings::check(self.parse()?.policies, &source, known).map_err(Self::wrong)
+    }
+
+    /// What runs of many migrations keep to unless the command line says otherwise.
+    pub(crate) fn fleet(&self) -> anyhow::Result<FleetTable> {
+        Ok(self.parse()?.fleet)
+    }
+
+    /// The hooks, in the order of the file.
+    pub(crate) fn hooks(&self) -> anyhow::Result<Vec<Hook>> {
+        let tables = self.parse()?.hooks.into_iter().zip(1..);
+        tables
+            .map(|(table, number)| {
+                let at = table.at.as_str();
+                table.settle().map_err(|why| {
+                    let file = self.file.display();
+                    Self::wrong(format!("{file}: hook {number} ({at}): {why}"))
+                })
+            })
+            .collect()
     }
 
     fn parse(&self) -> anyhow::Result<File> {

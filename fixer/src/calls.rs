@@ -281,6 +281,75 @@ pub(crate) async fn add_role(
     send!(rds, "AddRoleToDBInstance", call)
 }
 
+pub(crate) async fn manage_password(
+    rds: &Rds,
+    name: &str,
+    kms_key_id: Option<&str>,
+) -> Result<(), Fault> {
+    let call = rds
+        .client()
+        .modify_db_instance()
+        .db_instance_identifier(name)
+        .manage_master_user_password(true)
+        .set_master_user_secret_kms_key_id(kms_key_id.map(str::to_owned))
+        .apply_immediately(true);
+    send!(rds, "ModifyDBInstance", call)
+}
+
+pub(crate) async fn deregister_proxy_target(
+    rds: &Rds,
+    proxy: &str,
+    name: &str,
+) -> Result<(), Fault> {
+    let call = rds
+        .client()
+        .deregister_db_proxy_targets()
+        .db_proxy_name(proxy)
+        .db_instance_identifiers(name);
+    send!(rds, "DeregisterDBProxyTargets", call)
+}
+
+pub(crate) async fn register_proxy_target(rds: &Rds, proxy: &str, name: &str) -> Result<(), Fault> {
+    let call = rds
+        .client()
+        .register_db_proxy_targets()
+        .db_proxy_name(proxy)
+        .db_instance_identifiers(name);
+    send!(rds, "RegisterDBProxyTargets", call)
+}
+
+pub(crate) async fn add_to_subscription(
+    rds: &Rds,
+    subscription: &str,
+    name: &str,
+) -> Result<(), Fault> {
+    let call = rds
+        .client()
+        .add_source_identifier_to_subscription()
+        .subscription_name(subscription)
+        .source_identifier(name);
+    send!(rds, "AddSourceIdentifierToSubscription", call)
+}
+
+/// `rds` is of the region that the backups are replicated into.
+pub(crate) async fn replicate_backups(
+    rds: &Rds,
+    source_arn: &str,
+    kms_key_id: &str,
+    retention_days: i64,
+) -> Result<(), Fault> {
+    let days = i32::try_from(retention_days).map_err(|_too_large| {
+        Fault::Plan(format!("{retention_days} days of retention are too many"))
+    })?;
+    let call = rds
+        .client()
+        .start_db_instance_automated_backups_replication()
+        .source_db_instance_arn(source_arn)
+        .kms_key_id(kms_key_id)
+        .backup_retention_period(days);
+    send!(rds, "StartDBInstanceAutomatedBackupsReplication", call)
+}
+
 pub(crate) async fn restore(
     rds: &Rds,
     snapshot: &str,

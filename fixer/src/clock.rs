@@ -21,7 +21,7 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            poll: Duration::from_secs(10),
+            poll: Duration::from_secs(5),
             consistency: Duration::from_secs(180),
             confirmations: 3,
         }
@@ -41,4 +41,9 @@ pub(crate) fn instant() -> Instant {
 /// Waits.
 pub(crate) async fn sleep(duration: Duration) {
     tokio::time::sleep(duration).await;
+}
+
+/// What a future gives, unless it takes longer.
+pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, future).await.ok()
 }

@@ -6,13 +6,18 @@
 pub mod accounts;
 mod calls;
 pub mod clock;
+pub mod dependents;
 pub mod executor;
 pub mod fault;
+pub mod fleet;
+pub mod hooks;
 mod observatory;
 pub mod options;
+pub mod permissions;
 mod permit;
 pub mod planner;
 pub mod preflight;
+mod quiet;
 mod requests;
 mod steps;
 pub mod store;

@@ -19,8 +19,10 @@ use atrest_scanner::aws::KeyFacts;
 use jiff::Timestamp;
 
 pub use cluster::cluster_digest;
-pub(crate) use draft::data_deadline;
+pub(crate) use draft::{MANAGE_PASSWORD, data_deadline};
 pub use method::{MethodFacts, Wish};
+
+use crate::dependents::Dependents;
 
 /// Everything a plan rests on.
 #[derive(Debug, Clone)]
@@ -43,6 +45,39 @@ pub struct Facts {
     pub data_check: DataCheck,
     /// Which method is wanted, and what that choice rests on.
     pub methods: MethodFacts,
+    /// How long a source must be quiet, and what is done about clients.
+    pub quiesce: Quiesce,
+    /// Who depends on the instances, by region.
+    pub dependents: BTreeMap<String, Dependents>,
+    /// How the login to the servers is made; `None` when they are not asked.
+    pub login: Option<Login>,
+}
+
+/// How a source is quiesced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quiesce {
+    /// How long nobody may be connected and nothing written, in seconds.
+    pub window_seconds: u64,
+    /// Whether the connections of clients are killed rather than the instance rebooted.
+    pub kill_connections: bool,
+}
+
+impl Default for Quiesce {
+    fn default() -> Self {
+        Self {
+            window_seconds: plan::QUIESCE_WINDOW,
+            kill_connections: false,
+        }
+    }
+}
+
+/// What is known of the login before it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// User; `None` means each instance's master user.
+    pub user: Option<String>,
+    /// Whether the password is the one that RDS manages, or a token: it changes when RDS changes it.
+    pub follows_rds: bool,
 }
 
 /// Drafts the plan for the flagged instances among `wanted` (all flagged ones when it is `None`). Whether it can be
@@ -142,6 +177,8 @@ pub fn plan(facts: &Facts, wanted: Option<&BTreeSet<(String, String)>>) -> Plan 
         account: facts.account.clone(),
         mysql: facts.mysql.clone(),
         data_check: facts.data_check,
+        waves: Vec::new(),
+        hooks: Vec::new(),
         migrations,
         left_out,
         checks,
@@ -288,6 +325,7 @@ fn migration(facts: &Facts, source: &DbInstance) -> Result<Migration, Refusal> {
             .iter()
             .flat_map(|member| notes(facts, member))
             .collect(),
+        wave: None,
         steps: Vec::new(),
     };
     if migration.method == Method::BlueGreen {

@@ -12,7 +12,7 @@ mod gather;
 mod key;
 mod names;
 mod offer;
-mod permissions;
+pub(crate) mod permissions;
 mod quotas;
 mod registry;
 mod replication;
@@ -25,6 +25,7 @@ use atrest_model::instance::DbInstance;
 use atrest_model::plan::{LeftOut, Member, Migration, Plan};
 
 use crate::planner::Facts;
+use crate::{fleet, hooks};
 
 pub use again::again;
 pub use facts::{Around, Offer, Read, RegionFacts};
@@ -50,6 +51,9 @@ pub fn judge(draft: Plan, facts: &Facts, around: &Around) -> Plan {
         plan.checks.extend(checks);
     }
     plan.left_out.sort_by(|a, b| a.arn.cmp(&b.arn));
+    // What is left out is in no wave.
+    fleet::assign(&mut plan);
+    hooks::insert(&mut plan);
     let regional = quotas::check(&plan, facts, around);
     plan.checks.extend(regional);
     plan.sealed()

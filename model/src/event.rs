@@ -6,6 +6,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum RunEvent {
+    /// A wave begins: the one before has ended.
+    WaveBegan {
+        /// Which, from 1.
+        wave: u32,
+        /// How many there are.
+        waves: u32,
+        /// Migrations in it that are begun now or taken up.
+        migrations: usize,
+    },
     /// A migration begins or is taken up again.
     MigrationBegan {
         /// `region/identifier`.

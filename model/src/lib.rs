@@ -11,6 +11,7 @@ pub mod diff;
 pub mod document;
 pub mod event;
 pub mod finding;
+pub mod hook;
 pub mod id;
 pub mod instance;
 pub mod journal;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::Tool;
 use crate::check::{Check, Verdict};
 use crate::document::digest;
+use crate::hook::Hook;
 use crate::id::{DbInstanceIdentifier, RunId};
 
 /// Version of the JSON form of [`Plan`].
@@ -47,6 +48,13 @@ pub struct Plan {
     pub mysql: MysqlAccess,
     /// How rows are compared before the cutover.
     pub data_check: DataCheck,
+    /// Migrations in each wave, the last number again and again, 0 for all that are left; empty in a plan without
+    /// waves. Which migration is in which is in [`Migration::wave`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<u32>,
+    /// Commands of the operator, as the configuration had them; those of a migration are steps of it, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
     /// One entry a flagged instance with its replicas.
     pub migrations: Vec<Migration>,
     /// Flagged resources that are not migrated by this plan.
@@ -151,6 +159,9 @@ pub struct Migration {
     pub replicas: Vec<Member>,
     /// What the operator should know before: warnings, dependents that break.
     pub notes: Vec<String>,
+    /// Its wave, from 1; absent in a plan without waves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<u32>,
     /// The steps; each runs when those it needs are done.
     pub steps: Vec<Step>,
 }
@@ -298,10 +309,17 @@ pub enum Action {
         /// Whether this gives an instance the name clients use. Done only after validation.
         cutover: bool,
     },
-    /// Proves that no client is connected; `RebootDBInstance` once if one still is.
+    /// Proves that for a while no client is connected and nothing is written. If a client is: `RebootDBInstance` once,
+    /// or `mysql.rds_kill`.
     Quiesce {
         /// The instance.
         instance: Target,
+        /// How long, in seconds.
+        #[serde(default = "quiesce_window")]
+        window_seconds: u64,
+        /// Whether clients' connections are killed rather than the instance rebooted.
+        #[serde(default)]
+        kill_connections: bool,
     },
     /// `CreateDBSnapshot`.
     Snapshot {
@@ -362,6 +380,53 @@ pub enum Action {
         /// The feature it serves.
         feature_name: String,
     },
+    /// `ModifyDBInstance` with `ManageMasterUserPassword`: RDS makes a new secret for the master password.
+    ManagePassword {
+        /// The instance.
+        instance: Target,
+        /// Key of the secret, if it is not AWS's own.
+        kms_key_id: Option<String>,
+    },
+    /// `DeregisterDBProxyTargets`: the registration of the old instance.
+    DeregisterProxyTarget {
+        /// The proxy.
+        proxy: String,
+        /// The instance that takes the name.
+        instance: Target,
+        /// Name under which it is registered.
+        name: DbInstanceIdentifier,
+    },
+    /// `RegisterDBProxyTargets`: the new instance under its real name.
+    RegisterProxyTarget {
+        /// The proxy.
+        proxy: String,
+        /// The instance.
+        instance: Target,
+        /// Its real name.
+        name: DbInstanceIdentifier,
+    },
+    /// Sees that an event subscription lists the instance; `AddSourceIdentifierToSubscription` if it does not.
+    Subscription {
+        /// The subscription.
+        subscription: String,
+        /// The instance.
+        instance: Target,
+        /// Its real name.
+        name: DbInstanceIdentifier,
+    },
+    /// `StartDBInstanceAutomatedBackupsReplication` in another region.
+    ReplicateBackups {
+        /// The instance.
+        instance: Target,
+        /// Region that the backups are replicated into.
+        region: String,
+        /// Key of that region.
+        kms_key_id: String,
+        /// Days that backups are kept there.
+        retention_days: i64,
+    },
+    /// Looks at what depends on the instances once more, and says what is left to do.
+    Handover,
     /// Clones accounts and grants that only the old replica has.
     Accounts {
         /// The unencrypted replica.
@@ -611,6 +676,8 @@ pub enum Action {
     },
     /// The pair diff of every member beside a live source; rows may differ, since clients write.
     Rehearse,
+    /// A command of the operator.
+    Hook(Hook),
 }
 
 /// Two DB instances with the same contents.
@@ -630,7 +697,14 @@ impl Action {
     pub fn operation(&self) -> Option<&'static str> {
         Some(match self {
             Self::Claim { .. } => "AddTagsToResource",
-            Self::Rename { .. } | Self::Modify { .. } | Self::NameBack { .. } => "ModifyDBInstance",
+            Self::Rename { .. }
+            | Self::Modify { .. }
+            | Self::NameBack { .. }
+            | Self::ManagePassword { .. } => "ModifyDBInstance",
+            Self::Quiesce {
+                kill_connections: true,
+                ..
+            } => return None,
             Self::Quiesce { .. } | Self::Settle { .. } => "RebootDBInstance",
             Self::Snapshot { .. } => "CreateDBSnapshot",
             Self::EncryptedCopy { .. } => "CopyDBSnapshot",
@@ -650,6 +724,10 @@ impl Action {
             }
             Self::RemoveTemporary { .. } => "DeleteDBInstance",
             Self::AddRole { .. } => "AddRoleToDBInstance",
+            Self::DeregisterProxyTarget { .. } => "DeregisterDBProxyTargets",
+            Self::RegisterProxyTarget { .. } => "RegisterDBProxyTargets",
+            Self::Subscription { .. } => "AddSourceIdentifierToSubscription",
+            Self::ReplicateBackups { .. } => "StartDBInstanceAutomatedBackupsReplication",
             Self::Delete { .. } => "DeleteDBInstance",
             Self::DeleteSnapshot { .. } => "DeleteDBSnapshot",
             Self::DeleteAutomatedBackup { .. } => "DeleteDBInstanceAutomatedBackup",
@@ -672,7 +750,9 @@ impl Action {
             | Self::Unwritten { .. }
             | Self::Returned
             | Self::Unused { .. }
-            | Self::Rehearse => return None,
+            | Self::Handover
+            | Self::Rehearse
+            | Self::Hook(_) => return None,
         })
     }
 
@@ -714,6 +794,26 @@ impl Action {
                 | Self::Switchover { .. }
         )
     }
+
+    /// Whether the step attaches a dependent again once the migration itself is done: one that fails does not hold up
+    /// the others.
+    #[must_use]
+    pub fn is_reattachment(&self) -> bool {
+        matches!(
+            self,
+            Self::DeregisterProxyTarget { .. }
+                | Self::RegisterProxyTarget { .. }
+                | Self::Subscription { .. }
+                | Self::ReplicateBackups { .. }
+        )
+    }
+}
+
+/// How long nobody may be connected, and nothing written, in seconds, unless a plan says otherwise.
+pub const QUIESCE_WINDOW: u64 = 30;
+
+fn quiesce_window() -> u64 {
+    QUIESCE_WINDOW
 }
 
 #[cfg(test)]
@@ -730,6 +830,8 @@ mod tests {
             account: "111122223333".to_owned(),
             mysql: MysqlAccess::Required,
             data_check: DataCheck::Counts,
+            waves: Vec::new(),
+            hooks: Vec::new(),
             migrations: Vec::new(),
             left_out: Vec::new(),
             checks: Vec::new(),

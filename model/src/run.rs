@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::Tool;
 use crate::id::RunId;
@@ -89,6 +90,40 @@ pub struct MigrationReport {
     pub steps: usize,
     /// Seconds from the rename of the source to the end of the last cutover rename, when both are done.
     pub downtime_seconds: Option<f64>,
+    /// What a person has to do that the run could not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_to_do: Vec<LeftToDo>,
+}
+
+/// Something that a person has to do after a run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct LeftToDo {
+    /// What kind of thing it is: `iam-authentication`, `master-password`, `proxy`, …
+    pub kind: String,
+    /// DB instance as `region/identifier`.
+    pub subject: String,
+    /// What is the case.
+    pub what: String,
+    /// What to do.
+    pub todo: String,
+}
+
+impl LeftToDo {
+    /// Member of a step's result that lists them.
+    pub const MEMBER: &str = "left_to_do";
+
+    /// Those that the results of steps list, each once.
+    pub fn of_results<'a>(results: impl IntoIterator<Item = &'a Value>) -> Vec<Self> {
+        let mut all: Vec<Self> = results
+            .into_iter()
+            .flat_map(|result| crate::document::list_of(result, Self::MEMBER))
+            // A journal of a newer version may list more: what is not understood is not ours to tell.
+            .filter_map(|item| serde_json::from_value(item.clone()).ok())
+            .collect();
+        all.sort();
+        all.dedup();
+        all
+    }
 }
 
 /// The end of a run, or of one sitting of it.
@@ -105,4 +140,7 @@ pub struct RunReport {
     pub ended: Timestamp,
     /// One entry a migration.
     pub migrations: Vec<MigrationReport>,
+    /// Hooks of the run itself, after-run and on-failure, that failed where that was not to be passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_hooks: Vec<String>,
 }

@@ -41,6 +41,14 @@ impl EventLines {
     pub fn line(&mut self, event: &RunEvent) -> Option<String> {
         let style = self.style;
         let (subject, step, text) = match event {
+            RunEvent::WaveBegan {
+                wave,
+                waves,
+                migrations,
+            } => {
+                let what = count(*migrations, "migration", "migrations");
+                return Some(style.strong(&format!("wave {wave} of {waves}: {what}")));
+            }
             RunEvent::MigrationBegan {
                 migration,
                 steps,

@@ -20,6 +20,7 @@ mod scan;
 mod schema;
 mod status;
 mod style;
+mod terraform;
 mod text;
 
 pub use accounts::{
@@ -56,4 +57,5 @@ pub use scan::{
 pub use schema::{DocumentSchema, schemas};
 pub use status::{CurrentStep, MigrationStatus, RunStatus, STATUS_SCHEMA_VERSION};
 pub use style::Style;
+pub use terraform::{Addresses, TERRAFORM_FILES, terraform_import, terraform_removed};
 pub use text::{duration, markdown, printable};

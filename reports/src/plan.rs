@@ -3,8 +3,10 @@
 mod checks;
 mod csv;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use atrest_model::hook::{Hook, OnFailure};
 use atrest_model::plan::{
     Action, DataCheck, Member, Method, Migration, MysqlAccess, Plan, Step, Target,
 };
@@ -85,6 +87,7 @@ pub fn plan(plan: &Plan, style: &Style, out: &mut dyn Write) -> io::Result<()> {
         }
     };
     writeln!(out, "{}", paragraph("MySQL: ", &check, 2, style.width))?;
+    write_waves(plan, style, out)?;
     for migration in &plan.migrations {
         writeln!(out)?;
         write_migration(plan, migration, style, out)?;
@@ -100,6 +103,27 @@ pub fn plan(plan: &Plan, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     }
     checks::write(plan, None, style, out)?;
     write_end(plan, style, out)
+}
+
+/// Which migrations are begun together, and what is run when none goes on or one has failed.
+fn write_waves(plan: &Plan, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let mut waves: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+    for migration in &plan.migrations {
+        if let Some(wave) = migration.wave {
+            waves.entry(wave).or_default().push(&migration.id);
+        }
+    }
+    for (wave, migrations) in waves {
+        let first = format!("wave {wave}: ");
+        let text = printable(&migrations.join(", ")).into_owned();
+        writeln!(out, "{}", paragraph(&first, &text, 2, style.width))?;
+    }
+    for hook in plan.hooks.iter().filter(|hook| !hook.at.is_of_migration()) {
+        let first = format!("{}: ", hook.at.as_str());
+        let text = printable(&command(hook)).into_owned();
+        writeln!(out, "{}", paragraph(&first, &text, 2, style.width))?;
+    }
+    Ok(())
 }
 
 /// The total and what happens next.
@@ -150,9 +174,12 @@ fn write_migration(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let method = migration.method.as_str();
+    let wave = migration
+        .wave
+        .map_or_else(String::new, |wave| format!(", wave {wave}"));
     writeln!(
         out,
-        "{}  {}, {} GiB, {method}, {}",
+        "{}  {}, {} GiB, {method}, {}{wave}",
         style.strong(&printable(&migration.id)),
         printable(&migration.engine),
         migration.allocated_storage,
@@ -313,8 +340,38 @@ pub(crate) fn describe(migration: &Migration, step: &Step) -> String {
             format!("{operation} {}", tags.join(" "))
         }
         Action::Rename { from, to, .. } => format!("{operation} {from} -> {to}"),
-        Action::Quiesce { .. } => {
-            format!("no client may be connected; {operation} once if one still is")
+        Action::Quiesce {
+            window_seconds,
+            kill_connections,
+            ..
+        } => {
+            let remedy = if *kill_connections {
+                "kill clients that are (mysql.rds_kill)".to_owned()
+            } else {
+                format!("{operation} once if one is")
+            };
+            format!("{window_seconds} s without a client connected or anything written; {remedy}")
+        }
+        Action::ManagePassword { .. } => {
+            format!("{operation} ManageMasterUserPassword: a new secret, its ARN is reported")
+        }
+        Action::DeregisterProxyTarget { proxy, name, .. } => {
+            format!("{operation} {name} of {proxy}, where it is the old instance")
+        }
+        Action::RegisterProxyTarget { proxy, name, .. } => {
+            format!("{operation} {name} with {proxy}; wait until it is AVAILABLE")
+        }
+        Action::Subscription {
+            subscription, name, ..
+        } => format!("{subscription} lists {name}; {operation} if it does not"),
+        Action::ReplicateBackups {
+            region,
+            kms_key_id,
+            retention_days,
+            ..
+        } => format!("{operation} to {region}, {retention_days} days, key {kms_key_id}"),
+        Action::Handover => {
+            "look at what depends on the instances, and say what is left to do".to_owned()
         }
         Action::Snapshot { snapshot, .. } => format!("{operation} {snapshot}"),
         Action::EncryptedCopy { snapshot, .. } => {
@@ -491,7 +548,34 @@ pub(crate) fn describe(migration: &Migration, step: &Step) -> String {
             "compare every pair beside the live source; rows may differ where clients write"
                 .to_owned()
         }
+        Action::Hook(hook) => command(hook),
     }
+}
+
+/// A hook's command and what becomes of it: quoted, so that what is one argument is seen to be one.
+fn command(hook: &Hook) -> String {
+    let words: Vec<String> = hook
+        .command
+        .iter()
+        .map(|word| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
+            if !word.is_empty() && word.chars().all(plain) {
+                word.clone()
+            } else {
+                format!("{word:?}")
+            }
+        })
+        .collect();
+    let fails = match hook.on_failure {
+        OnFailure::Stop => "stops if it fails",
+        OnFailure::Continue => "goes on if it fails",
+    };
+    let again = if hook.repeat {
+        ", may be run again"
+    } else {
+        ""
+    };
+    format!("run {}; {fails}{again}", words.join(" "))
 }
 
 /// The name a target has while the step runs.

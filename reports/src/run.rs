@@ -9,7 +9,7 @@ mod times;
 
 use std::io::{self, Write};
 
-use atrest_model::run::{MigrationReport, Outcome, RunReport};
+use atrest_model::run::{LeftToDo, MigrationReport, Outcome, RunReport};
 use comfy_table::Cell;
 
 use crate::format::RunFormat;
@@ -103,7 +103,37 @@ pub fn run(report: &RunReport, style: &Style, out: &mut dyn Write) -> io::Result
             write_next(migration, style, out)?;
         }
     }
+    write_left(report, style, out)?;
     write_total(report, style, out)
+}
+
+/// What a person has to do that the run could not.
+fn write_left(report: &RunReport, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let left: Vec<_> = left_to_do(report).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let title = format!("LEFT TO DO: {}", left.len());
+    writeln!(out, "{}", style.odd(&title))?;
+    for item in left {
+        let what = format!("{} ({}): {}", item.subject, item.kind, item.what);
+        writeln!(
+            out,
+            "{}",
+            paragraph("  ", &printable(&what), 4, style.width)
+        )?;
+        let todo = paragraph("    do: ", &printable(&item.todo), 8, style.width);
+        writeln!(out, "{todo}")?;
+    }
+    writeln!(out)
+}
+
+/// What a person has to do that the run could not, of all migrations.
+pub(crate) fn left_to_do(report: &RunReport) -> impl Iterator<Item = &LeftToDo> {
+    report
+        .migrations
+        .iter()
+        .flat_map(|migration| &migration.left_to_do)
 }
 
 /// What happened to a migration that has not arrived, and what to do about it.

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::auth::Credential;
 use crate::fault::{CallFacts, FaultKind, Quota, Verdict};
 use crate::log::{Entry, RequestLog, shown};
-use crate::neighbours::{self, ec2, iam, organizations, secrets};
+use crate::neighbours::{self, ec2, iam, organizations, policy, secrets};
 use crate::rds::catalog::REGIONS;
 use crate::rds::error::ApiError;
 use crate::rds::state::{Quotas, Scope};
@@ -156,6 +156,23 @@ impl Shared {
                     return Err(received.refuse(&Refusal::Denied {
                         principal: caller.principal.clone(),
                     }));
+                }
+                if caller.permissions.policy.is_some() {
+                    let scope = Scope {
+                        account: caller.id.clone(),
+                        region: ended.region.clone(),
+                    };
+                    let asks = neighbours::policy::asks(&self.core.look(), &scope, received);
+                    let refused = |ask: &policy::Ask| {
+                        caller.permissions.decide(ask) != policy::Decision::Allowed
+                    };
+                    if let Some(ask) = asks.into_iter().find(refused) {
+                        return Err(received.refuse(&Refusal::NotAllowed {
+                            principal: caller.principal.clone(),
+                            action: ask.action,
+                            resource: ask.resource,
+                        }));
+                    }
                 }
                 let mut world = if neighbours::only_reads(received) {
                     self.core.look()

@@ -21,6 +21,7 @@ mod neighbours;
 mod rds;
 mod saved;
 mod scenario;
+mod span;
 mod sts;
 mod watch;
 mod wire;
@@ -44,6 +45,7 @@ use crate::log::RequestLog;
 pub use crate::saved::StateError;
 use crate::saved::{Journal, Loaded, StateFile};
 pub use crate::scenario::{Access, Scenario, ScenarioError};
+pub use crate::span::Span;
 use crate::world::Core;
 
 /// How a sandbox is to be.
@@ -338,6 +340,17 @@ impl Sandbox {
             mean: lag.total.checked_div(effects).unwrap_or_default(),
             worst: lag.worst,
         }
+    }
+
+    /// Keeps from now on when everything that takes time begins and is over, see [`Sandbox::spans`].
+    pub fn keep_spans(&self) {
+        self.core.look().spans.get_or_insert_default();
+    }
+
+    /// What was kept since [`Sandbox::keep_spans`], in the order in which it began.
+    #[must_use]
+    pub fn spans(&self) -> Vec<Span> {
+        self.core.look().spans.clone().unwrap_or_default()
     }
 
     /// Moves a paused sandbox's clock on by virtual time, a second at a time, and waits for the engine jobs

@@ -126,6 +126,12 @@ pub(crate) enum Refusal {
     Denied {
         principal: String,
     },
+    /// A policy does not allow the call, or what it does on the caller's behalf.
+    NotAllowed {
+        principal: String,
+        action: String,
+        resource: String,
+    },
     Throttled,
     Internal,
     Unavailable,
@@ -219,6 +225,36 @@ impl Received {
                 let action = format!("{}:{}", self.service.policy_prefix(), self.action);
                 let message = format!(
                     "User: {principal} is not authorized to perform: {action} because no identity-based policy allows the {action} action"
+                );
+                match protocol {
+                    Protocol::Ec2Query => error(403, "UnauthorizedOperation", message),
+                    Protocol::Query => error(403, "AccessDenied", message),
+                    Protocol::Json10 | Protocol::Json11 | Protocol::RestJson | Protocol::Cbor => {
+                        error(status, "AccessDeniedException", message)
+                    }
+                }
+            }
+            (Refusal::NotAllowed { resource, .. }, Protocol::Query)
+                if self.service == Service::Rds && resource.contains(":kms:") =>
+            {
+                error(
+                    400,
+                    "KMSKeyNotAccessibleFault",
+                    format!(
+                        "The specified KMS key [{resource}] does not exist, is not enabled or you do not have permissions to access it."
+                    ),
+                )
+            }
+            (
+                Refusal::NotAllowed {
+                    principal,
+                    action,
+                    resource,
+                },
+                protocol,
+            ) => {
+                let message = format!(
+                    "User: {principal} is not authorized to perform: {action} on resource: {resource} because no identity-based policy allows the {action} action"
                 );
                 match protocol {
                     Protocol::Ec2Query => error(403, "UnauthorizedOperation", message),

@@ -26,6 +26,7 @@ use crate::rds::state::{
     DbInstance, Event, GlobalCluster, Quotas, Region, Scope, Stale, SubnetGroup,
 };
 use crate::saved::{Journal, Operation};
+use crate::span::Span;
 
 /// Knobs of the simulation, from the scenario.
 #[derive(Debug, Clone)]
@@ -111,6 +112,8 @@ pub(crate) struct World {
     pub(crate) version: u64,
     /// How late the effects carried out so far were.
     pub(crate) lag: Lag,
+    /// What takes time, kept when somebody wants to know.
+    pub(crate) spans: Option<Vec<Span>>,
     pub(crate) faults: Faults,
     pub(crate) incidents: Incidents,
     /// What Describe showed a while ago, kept while a fault wants it.
@@ -160,6 +163,7 @@ impl Core {
                 described: false,
                 version: 0,
                 lag: Lag::default(),
+                spans: None,
                 faults: Faults::new(seed),
                 incidents: Incidents::default(),
                 history: History::default(),
@@ -351,7 +355,20 @@ impl World {
             now,
             timeline.steps.front().map_or(0, |step| seconds(step.after)),
         );
+        let whole = timeline.steps.iter().map(|step| step.after).sum();
+        self.note_span(&timeline.scope, &timeline.subject, now, whole);
         self.timelines.push(timeline);
+    }
+
+    fn note_span(&mut self, scope: &Scope, subject: &str, began: Timestamp, takes: u64) {
+        if let Some(spans) = &mut self.spans {
+            spans.push(Span {
+                region: scope.region.clone(),
+                subject: subject.to_owned(),
+                began,
+                ended: plus(began, seconds(takes)),
+            });
+        }
     }
 
     /// Drops what was to come for a resource.
@@ -592,6 +609,7 @@ impl World {
         let lag = self
             .dice
             .between(&format!("lag/{resource_id}"), self.knobs.describe_lag);
+        self.note_span(scope, resource_id, now, lag);
         if lag > 0
             && let Some(instance) = self.region_mut(scope).by_resource_mut(resource_id)
             && instance

@@ -62,6 +62,9 @@ pub enum Password {
     MasterUserSecret {
         /// The way to Secrets Manager.
         aws: Aws,
+        /// ARN of the secret for an instance that names none: a replica, or a restored copy, has the password of its
+        /// source.
+        otherwise: Option<String>,
     },
     /// A token of IAM database authentication, made at each login. Sent inside TLS only.
     IamToken {
@@ -152,10 +155,11 @@ impl Server {
                 password.clone(),
             ),
             Password::Secret { aws, id } => self.read_secret(aws, id, explicit).await?,
-            Password::MasterUserSecret { aws } => {
+            Password::MasterUserSecret { aws, otherwise } => {
                 let id = self
                     .master_user_secret
                     .as_deref()
+                    .or(otherwise.as_deref())
                     .ok_or_else(|| AccessError::NoMasterUserSecret(self.name.clone()))?;
                 self.read_secret(aws, id, explicit).await?
             }
@@ -365,7 +369,13 @@ mod tests {
     #[tokio::test]
     async fn the_master_users_secret_needs_one() {
         let aws = Aws::fixed("http://127.0.0.1:1", "eu-central-1", "a", "b");
-        let auth = MysqlAuth::new(Password::MasterUserSecret { aws }, Tls::Off);
+        let auth = MysqlAuth::new(
+            Password::MasterUserSecret {
+                aws,
+                otherwise: None,
+            },
+            Tls::Off,
+        );
         let server = Server::of_url("mysql://admin@127.0.0.1").unwrap();
         let error = server.target(&auth).await.unwrap_err();
         assert!(

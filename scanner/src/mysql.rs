@@ -7,6 +7,7 @@ mod accounts;
 mod connection;
 mod data;
 mod error;
+mod quiet;
 mod replication;
 mod server;
 mod state;
@@ -20,11 +21,16 @@ pub use data::{
     variable_differences,
 };
 pub use error::{MysqlError, TlsProblem};
+pub use quiet::{
+    Activity, OpenTransaction, Origin, WriteMark, Writes, Written, activity, running_events,
+    write_mark, writes_since,
+};
 pub use replication::{
     SourceFacts, binary_logs, bytes_between, gtid_applied, gtid_at, gtid_mode_is_on,
     replication_account_exists, source_facts,
 };
 pub use server::{ServerFacts, TableList, server_facts};
+use state::statement_kind;
 pub use state::{
     BinlogPosition, ClientConnection, ConnectionKind, ReplicationStatus, binlog_position,
     client_connections, gtid_set, replication_status, show_configuration, uptime, variables,

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use atrest_fixer::clock::Timing;
 use atrest_fixer::executor;
-use atrest_fixer::options::FixOptions;
-use atrest_fixer::planner::Wish;
+use atrest_fixer::fleet::Waves;
+use atrest_fixer::options::{FixOptions, FleetOptions};
+use atrest_fixer::planner::{Quiesce, Wish};
 use atrest_fixer::store::RunStore;
 use atrest_model::diff::DiffReport;
 use atrest_model::finding::FindingStatus;
@@ -167,6 +168,12 @@ async fn tell(
         data_check,
         method: Wish::default(),
         refused: BTreeMap::new(),
+        waves: Waves::default(),
+        hooks: Vec::new(),
+        quiesce: Quiesce {
+            window_seconds: 1,
+            ..Quiesce::default()
+        },
     };
     let identity = common::identity(aws).await?;
     let auth = setting.auth.as_ref();
@@ -203,12 +210,13 @@ async fn tell(
     };
     let options = FixOptions {
         timing: Timing {
-            poll: scaled(10.0, 20),
+            poll: scaled(5.0, 20),
             consistency: scaled(180.0, 500),
             confirmations: 3,
         },
         concurrency: 20,
         stop_before: None,
+        fleet: FleetOptions::default(),
         mysql: setting.auth.clone(),
     };
     let progress = Progress::new(

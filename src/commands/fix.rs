@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use atrest_fixer::clock::Timing;
-use atrest_fixer::executor;
-use atrest_fixer::options::FixOptions;
+use atrest_fixer::fleet::BlastRadius;
+use atrest_fixer::options::{FixOptions, FleetOptions, InterruptedHooks};
 use atrest_fixer::planner::{cluster_digest, settled_digest};
-use atrest_fixer::store::{RunStore, read_plan};
+use atrest_fixer::store::{self, RunStore, read_plan};
 use atrest_fixer::undo::rehearsal;
+use atrest_fixer::{executor, hooks};
 use atrest_model::plan::{MysqlAccess, Plan, TAG_RUN};
 use atrest_model::run::{Outcome, RunReport};
 use atrest_scanner::access::MysqlAuth;
@@ -16,15 +17,23 @@ use atrest_scanner::inventory;
 
 use super::report::SavedRun;
 use super::{common, login, refusals, run_scans};
-use crate::cli::{FixArgs, MysqlArgs, OutputArgs, TextOrJson};
+use crate::cli::{FixArgs, HooksArg, MysqlArgs, OutputArgs, StateArgs, TextOrJson};
+use crate::config::{Config, FleetTable};
 use crate::exit::{Exit, ExpectedError};
 use crate::progress::Progress;
 
-pub(crate) async fn run(args: FixArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn run(
+    args: FixArgs,
+    config: &Config,
+    output: &OutputArgs,
+) -> anyhow::Result<Exit> {
+    if let Some(run) = &args.pause {
+        return pause(run, &args.state);
+    }
     match (&args.resume, &args.adopt, &args.plan) {
-        (Some(run), _, _) => resume(run, &args, output).await,
-        (None, Some(path), _) => adopt(path, &args, output).await,
-        (None, None, Some(path)) => begin(path, &args, output).await,
+        (Some(run), _, _) => resume(run, &args, config, output).await,
+        (None, Some(path), _) => adopt(path, &args, config, output).await,
+        (None, None, Some(path)) => begin(path, &args, config, output).await,
         (None, None, None) => Err(ExpectedError::usage(
             "neither a plan nor --resume or --adopt is given",
             "see `atrest fix --help`",
@@ -32,11 +41,27 @@ pub(crate) async fn run(args: FixArgs, output: &OutputArgs) -> anyhow::Result<Ex
     }
 }
 
-async fn begin(path: &Path, args: &FixArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+/// The process that has the run ends by itself; nothing is waited for here.
+fn pause(run: &str, state: &StateArgs) -> anyhow::Result<Exit> {
+    store::pause(&state.state_dir, run).map_err(|e| ExpectedError::store(&e))?;
+    tracing::warn!(
+        "run {run} sees through what is under way and ends; `atrest status {run}` shows how far it is, `atrest fix --resume {run}` goes on"
+    );
+    Ok(Exit::Ok)
+}
+
+async fn begin(
+    path: &Path,
+    args: &FixArgs,
+    config: &Config,
+    output: &OutputArgs,
+) -> anyhow::Result<Exit> {
     let plan = read_plan(path).map_err(|e| ExpectedError::store(&e))?;
     check_stop_before(args, &plan)?;
+    check_hooks(&plan, config)?;
     let aws = common::aws(&args.aws).await?;
-    let auth = check(&aws, &plan, &args.mysql, true).await?;
+    let radius = config.fleet()?.radius(&args.radius);
+    let auth = check(&aws, &plan, &args.mysql, Some(&radius)).await?;
     let unfit = plan
         .migrations
         .iter()
@@ -68,13 +93,18 @@ async fn begin(path: &Path, args: &FixArgs, output: &OutputArgs) -> anyhow::Resu
         RunStore::create(&args.state.state_dir, plan).map_err(|e| ExpectedError::store(&e))?;
     if args.rehearse {
         // Nothing changes that an audit could show.
-        return drive(&aws, store, args, auth, output).await;
+        return drive(&aws, store, args, config, auth, output).await;
     }
     run_scans::save(&aws, store.plan(), store.dir(), run_scans::BEFORE).await;
-    drive(&aws, store, args, auth, output).await
+    drive(&aws, store, args, config, auth, output).await
 }
 
-async fn resume(run: &str, args: &FixArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+async fn resume(
+    run: &str,
+    args: &FixArgs,
+    config: &Config,
+    output: &OutputArgs,
+) -> anyhow::Result<Exit> {
     let store = RunStore::open(&args.state.state_dir, run).map_err(|e| ExpectedError::store(&e))?;
     if store.work().plan.migrations.is_empty() && !store.phases().is_empty() {
         return Err(ExpectedError::usage(
@@ -86,16 +116,21 @@ async fn resume(run: &str, args: &FixArgs, output: &OutputArgs) -> anyhow::Resul
     }
     check_stop_before(args, store.plan())?;
     let aws = common::aws(&args.aws).await?;
-    let auth = check(&aws, &store.plan().clone(), &args.mysql, false).await?;
-    drive(&aws, store, args, auth, output).await
+    let auth = check(&aws, &store.plan().clone(), &args.mysql, None).await?;
+    drive(&aws, store, args, config, auth, output).await
 }
 
 /// Takes a run up from its tags. Freshness is not asked for: the run has changed what the plan was made from.
-async fn adopt(path: &Path, args: &FixArgs, output: &OutputArgs) -> anyhow::Result<Exit> {
+async fn adopt(
+    path: &Path,
+    args: &FixArgs,
+    config: &Config,
+    output: &OutputArgs,
+) -> anyhow::Result<Exit> {
     let plan = read_plan(path).map_err(|e| ExpectedError::store(&e))?;
     check_stop_before(args, &plan)?;
     let aws = common::aws(&args.aws).await?;
-    let auth = check(&aws, &plan, &args.mysql, false).await?;
+    let auth = check(&aws, &plan, &args.mysql, None).await?;
     let inventory = inventory::read(&aws, &plan.account, &regions(&plan)).await;
     if let Some(error) = inventory
         .regions
@@ -122,7 +157,7 @@ async fn adopt(path: &Path, args: &FixArgs, output: &OutputArgs) -> anyhow::Resu
     }
     let store =
         RunStore::adopt(&args.state.state_dir, plan).map_err(|e| ExpectedError::store(&e))?;
-    drive(&aws, store, args, auth, output).await
+    drive(&aws, store, args, config, auth, output).await
 }
 
 fn regions(plan: &Plan) -> Vec<String> {
@@ -136,6 +171,7 @@ async fn drive(
     aws: &Aws,
     store: RunStore,
     args: &FixArgs,
+    config: &Config,
     mysql: Option<MysqlAuth>,
     output: &OutputArgs,
 ) -> anyhow::Result<Exit> {
@@ -147,6 +183,7 @@ async fn drive(
         },
         concurrency: args.concurrency,
         stop_before: args.stop_before.clone(),
+        fleet: fleet_options(args, &config.fleet()?),
         mysql,
     };
     let dir = store.dir().to_owned();
@@ -187,9 +224,50 @@ async fn drive(
     Ok(exit_of(&report))
 }
 
+fn fleet_options(args: &FixArgs, table: &FleetTable) -> FleetOptions {
+    let base = FleetOptions::default();
+    FleetOptions {
+        max_failures: args
+            .max_failures
+            .or(table.max_failures)
+            .unwrap_or(base.max_failures),
+        copies_in_flight: table.copies_in_flight.unwrap_or(base.copies_in_flight),
+        quota_wait: args.quota_wait,
+        interrupted_hooks: match args.interrupted_hooks {
+            HooksArg::Ask => InterruptedHooks::Ask,
+            HooksArg::Again => InterruptedHooks::Again,
+            HooksArg::Done => InterruptedHooks::Done,
+        },
+    }
+}
+
+/// What is run is what the plan shows. A configuration that says otherwise by now, and a program that is not there, are
+/// found by day.
+fn check_hooks(plan: &Plan, config: &Config) -> anyhow::Result<()> {
+    if plan.hooks != config.hooks()? {
+        return Err(ExpectedError::of(
+            Exit::StalePlan,
+            "the hooks of the configuration are not those of the plan",
+            "make a new plan, or give the configuration it was made with (--config)",
+        ));
+    }
+    match hooks::not_found(plan) {
+        None => Ok(()),
+        Some(program) => Err(ExpectedError::usage(
+            format!("the program {program:?} of a hook is not here, or not executable"),
+            "install it, or name it with its folder in atrest.toml and plan again (docs/hooks.md)",
+        )),
+    }
+}
+
 /// The most alarming outcome decides.
 pub(crate) fn exit_of(report: &RunReport) -> Exit {
-    report.migrations.iter().fold(Exit::Ok, |exit, migration| {
+    let hooks = if report.failed_hooks.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::NeedsOperator
+    };
+    report.migrations.iter().fold(hooks, |exit, migration| {
         exit.max(match &migration.outcome {
             Outcome::Migrated | Outcome::CleanedUp | Outcome::Rehearsed => Exit::Ok,
             Outcome::RolledBack => Exit::RolledBack,
@@ -200,12 +278,13 @@ pub(crate) fn exit_of(report: &RunReport) -> Exit {
     })
 }
 
-/// The plan must be of this account, and at the beginning of what is there now.
+/// The plan must be of this account. One that is `fresh` must also be at the beginning of what is there now, and within
+/// what may be changed.
 async fn check(
     aws: &Aws,
     plan: &Plan,
     mysql: &MysqlArgs,
-    fresh: bool,
+    fresh: Option<&BlastRadius>,
 ) -> anyhow::Result<Option<MysqlAuth>> {
     let auth = match &plan.mysql {
         MysqlAccess::Off { .. } => None,
@@ -227,9 +306,9 @@ async fn check(
             "use the profile the plan was made with",
         ));
     }
-    if !fresh {
+    let Some(radius) = fresh else {
         return Ok(auth);
-    }
+    };
     let inventory = inventory::read(aws, &identity.account, &regions(plan)).await;
     if let Some(error) = inventory
         .regions
@@ -288,6 +367,9 @@ async fn check(
                 "make a new plan; if a run of this plan was begun, take it up with `atrest fix --resume RUN`, or with --adopt if its folder is lost",
             ));
         }
+    }
+    if let Some(why) = super::plan::too_much(radius, plan, &inventory) {
+        return Err(why);
     }
     super::plan::still_fits(aws, plan, &inventory).await?;
     if let Some(auth) = &auth {

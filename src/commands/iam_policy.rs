@@ -1,7 +1,12 @@
 //! `atrest iam-policy`: the permissions that a verb needs, and no others.
 //!
-//! The tables are static. Tests run the verbs against the sandbox and compare what was called with what is here.
+//! What a verb changes comes from its steps (`atrest_fixer::permissions`); what it reads is listed. Tests run the verbs
+//! against the sandbox under exactly these policies, and once without each action.
 
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use atrest_fixer::permissions;
 use serde_json::{Value, json};
 
 use super::common;
@@ -30,25 +35,73 @@ const ORGANIZATION: &[&str] = &["organizations:ListAccounts"];
 
 /// `sts:GetCallerIdentity` is called too, and needs no permission.
 pub(crate) fn run(args: &IamPolicyArgs) -> anyhow::Result<Exit> {
-    let policy = match args.verb {
+    let statements = match args.verb {
         IamPolicyVerb::Scan => scan(args),
+        IamPolicyVerb::Plan => plan(args),
+        IamPolicyVerb::Fix => fix(args)?,
     };
+    let policy = json!({ "Version": "2012-10-17", "Statement": statements });
     common::deliver(None, &common::json(&policy)?)?;
     Ok(Exit::Ok)
 }
 
-fn scan(args: &IamPolicyArgs) -> Value {
-    let mut statements = vec![statement("AtrestScan", SCAN, "*")];
+fn scan(args: &IamPolicyArgs) -> Vec<Value> {
+    let mut statements = vec![statement("AtrestScan", SCAN, &["*"])];
     if args.org {
-        statements.push(statement("AtrestOrganization", ORGANIZATION, "*"));
+        statements.push(statement("AtrestOrganization", ORGANIZATION, &["*"]));
         let roles = format!("arn:{}:iam::*:role/{}", args.partition, args.role_name);
-        statements.push(statement("AtrestRoles", &["sts:AssumeRole"], &roles));
+        statements.push(statement("AtrestRoles", &["sts:AssumeRole"], &[&roles]));
     }
-    json!({ "Version": "2012-10-17", "Statement": statements })
+    statements
 }
 
-fn statement(sid: &str, actions: &[&str], resource: &str) -> Value {
-    json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource })
+fn plan(args: &IamPolicyArgs) -> Vec<Value> {
+    // IAM is asked about principals, everything else about what is there.
+    let (iam, reads): (Vec<&str>, Vec<&str>) = permissions::PLAN_READS
+        .iter()
+        .partition(|action| action.starts_with("iam:"));
+    let principal = |kind: &str| format!("arn:{}:iam::*:{kind}/*", args.partition);
+    let principals = [principal("role"), principal("user")];
+    vec![
+        statement("AtrestPlanReads", &reads, &["*"]),
+        statement(
+            "AtrestPlanAsksIam",
+            &iam,
+            &principals.each_ref().map(String::as_str),
+        ),
+    ]
+}
+
+/// The audits before and after a run are scans of its regions.
+fn fix(args: &IamPolicyArgs) -> anyhow::Result<Vec<Value>> {
+    let reads: BTreeSet<&str> = SCAN
+        .iter()
+        .chain(permissions::FIX_READS)
+        .copied()
+        .filter(|action| *action != "account:ListRegions")
+        .collect();
+    let reads: Vec<&str> = reads.into_iter().collect();
+    let mut statements = vec![statement("AtrestFixReads", &reads, &["*"])];
+    for one in permissions::fix(&args.partition).context("the specimen of a migration")? {
+        let (actions, resources) = (strs(&one.actions), strs(&one.resources));
+        let mut statement = statement(&one.sid, &actions, &resources);
+        if let Some(members) = statement
+            .as_object_mut()
+            .filter(|_| !one.condition.is_null())
+        {
+            members.insert("Condition".to_owned(), one.condition);
+        }
+        statements.push(statement);
+    }
+    Ok(statements)
+}
+
+fn strs(list: &[String]) -> Vec<&str> {
+    list.iter().map(String::as_str).collect()
+}
+
+fn statement(sid: &str, actions: &[&str], resources: &[&str]) -> Value {
+    json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources })
 }
 
 #[cfg(test)]

@@ -70,7 +70,10 @@ async fn fallback(
     if let (Some(_), Some(aws)) = (&server.master_user_secret, aws)
         && user == server.master_username
     {
-        return Ok(Password::MasterUserSecret { aws: aws.clone() });
+        return Ok(Password::MasterUserSecret {
+            aws: aws.clone(),
+            otherwise: None,
+        });
     }
     if terminal::can_ask() {
         let user = user.unwrap_or_default();
@@ -133,7 +136,10 @@ fn given(
         return Ok(Some(Password::Secret { aws: aws()?, id }));
     }
     if args.master_user_secret {
-        return Ok(Some(Password::MasterUserSecret { aws: aws()? }));
+        return Ok(Some(Password::MasterUserSecret {
+            aws: aws()?,
+            otherwise: None,
+        }));
     }
     from_environment(PASSWORD_VARIABLE)
 }

@@ -36,8 +36,11 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Policy(args) => policy::run(&args.command, &Config::load(cli.config.as_deref())?),
         Command::IamPolicy(args) => iam_policy::run(&args),
-        Command::Plan(args) => plan::run(args).await,
-        Command::Fix(args) => fix::run(args, &output).await,
+        Command::Plan(args) => plan::run(args, &Config::load(cli.config.as_deref())?).await,
+        Command::Fix(args) => {
+            let config = Config::load(cli.config.as_deref())?;
+            Box::pin(fix::run(args, &config, &output)).await
+        }
         Command::Status(args) => status::run(&args),
         Command::Rollback(args) => Box::pin(rollback::run(args, &output)).await,
         Command::Cleanup(args) => Box::pin(cleanup::run(args, &output)).await,

@@ -3,23 +3,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use atrest_fixer::planner::{self, Facts, MethodFacts, Wish};
+use atrest_fixer::dependents;
+use atrest_fixer::fleet::{BlastRadius, Waves};
+use atrest_fixer::planner::{self, Facts, Login, MethodFacts, Quiesce, Wish};
 use atrest_fixer::preflight;
 use atrest_model::finding::FindingStatus;
+use atrest_model::hook::Hook;
 use atrest_model::id::RunId;
 use atrest_model::instance::{DbInstance, Encryption};
 use atrest_model::plan::{DataCheck, Method, MysqlAccess, Plan};
 use atrest_model::scan::{self, ScanReport};
 use atrest_reports::{Output, PlanFormat};
-use atrest_scanner::access::MysqlAuth;
+use atrest_scanner::access::{MysqlAuth, Password};
 use atrest_scanner::aws::{Aws, Identity};
 use atrest_scanner::inventory::{self, Inventory};
 
 use super::{common, login, refusals};
 use crate::cli::{MethodArg, PlanArgs};
+use crate::config::Config;
 use crate::exit::{Exit, ExpectedError};
 
-pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: PlanArgs, config: &Config) -> anyhow::Result<Exit> {
+    let fleet = config.fleet()?;
+    let hooks = config.hooks()?;
     let outputs = common::outputs::<PlanFormat>(&args.format, "plan")?;
     let aws = common::aws(&args.aws).await?;
     let auth = login::fleet(&args.mysql, &aws).await?;
@@ -75,6 +81,16 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
             MethodArg::Replica => Wish::Only(Method::Replica),
         },
         refused: refusals::read(&args.state.state_dir, &identity.account),
+        waves: args
+            .waves
+            .clone()
+            .or(fleet.waves.clone())
+            .unwrap_or_default(),
+        hooks,
+        quiesce: Quiesce {
+            window_seconds: args.quiesce_window.as_secs(),
+            kill_connections: args.kill_connections,
+        },
     };
     let plan = Box::pin(make(
         &aws,
@@ -94,6 +110,10 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
             format!("{} cannot be planned: {}", left.arn, left.reason),
             "mend what is named, or plan the others without it",
         ));
+    }
+    if let Some(why) = too_much(&fleet.radius(&args.radius), &plan, &inventory) {
+        show(&plan, &outputs)?;
+        return Err(why);
     }
     common::deliver(Some(&args.out), &common::json(&plan)?)?;
     show(&plan, &outputs)?;
@@ -129,6 +149,20 @@ pub(crate) fn refusal(plan: &Plan) -> Option<anyhow::Error> {
             check.subject, check.check, check.detail
         ),
         "mend what blocks, then make the plan again; docs/preflight.md explains each check",
+    ))
+}
+
+/// Why a plan changes more than is allowed, if it does.
+pub(crate) fn too_much(
+    radius: &BlastRadius,
+    plan: &Plan,
+    inventory: &Inventory,
+) -> Option<anyhow::Error> {
+    let why = radius.exceeded(plan, &instances(inventory))?;
+    Some(ExpectedError::of(
+        Exit::NeedsOperator,
+        why,
+        "plan fewer at a time with --instance or --from, or raise the limit on purpose (docs/config.md)",
     ))
 }
 
@@ -172,6 +206,9 @@ pub(crate) struct PlanRequest {
     pub(crate) method: Wish,
     /// RDS's own words where it has refused a blue/green deployment before, by region or `DbiResourceId`.
     pub(crate) refused: BTreeMap<String, String>,
+    pub(crate) waves: Waves,
+    pub(crate) hooks: Vec<Hook>,
+    pub(crate) quiesce: Quiesce,
 }
 
 /// Gathers the facts, drafts and checks.
@@ -242,8 +279,19 @@ pub(crate) async fn make(
             blue_green_refused: request.refused,
             replication,
         },
+        quiesce: request.quiesce,
+        dependents: Box::pin(dependents::read(aws, &flagged, &request.key)).await,
+        login: auth.map(|auth| Login {
+            user: auth.user.clone(),
+            follows_rds: matches!(
+                auth.password,
+                Password::MasterUserSecret { .. } | Password::IamToken { .. }
+            ),
+        }),
     };
-    let draft = planner::plan(&facts, wanted);
+    let mut draft = planner::plan(&facts, wanted);
+    draft.waves = request.waves.sizes();
+    draft.hooks = request.hooks;
     let around = preflight::gather(aws, identity, &draft, &facts.instances, auth).await;
     preflight::judge(draft, &facts, &around)
 }

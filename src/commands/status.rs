@@ -6,7 +6,8 @@ use std::path::Path;
 use atrest_fixer::store::{self, RunStore, StoreError};
 use atrest_model::journal::StepStatus;
 use atrest_reports::{
-    CurrentStep, MigrationStatus, RunFormat, RunStatus, STATUS_SCHEMA_VERSION, StatusFormat,
+    Addresses, CurrentStep, MigrationStatus, RunFormat, RunStatus, STATUS_SCHEMA_VERSION,
+    StatusFormat, TERRAFORM_FILES,
 };
 
 use super::common;
@@ -30,6 +31,9 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
             .map_err(|e| ExpectedError::store(&e))??;
         common::deliver(None, &bytes)?;
         return Ok(Exit::Ok);
+    }
+    if let Some(dir) = &args.terraform {
+        return terraform(&store, dir, args.tfstate.as_deref());
     }
     let outputs = common::outputs::<StatusFormat>(&args.format, "status")?;
     for output in &outputs {
@@ -68,6 +72,33 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
             }
         };
         common::deliver(output.path.as_deref(), &bytes)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Writes the blocks that bring Terraform along.
+fn terraform(store: &RunStore, dir: &Path, state: Option<&Path>) -> anyhow::Result<Exit> {
+    let addresses = match state {
+        None => Addresses::default(),
+        Some(path) => {
+            let wrong = |why: String| {
+                ExpectedError::usage(
+                    format!("{}: {why}", path.display()),
+                    "give the output of `terraform state pull`",
+                )
+            };
+            let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+            let state = serde_json::from_slice(&bytes)
+                .map_err(|error| wrong(format!("not JSON: {error}")))?;
+            Addresses::of_state(&state).map_err(wrong)?
+        }
+    };
+    let saved = SavedRun::of_store(store).map_err(|e| ExpectedError::store(&e))?;
+    let (mut removed, mut import) = (Vec::new(), Vec::new());
+    atrest_reports::terraform_removed(store.plan(), &saved.report, &addresses, &mut removed)?;
+    atrest_reports::terraform_import(store.plan(), &saved.report, &addresses, &mut import)?;
+    for (name, bytes) in TERRAFORM_FILES.into_iter().zip([removed, import]) {
+        common::deliver(Some(&dir.join(name)), &bytes)?;
     }
     Ok(Exit::Ok)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use atrest_fixer::clock::Timing;
 use atrest_fixer::executor;
-use atrest_fixer::options::FixOptions;
+use atrest_fixer::options::{FixOptions, FleetOptions};
 use atrest_fixer::store::{RunStore, StoreError};
 use atrest_fixer::undo::{self, SettleError, Settled};
 use atrest_model::phase::{Phase, PhaseKind, PhaseName};
@@ -163,6 +163,7 @@ pub(super) async fn drive(
         timing: timing(pace),
         concurrency: pace.concurrency,
         stop_before: None,
+        fleet: FleetOptions::default(),
         mysql,
     };
     let dir = store.dir().to_owned();

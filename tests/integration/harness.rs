@@ -110,8 +110,13 @@ impl Sandbox {
     /// The binary with everything set that points it to this sandbox and nothing of this machine's AWS settings.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
+        let mut args = args.to_vec();
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
             command.env_remove(name);
+        }
+        // Half a minute of real time is for real fleets.
+        if args.first() == Some(&"plan") && !args.contains(&"--quiesce-window") {
+            args.extend(["--quiesce-window", "1s"]);
         }
         command
             .args(args)

@@ -92,6 +92,12 @@ fn a_full_disk_stops_the_run_and_nothing_is_done_that_is_not_recorded() {
         "{}",
         stopped.stderr
     );
+    // Who could not be recorded is in the report like everybody else.
+    assert!(
+        stopped.stdout.contains("cannot write") && stopped.stdout.contains("0 of 1 migration"),
+        "{}",
+        stopped.stdout
+    );
     // What RDS has taken was intended in the journal before.
     let trail = sandbox
         .run(&["status", "kept", "--journal"])

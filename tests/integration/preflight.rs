@@ -132,7 +132,8 @@ fn names_states_and_claims_block() {
     blocked(&sandbox, &prod_two, "status", "modifying");
     let managed = "id = \"prod-two\"\nmanaged_password = true";
     let sandbox = fleet("id = \"prod-two\"", managed, "");
-    blocked(&sandbox, &prod_two, "master-password", "Secrets Manager");
+    let made = plan(&sandbox, &prod_two).expect(0).json();
+    assert_eq!(verdicts(&made, "master-password"), ["fixed-by"]);
 }
 
 /// A quota is of the region: the plan is written and shown, exits with 24, and is not carried out.
@@ -168,7 +169,7 @@ fn dependents_are_listed() {
     let around = "[[proxies]]\nname = \"front\"\nengine_family = \"MYSQL\"\ntargets = [\"prod-two\"]\n\n[[pending_maintenance]]\ninstance = \"prod-one\"\naction = \"system-update\"\n";
     let sandbox = fleet("", "", around);
     let made = plan(&sandbox, &[]).expect(0).json();
-    assert!(verdicts(&made, "proxy").contains(&"warns".to_owned()));
+    assert!(verdicts(&made, "proxy").contains(&"fixed-by".to_owned()));
     assert!(verdicts(&made, "pending-maintenance").contains(&"warns".to_owned()));
     assert!(verdicts(&made, "event-subscriptions").contains(&"fixed-by".to_owned()));
     assert!(verdicts(&made, "roles").contains(&"fixed-by".to_owned()));

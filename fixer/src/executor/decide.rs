@@ -62,6 +62,10 @@ pub(super) fn window(
     match action {
         // SQL is read-your-writes.
         action if action.is_sql() => Duration::ZERO,
+        Action::Quiesce {
+            kill_connections: true,
+            ..
+        } => Duration::ZERO,
         Action::Restore { .. }
         | Action::CreateReplica { .. }
         | Action::TemporaryReplica { .. }
@@ -76,6 +80,7 @@ pub(super) fn window(
         | Action::Settle { .. }
         | Action::Modify { .. }
         | Action::ModifyCluster { .. }
+        | Action::ManagePassword { .. }
             if is_resumed =>
         {
             timing.consistency

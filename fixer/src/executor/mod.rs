@@ -3,25 +3,34 @@
 //! The decision what to do with an observation is one pure function, [`decide::decide`]; everything else is plumbing
 //! around it.
 
+mod admission;
+mod command;
 mod decide;
+mod hooks;
+mod pause;
+#[cfg(test)]
+mod quota_tests;
 mod runner;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use atrest_model::Tool;
 use atrest_model::event::RunEvent;
+use atrest_model::hook::Stage;
+use atrest_model::journal::StepStatus;
 use atrest_model::phase::PhaseKind;
-use atrest_model::plan::Migration;
+use atrest_model::plan::{Migration, Plan};
 use atrest_model::run::{MigrationReport, Outcome, RunReport, SCHEMA_VERSION};
 use atrest_scanner::aws::Aws;
 use atrest_scanner::rds::Rds;
-use futures::stream::{self, StreamExt as _};
-use tokio::sync::watch;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::{Semaphore, watch};
 
-use self::runner::Runner;
+use self::admission::{Admission, Room};
+use self::runner::{End, Runner, stopped};
 use crate::clock;
 use crate::observatory::Observatory;
 use crate::options::FixOptions;
@@ -46,12 +55,12 @@ impl SharedStore {
 /// Runs what the sitting of `store` is about, see [`RunStore::work`], until every migration has ended or stopped.
 ///
 /// `stop` becomes true when the operator wants to stop: calls in flight are finished and recorded first. One migration
-/// that stops or fails does not stop the others.
+/// that stops or fails does not stop the others of its wave. When a record cannot be made durable its migration goes no
+/// further, for what was not recorded must not be done; the report says so, and what is known of the others.
 ///
 /// # Errors
 ///
-/// Any of the store: when a record cannot be made durable its migration goes no further, for what was not recorded
-/// must not be done. The others end first.
+/// Any of the store before the first migration is begun.
 pub async fn run(
     aws: &Aws,
     store: RunStore,
@@ -66,66 +75,362 @@ pub async fn run(
         None if plan.rehearsal_of.is_some() => Outcome::Rehearsed,
         None => Outcome::Migrated,
     };
-    let regions: BTreeSet<&str> = plan.migrations.iter().map(|m| m.region.as_str()).collect();
-    let regions: HashMap<&str, (Rds, Observatory)> = regions
+    let begun = begun(&store, &plan)?;
+    let (_watching, pause) = pause::watch(store.dir(), options.timing.poll);
+    let names: BTreeSet<&str> = plan.migrations.iter().map(|m| m.region.as_str()).collect();
+    let regions: HashMap<&str, Region> = names
         .into_iter()
-        .map(|region| {
-            let rds = aws.rds(region);
-            (
-                region,
-                (rds.clone(), Observatory::start(rds, options.timing)),
-            )
+        .map(|name| {
+            let rds = aws.rds(name);
+            let region = Region {
+                observatory: Observatory::start(rds.clone(), options.timing),
+                admission: Admission::new(
+                    rds.clone(),
+                    plan.run.as_str(),
+                    &options.fleet,
+                    options.timing.poll,
+                ),
+                rds,
+            };
+            (name, region)
         })
         .collect();
-    let store = SharedStore(Mutex::new(store));
-    let mut order: Vec<&Migration> = plan.migrations.iter().collect();
-    // The longest first: with a cap on migrations in flight this keeps the end short.
-    order.sort_by_key(|migration| std::cmp::Reverse(migration.allocated_storage));
-    let ended: Vec<Result<MigrationReport, StoreError>> = stream::iter(order)
-        .map(|migration| {
-            let regions = &regions;
-            let store = &store;
-            let stop = stop.clone();
-            let plan = &plan;
-            let whole = whole.clone();
-            async move {
-                let Some((rds, observatory)) = regions.get(migration.region.as_str()) else {
-                    // Every region of the plan was opened above.
-                    return Err(StoreError::Damaged {
-                        file: store.get().dir().to_owned(),
-                        why: "a region is missing".to_owned(),
-                    });
-                };
-                let mut runner = Runner::new(
-                    plan,
-                    whole,
-                    migration,
-                    rds,
-                    observatory,
-                    store,
-                    options,
-                    reporter,
-                    stop,
-                )?;
-                runner.run().await
-            }
-        })
-        .buffer_unordered(options.concurrency.max(1))
-        .collect()
-        .await;
-    let mut migrations = ended.into_iter().collect::<Result<Vec<_>, _>>()?;
-    migrations.sort_by(|a, b| a.migration.cmp(&b.migration));
+    let sitting = Sitting {
+        aws,
+        plan: &plan,
+        whole,
+        store: &SharedStore(Mutex::new(store)),
+        options,
+        reporter,
+        stop,
+        pause,
+        places: Semaphore::new(options.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+        failed_hooks: Mutex::new(Vec::new()),
+    };
+    let mut ended = sitting.waves(&regions, &begun).await;
+    if ended
+        .iter()
+        .all(|(_, end)| matches!(end, End::Arrived | End::Failed { .. }))
+    {
+        sitting
+            .hooks_of_the_run(Stage::AfterRun, None, &worst(&ended))
+            .await;
+    }
+    ended.sort_by(|(a, _), (b, _)| a.migration.cmp(&b.migration));
     let report = RunReport {
         schema_version: SCHEMA_VERSION,
         tool: Tool::current(),
         run: plan.run.clone(),
         ended: clock::now(),
-        migrations,
+        migrations: ended.into_iter().map(|(report, _)| report).collect(),
+        failed_hooks: sitting.failed_hooks(),
     };
-    let text = serde_json::to_string_pretty(&report).map_err(|e| StoreError::Damaged {
-        file: store.get().dir().join("run.json"),
-        why: e.to_string(),
-    })?;
-    store.get().write_report("run.json", &text)?;
+    let written = serde_json::to_string_pretty(&report)
+        .map_err(|e| e.to_string())
+        .and_then(|text| {
+            let store = sitting.store.get();
+            store
+                .write_report("run.json", &text)
+                .map_err(|e| e.to_string())
+        });
+    if let Err(why) = written {
+        // Whoever asked has it all the same.
+        tracing::error!("the report of the run could not be kept: {why}");
+    }
     Ok(report)
+}
+
+/// What serves the migrations of a region.
+struct Region {
+    rds: Rds,
+    observatory: Observatory,
+    admission: Admission,
+}
+
+/// One sitting of a run.
+struct Sitting<'a> {
+    aws: &'a Aws,
+    plan: &'a Plan,
+    /// What a migration is when every step is done.
+    whole: Outcome,
+    store: &'a SharedStore,
+    options: &'a FixOptions,
+    reporter: &'a dyn Reporter,
+    stop: watch::Receiver<bool>,
+    /// Becomes true when nothing new is to begin.
+    pause: watch::Receiver<bool>,
+    /// Migrations at the same time.
+    places: Semaphore,
+    failed_hooks: Mutex<Vec<String>>,
+}
+
+/// Migrations in which something was done before this sitting, with their steps that are done. Their clients may be
+/// away: they wait for no wave and no quota.
+type Begun = BTreeMap<String, BTreeSet<String>>;
+
+fn begun(store: &RunStore, plan: &Plan) -> Result<Begun, StoreError> {
+    let of_plan: BTreeSet<&str> = plan.migrations.iter().map(|m| m.id.as_str()).collect();
+    let mut begun = Begun::new();
+    for entry in store.entries()? {
+        if of_plan.contains(entry.migration.as_str()) {
+            let done = begun.entry(entry.migration).or_default();
+            if entry.status == StepStatus::Done {
+                done.insert(entry.step);
+            }
+        }
+    }
+    Ok(begun)
+}
+
+/// The word for the most alarming end.
+fn worst(ended: &[(MigrationReport, End)]) -> String {
+    let rank = |outcome: &Outcome| match outcome {
+        Outcome::Migrated | Outcome::Rehearsed | Outcome::RolledBack | Outcome::CleanedUp => 0,
+        Outcome::Stopped { .. } => 1,
+        Outcome::ValidationFailed { .. } => 2,
+        Outcome::NeedsOperator { .. } => 3,
+    };
+    let outcomes = ended.iter().map(|(report, _)| &report.outcome);
+    let worst = outcomes.max_by_key(|outcome| rank(outcome));
+    hooks::word(worst.unwrap_or(&Outcome::Migrated)).to_owned()
+}
+
+type Ended = Vec<(MigrationReport, End)>;
+
+impl Sitting<'_> {
+    /// One wave after the other. What was begun before goes on with the first.
+    async fn waves(&self, regions: &HashMap<&str, Region>, begun: &Begun) -> Ended {
+        let mut waves: BTreeMap<u32, Vec<&Migration>> = BTreeMap::new();
+        let wave_of = |migration: &Migration| migration.wave.unwrap_or(1);
+        let first = self
+            .plan
+            .migrations
+            .iter()
+            .filter(|migration| !begun.contains_key(&migration.id))
+            .map(wave_of)
+            .min();
+        for migration in &self.plan.migrations {
+            let wave = match first {
+                Some(first) if begun.contains_key(&migration.id) => first,
+                _ => wave_of(migration),
+            };
+            waves.entry(wave).or_default().push(migration);
+        }
+        let last = self.plan.migrations.iter().filter_map(|m| m.wave).max();
+        let mut ended = Ended::new();
+        for (wave, mut migrations) in waves {
+            if let Some(why) = self.must_not_begin(&ended, wave) {
+                let rest = migrations.into_iter().map(|migration| {
+                    let done = begun.get(&migration.id).map_or(0, BTreeSet::len);
+                    (not_begun(migration, &why, done), End::Held)
+                });
+                ended.extend(rest);
+                continue;
+            }
+            if let Some(waves) = last {
+                self.reporter.event(&RunEvent::WaveBegan {
+                    wave,
+                    waves,
+                    migrations: migrations.len(),
+                });
+            }
+            // What was begun first, then the longest: with a cap on migrations in flight this keeps the end short.
+            migrations.sort_by_key(|migration| {
+                let size = std::cmp::Reverse(migration.allocated_storage);
+                (!begun.contains_key(&migration.id), size)
+            });
+            for region in regions.values() {
+                region.admission.forget();
+            }
+            for migration in &migrations {
+                let known = begun.get(&migration.id);
+                let region = regions.get(migration.region.as_str());
+                if let (Some(done), Some(region)) = (known, region) {
+                    region
+                        .admission
+                        .goes_on(migration, |step| done.contains(step));
+                }
+            }
+            let mut running: FuturesUnordered<_> = migrations
+                .into_iter()
+                .map(|migration| {
+                    let region = regions.get(migration.region.as_str());
+                    Box::pin(self.migrate(migration, region, begun.get(&migration.id)))
+                })
+                .collect();
+            while let Some(one) = running.next().await {
+                ended.push(one);
+            }
+        }
+        ended
+    }
+
+    /// Why the next wave is not begun.
+    fn must_not_begin(&self, ended: &Ended, wave: u32) -> Option<String> {
+        let failed: Vec<&MigrationReport> = ended
+            .iter()
+            .filter(|(_, end)| matches!(end, End::Failed { .. }))
+            .map(|(report, _)| report)
+            .collect();
+        let at_cutover = ended
+            .iter()
+            .find(|(_, end)| matches!(end, End::Failed { at_cutover: true }));
+        let lost = ended.iter().find(|(_, end)| matches!(end, End::Lost));
+        let most = self.options.fleet.max_failures;
+        if let Some((report, _)) = lost {
+            Some(format!(
+                "wave {wave} was not begun: what became of {} could not be recorded",
+                report.migration
+            ))
+        } else if let Some((report, _)) = at_cutover {
+            Some(format!(
+                "wave {wave} was not begun: {} failed at or after its cutover",
+                report.migration
+            ))
+        } else if failed.len() > most {
+            let names: Vec<&str> = failed
+                .iter()
+                .map(|report| report.migration.as_str())
+                .collect();
+            Some(format!(
+                "wave {wave} was not begun: {} failed, and --max-failures allows {most}",
+                names.join(", ")
+            ))
+        } else {
+            None
+        }
+    }
+
+    /// One migration, as soon as there is room for it.
+    async fn migrate(
+        &self,
+        migration: &Migration,
+        region: Option<&Region>,
+        begun: Option<&BTreeSet<String>>,
+    ) -> (MigrationReport, End) {
+        let done = begun.map_or(0, BTreeSet::len);
+        let Some(region) = region else {
+            // Every region of the plan was opened.
+            return (
+                not_begun(migration, "its region is missing", done),
+                End::Lost,
+            );
+        };
+        if begun.is_none()
+            && let Err(held) = self.room(migration, region).await
+        {
+            return held;
+        }
+        let place = tokio::select! {
+            biased;
+            () = stopped(self.stop.clone()), if begun.is_none() => None,
+            () = stopped(self.pause.clone()), if begun.is_none() => None,
+            place = self.places.acquire() => place.ok(),
+        };
+        if place.is_none() {
+            region.admission.ended(&migration.id);
+            return (not_begun(migration, self.wish(), 0), End::Held);
+        }
+        let made = Runner::new(
+            self.plan,
+            self.whole.clone(),
+            migration,
+            self.aws,
+            region,
+            self.store,
+            self.options,
+            self.reporter,
+            self.stop.clone(),
+            self.pause.clone(),
+        );
+        let (report, end) = match made {
+            Ok(mut runner) => runner.run().await,
+            Err(error) => {
+                let why = format!("{error}; {}", error.hint());
+                (not_begun(migration, &why, done), End::Lost)
+            }
+        };
+        drop(place);
+        region.admission.ended(&migration.id);
+        if matches!(end, End::Failed { .. }) {
+            let word = hooks::word(&report.outcome);
+            self.hooks_of_the_run(Stage::OnFailure, Some(migration), word)
+                .await;
+        }
+        (report, end)
+    }
+
+    /// Waits for room in the quotas.
+    async fn room(
+        &self,
+        migration: &Migration,
+        region: &Region,
+    ) -> Result<(), (MigrationReport, End)> {
+        let since = clock::instant();
+        let mut told = String::new();
+        loop {
+            let change = region.admission.change();
+            if *self.stop.borrow() || *self.pause.borrow() {
+                return Err((not_begun(migration, self.wish(), 0), End::Held));
+            }
+            match region.admission.ask(migration, since).await {
+                Room::Promised => return Ok(()),
+                Room::GivenUp(why) => return Err((not_begun(migration, &why, 0), End::Held)),
+                Room::Full(why) => {
+                    if told != why {
+                        self.reporter.event(&RunEvent::Waiting {
+                            migration: migration.id.clone(),
+                            step: first_step(migration),
+                            state: why.clone(),
+                            elapsed_seconds: since.elapsed().as_secs_f64(),
+                            deadline_seconds: self.options.fleet.quota_wait.as_secs(),
+                        });
+                        told = why;
+                    }
+                }
+            }
+            tokio::select! {
+                () = stopped(self.stop.clone()) => {}
+                () = stopped(self.pause.clone()) => {}
+                () = change => {}
+            }
+        }
+    }
+
+    /// What keeps new things from beginning.
+    fn wish(&self) -> &'static str {
+        if *self.stop.borrow() {
+            runner::INTERRUPTED
+        } else {
+            runner::PAUSED
+        }
+    }
+
+    fn failed_hooks(&self) -> Vec<String> {
+        let failed = &self.failed_hooks;
+        failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+fn first_step(migration: &Migration) -> String {
+    let first = migration.steps.first();
+    first.map_or_else(|| "plan".to_owned(), |step| step.id.clone())
+}
+
+/// The report of a migration that this sitting has not touched.
+fn not_begun(migration: &Migration, why: &str, done: usize) -> MigrationReport {
+    MigrationReport {
+        migration: migration.id.clone(),
+        outcome: Outcome::Stopped {
+            step: first_step(migration),
+            reason: why.to_owned(),
+        },
+        steps_done: done,
+        steps: migration.steps.len(),
+        downtime_seconds: None,
+        left_to_do: Vec::new(),
+    }
 }

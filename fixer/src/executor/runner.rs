@@ -5,17 +5,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use atrest_model::event::RunEvent;
+use atrest_model::hook::Stage;
 use atrest_model::journal::{StepEvent, StepStatus};
 use atrest_model::plan::{Action, Method, Migration, Plan, Step};
-use atrest_model::run::{MigrationReport, Outcome};
+use atrest_model::run::{LeftToDo, MigrationReport, Outcome};
+use atrest_scanner::aws::Aws;
 use atrest_scanner::error::AwsErrorKind;
 use atrest_scanner::rds::Rds;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::admission::Admission;
 use super::decide::{Decision, decide, window};
-use super::{Reporter, SharedStore};
+use super::{Region, Reporter, SharedStore};
 use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::{Observatory, RegionView, Wanted};
@@ -35,17 +38,20 @@ struct Active {
 }
 
 pub(super) struct Runner<'a> {
-    plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     /// What it is when every step is done.
     whole: Outcome,
-    migration: &'a Migration,
+    pub(super) migration: &'a Migration,
+    aws: &'a Aws,
     rds: &'a Rds,
     observatory: &'a Observatory,
     store: &'a SharedStore,
-    options: &'a FixOptions,
-    reporter: &'a dyn Reporter,
-    stop: watch::Receiver<bool>,
-    records: BTreeMap<String, StepRecord>,
+    pub(super) options: &'a FixOptions,
+    pub(super) reporter: &'a dyn Reporter,
+    admission: &'a Admission,
+    pub(super) stop: watch::Receiver<bool>,
+    pause: watch::Receiver<bool>,
+    pub(super) records: BTreeMap<String, StepRecord>,
     active: HashMap<String, Active>,
     made: BTreeMap<String, String>,
     /// Nothing seen before this moment counts: the last mutation of this migration was answered then.
@@ -58,10 +64,35 @@ pub(super) struct Runner<'a> {
     claim: claim::Claim,
     is_resumed: bool,
     forecast: Mutex<steps::replica::Forecast>,
+    pub(super) is_adopted: bool,
+    windows: steps::quiesce::Windows,
+    /// Dependents that could not be attached again: the others come first.
+    held: Vec<Outcome>,
 }
 
+/// How a sitting of a migration ended, for those that wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is migrated.
+    Arrived,
+    /// It was asked to go no further, or did not begin.
+    Held,
+    /// It cannot go on by itself.
+    Failed {
+        /// Something had or may have had a real name already.
+        at_cutover: bool,
+    },
+    /// What became of it could not be recorded.
+    Lost,
+}
+
+/// Reasons of a migration that was asked to go no further.
+pub(super) const INTERRUPTED: &str = "interrupted";
+pub(super) const PAUSED: &str = "paused";
+const ASKED: &str = "asked to stop before it";
+
 /// How a look at one step ended.
-enum Looked {
+pub(super) enum Looked {
     /// The step is done: others may have become ready.
     Advanced,
     /// A mutation was sent: the view is out of date.
@@ -73,7 +104,7 @@ enum Looked {
 }
 
 /// Key under which a step's record keeps what was seen before its mutation.
-const NOTED: &str = "noted";
+pub(super) const NOTED: &str = "noted";
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
@@ -83,29 +114,39 @@ impl<'a> Runner<'a> {
         plan: &'a Plan,
         whole: Outcome,
         migration: &'a Migration,
-        rds: &'a Rds,
-        observatory: &'a Observatory,
+        aws: &'a Aws,
+        region: &'a Region,
         store: &'a SharedStore,
         options: &'a FixOptions,
         reporter: &'a dyn Reporter,
         stop: watch::Receiver<bool>,
+        pause: watch::Receiver<bool>,
     ) -> Result<Self, StoreError> {
-        let (records, claim, is_resumed) = {
+        let (records, claim, is_resumed, is_adopted) = {
             let store = store.get();
             let claim = claim::Claim::of(&store);
-            (store.steps(&migration.id)?, claim, store.is_resumed())
+            let resumed = store.is_resumed();
+            (
+                store.steps(&migration.id)?,
+                claim,
+                resumed,
+                store.is_adopted(),
+            )
         };
         let now = clock::instant();
         let mut runner = Self {
             plan,
             whole,
             migration,
-            rds,
-            observatory,
+            aws,
+            rds: &region.rds,
+            observatory: &region.observatory,
+            admission: &region.admission,
             store,
             options,
             reporter,
             stop,
+            pause,
             records,
             active: HashMap::new(),
             made: BTreeMap::new(),
@@ -115,6 +156,9 @@ impl<'a> Runner<'a> {
             claim,
             is_resumed,
             forecast: Mutex::default(),
+            is_adopted,
+            windows: steps::quiesce::Windows::default(),
+            held: Vec::new(),
         };
         for step in &migration.steps {
             let stopped = runner.status(&step.id) == StepStatus::Stopped;
@@ -130,7 +174,7 @@ impl<'a> Runner<'a> {
         Ok(runner)
     }
 
-    fn status(&self, step: &str) -> StepStatus {
+    pub(super) fn status(&self, step: &str) -> StepStatus {
         self.records
             .get(step)
             .map_or(StepStatus::Pending, |record| record.status)
@@ -159,7 +203,12 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn record(&mut self, step: &str, event: StepEvent, detail: &Value) -> Result<(), StoreError> {
+    pub(super) fn record(
+        &mut self,
+        step: &str,
+        event: StepEvent,
+        detail: &Value,
+    ) -> Result<(), StoreError> {
         let mut detail = detail.clone();
         // What was noted before the mutation is needed until its effect is seen.
         if let (Some(noted), Value::Object(members)) = (self.noted(step).cloned(), &mut detail) {
@@ -185,29 +234,70 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn noted(&self, step: &str) -> Option<&Value> {
+    pub(super) fn noted(&self, step: &str) -> Option<&Value> {
         self.records.get(step)?.result.get(NOTED)
     }
 
     /// Runs to the end of the migration or of what can be done.
-    pub(super) async fn run(&mut self) -> Result<MigrationReport, StoreError> {
+    pub(super) async fn run(&mut self) -> (MigrationReport, End) {
         self.reporter.event(&RunEvent::MigrationBegan {
             migration: self.migration.id.clone(),
             steps: self.migration.steps.len(),
             done: self.done(),
         });
-        let outcome = self.drive().await?;
+        let (outcome, end) = match self.drive().await {
+            Ok(outcome) => {
+                let end = self.end_of(&outcome);
+                (outcome, end)
+            }
+            Err(error) => {
+                let open = self.migration.steps.iter();
+                let mut open = open.filter(|step| self.status(&step.id) != StepStatus::Done);
+                let outcome = Outcome::Stopped {
+                    step: open.next().map_or_else(String::new, |step| step.id.clone()),
+                    reason: format!("{error}; {}", error.hint()),
+                };
+                (outcome, End::Lost)
+            }
+        };
         self.reporter.event(&RunEvent::MigrationEnded {
             migration: self.migration.id.clone(),
             outcome: outcome.clone(),
         });
-        Ok(MigrationReport {
+        let report = MigrationReport {
             migration: self.migration.id.clone(),
             outcome,
             steps_done: self.done(),
             steps: self.migration.steps.len(),
             downtime_seconds: self.downtime(),
-        })
+            left_to_do: LeftToDo::of_results(
+                self.records
+                    .values()
+                    .filter(|record| record.status == StepStatus::Done)
+                    .map(|record| &record.result),
+            ),
+        };
+        (report, end)
+    }
+
+    fn end_of(&self, outcome: &Outcome) -> End {
+        match outcome {
+            Outcome::Migrated | Outcome::Rehearsed | Outcome::RolledBack | Outcome::CleanedUp => {
+                End::Arrived
+            }
+            Outcome::Stopped { reason, .. }
+                if [INTERRUPTED, PAUSED, ASKED].contains(&reason.as_str()) =>
+            {
+                End::Held
+            }
+            _ => {
+                let at_cutover = self.migration.steps.iter().any(|step| {
+                    matches!(step.action, Action::Rename { cutover: true, .. })
+                        && self.status(&step.id) != StepStatus::Pending
+                });
+                End::Failed { at_cutover }
+            }
+        }
     }
 
     /// Looks, acts and waits until the migration ends.
@@ -216,19 +306,33 @@ impl<'a> Runner<'a> {
             if self.done() == self.migration.steps.len() {
                 return Ok(self.whole.clone());
             }
-            let ready: Vec<&'a Step> = self
+            let mut ready: Vec<&'a Step> = self
                 .migration
                 .steps
                 .iter()
                 .filter(|step| self.is_ready(step))
                 .collect();
+            if *self.pause.borrow() {
+                // What was sent is seen through; nothing else begins.
+                let next = ready.first().map(|step| step.id.clone());
+                ready.retain(|step| self.status(&step.id) != StepStatus::Pending);
+                if let (true, Some(step)) = (ready.is_empty(), next) {
+                    return Ok(Outcome::Stopped {
+                        step,
+                        reason: PAUSED.to_owned(),
+                    });
+                }
+            }
             if let Some(step) = ready.iter().find(|step| self.must_stop_before(step)) {
                 return Ok(Outcome::Stopped {
                     step: step.id.clone(),
-                    reason: "asked to stop before it".to_owned(),
+                    reason: ASKED.to_owned(),
                 });
             }
             let Some(first) = ready.first() else {
+                if let Some(held) = self.held.first() {
+                    return Ok(held.clone());
+                }
                 return Ok(Outcome::NeedsOperator {
                     step: "plan".to_owned(),
                     reason: "no step can run; the plan's needs do not add up".to_owned(),
@@ -246,7 +350,7 @@ impl<'a> Runner<'a> {
             let view = tokio::select! {
                 biased;
                 () = stopped(self.stop.clone()) => {
-                    return Ok(Outcome::Stopped { step: first.id.clone(), reason: "interrupted".to_owned() });
+                    return Ok(Outcome::Stopped { step: first.id.clone(), reason: INTERRUPTED.to_owned() });
                 }
                 view = self.observatory.view(self.since, wanted) => view,
             };
@@ -267,22 +371,30 @@ impl<'a> Runner<'a> {
                     Looked::Advanced => advanced = true,
                     Looked::Acted => acted = true,
                     Looked::Waiting => {}
+                    Looked::Ended(outcome) if step.action.is_reattachment() => {
+                        self.held.push(outcome);
+                    }
                     Looked::Ended(outcome) => return Ok(outcome),
                 }
             }
-            // A step that became ready may be decided on the view at hand, unless something was changed since.
-            if acted || !advanced {
+            // A step that became ready may be decided on the view at hand, unless something was changed since, or it has
+            // grown old over a comparison or a hook.
+            let old = view.began.elapsed() > self.options.timing.poll * 2;
+            if acted || !advanced || old {
                 self.since = clock::instant();
             }
         }
     }
 
     fn is_ready(&self, step: &Step) -> bool {
-        self.status(&step.id) != StepStatus::Done
-            && step
-                .needs
-                .iter()
-                .all(|need| self.status(need) == StepStatus::Done)
+        // One that was stopped in this sitting stays so: a dependent, while the others are attached.
+        !matches!(
+            self.status(&step.id),
+            StepStatus::Done | StepStatus::Stopped
+        ) && step
+            .needs
+            .iter()
+            .all(|need| self.status(need) == StepStatus::Done)
     }
 
     /// A step that has begun is finished first: it cannot be stopped half-way.
@@ -290,9 +402,14 @@ impl<'a> Runner<'a> {
         let Some(wanted) = &self.options.stop_before else {
             return false;
         };
-        let cutover = wanted == "cutover"
-            && (step.action.is_cutover()
-                || self.migration.method == Method::Replica && step.id == "lag-gate");
+        let is_cutover = match &step.action {
+            Action::Hook(hook) => hook.at == Stage::BeforeCutover,
+            action => {
+                action.is_cutover()
+                    || self.migration.method == Method::Replica && step.id == "lag-gate"
+            }
+        };
+        let cutover = wanted == "cutover" && is_cutover;
         let named = step.id == *wanted || step.id.split(':').next() == Some(wanted);
         (cutover || named) && self.status(&step.id) == StepStatus::Pending
     }
@@ -329,6 +446,9 @@ impl<'a> Runner<'a> {
     /// One look at one step, and what follows from it. Never sleeps.
     async fn look(&mut self, step: &Step, view: &Arc<RegionView>) -> Result<Looked, StoreError> {
         self.active(step);
+        if let Action::Hook(hook) = &step.action {
+            return self.hook(step, hook, view).await;
+        }
         let observed = {
             let cx = self.cx(step);
             steps::observe(&cx, step, view).await
@@ -396,11 +516,14 @@ impl<'a> Runner<'a> {
         Cx {
             plan: self.plan,
             migration: self.migration,
+            aws: self.aws,
             rds: self.rds,
+            timing: self.options.timing,
             mysql: self.options.mysql.as_ref(),
             made: &self.made,
-            store: self.store,
             records: &self.records,
+            windows: &self.windows,
+            store: self.store,
             forecast: &self.forecast,
             noted: self.noted(&step.id),
             status: self.status(&step.id),
@@ -417,12 +540,12 @@ impl<'a> Runner<'a> {
     }
 
     #[cfg(not(test))]
-    fn fence(&self, step: &Step, view: &RegionView) -> claim::Fence {
+    pub(super) fn fence(&self, step: &Step, view: &RegionView) -> claim::Fence {
         claim::still_ours(&self.cx(step), step, view)
     }
 
     #[cfg(test)]
-    fn fence(&self, step: &Step, view: &RegionView) -> claim::Fence {
+    pub(super) fn fence(&self, step: &Step, view: &RegionView) -> claim::Fence {
         if self.options.careless.ignores_claim {
             return claim::Fence::Ours;
         }
@@ -532,7 +655,12 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn finish(&mut self, step: &Step, detail: &str, result: Value) -> Result<Looked, StoreError> {
+    pub(super) fn finish(
+        &mut self,
+        step: &Step,
+        detail: &str,
+        result: Value,
+    ) -> Result<Looked, StoreError> {
         let result = if result.is_null() {
             json!({"detail": detail})
         } else {
@@ -540,6 +668,7 @@ impl<'a> Runner<'a> {
         };
         self.record(&step.id, StepEvent::Finish, &result)?;
         self.remember_made(&step.id);
+        self.admission.done(&self.migration.id, step);
         let elapsed_seconds = self.active(step).began.elapsed().as_secs_f64();
         self.reporter.event(&RunEvent::StepDone {
             migration: self.migration.id.clone(),
@@ -552,7 +681,7 @@ impl<'a> Runner<'a> {
         Ok(Looked::Advanced)
     }
 
-    fn wait(&mut self, step: &Step, state: &str) -> Result<Looked, StoreError> {
+    pub(super) fn wait(&mut self, step: &Step, state: &str) -> Result<Looked, StoreError> {
         let active = self.active(step);
         let elapsed = active.began.elapsed();
         if elapsed >= Duration::from_secs(step.deadline_seconds) {
@@ -580,7 +709,12 @@ impl<'a> Runner<'a> {
         Ok(Looked::Waiting)
     }
 
-    fn end(&mut self, step: &Step, reason: &str, hint: &str) -> Result<Looked, StoreError> {
+    pub(super) fn end(
+        &mut self,
+        step: &Step,
+        reason: &str,
+        hint: &str,
+    ) -> Result<Looked, StoreError> {
         self.record(
             &step.id,
             StepEvent::Stop,
@@ -593,7 +727,7 @@ impl<'a> Runner<'a> {
         }))
     }
 
-    fn retrying(&self, step: &Step, fault: &Fault) {
+    pub(super) fn retrying(&self, step: &Step, fault: &Fault) {
         self.reporter.event(&RunEvent::Retrying {
             subject: self.migration.id.clone(),
             step: step.id.clone(),
@@ -629,8 +763,8 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Returns when the operator wants to stop.
-async fn stopped(mut stop: watch::Receiver<bool>) {
+/// Returns when the operator wants to stop, or nothing new to begin.
+pub(super) async fn stopped(mut stop: watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         // Nobody can ask any more.
         std::future::pending::<()>().await;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::*;
 use crate::clock::Timing;
 use crate::options::Careless;
-use crate::planner::{self, Facts};
+use crate::planner::{self, Facts, Quiesce};
 
 mod blue_green;
 
@@ -40,9 +40,16 @@ impl Bed {
     }
 
     async fn by(more: &str, methods: planner::MethodFacts) -> Self {
+        let fleet = match methods.wish {
+            // RDS makes no deployment of the target of a proxy.
+            planner::Wish::Only(atrest_model::plan::Method::BlueGreen) => {
+                FLEET.split("[[proxies]]").next().unwrap_or(FLEET)
+            }
+            _ => FLEET,
+        };
         let dir = tempfile::tempdir().unwrap();
         let options = SandboxOptions {
-            scenario: Scenario::parse("fleet", &format!("{FLEET}\n{more}")).unwrap(),
+            scenario: Scenario::parse("fleet", &format!("{fleet}\n{more}")).unwrap(),
             port: 0,
             speed: 6000.0,
             engines: EngineMode::None,
@@ -71,6 +78,12 @@ impl Bed {
             },
             data_check: DataCheck::None,
             methods,
+            quiesce: Quiesce {
+                window_seconds: 0,
+                ..Quiesce::default()
+            },
+            dependents: BTreeMap::new(),
+            login: None,
         };
         let plan = planner::plan(&facts, None);
         Self {
@@ -90,6 +103,7 @@ impl Bed {
             },
             concurrency: 1,
             stop_before: stop_before.map(str::to_owned),
+            fleet: crate::options::FleetOptions::default(),
             mysql: None,
             careless,
         };

@@ -7,6 +7,7 @@ use atrest_model::plan::{Action, Member, Migration, MysqlAccess, Step, Target};
 
 use super::draft::{Draft, SHORT, short_hash};
 use super::{Facts, Wish};
+use crate::dependents::proxies_of;
 use crate::requests;
 
 /// `SwitchoverTimeout`, RDS's own default: when it is over, nothing has changed.
@@ -58,6 +59,17 @@ pub(super) fn why_not(facts: &Facts, members: &[&DbInstance]) -> Vec<String> {
         }
     }
     for member in members {
+        let proxies = facts
+            .dependents
+            .get(&source.region)
+            .map(|found| proxies_of(found, member.identifier()))
+            .unwrap_or_default();
+        for proxy in proxies {
+            why.push(format!(
+                "{} is a target of the proxy {proxy}",
+                member.identifier()
+            ));
+        }
         let elsewhere = member
             .replicas()
             .chain(strings_of(
@@ -168,6 +180,7 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
         SHORT,
         Action::EndBlueGreen { deployment },
     );
+    draft.dependents();
     draft.steps
 }
 

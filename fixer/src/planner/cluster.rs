@@ -218,6 +218,8 @@ fn steps(
     let renamed = draft.rename_old(&["rename-old-cluster".to_owned()]);
     let quiesce = Action::Quiesce {
         instance: Target::Old(migration.source.dbi_resource_id.clone()),
+        window_seconds: facts.quiesce.window_seconds,
+        kill_connections: facts.quiesce.kill_connections,
     };
     draft.push("quiesce", &renamed, SHORT, quiesce);
     let name = snapshot_name(&of.db_cluster_resource_id, "raw");
@@ -296,5 +298,6 @@ fn steps(
     draft.push("rename-new-cluster", &["validate"], RENAME, back);
     let cutover = draft.rename_new(&["rename-new-cluster"]);
     draft.push("rescan", &cutover, SHORT, Action::Rescan);
+    draft.push("handover", &["rescan"], SHORT, Action::Handover);
     draft.steps
 }

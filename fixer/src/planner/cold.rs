@@ -12,20 +12,18 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
     let mut draft = Draft::new(facts, migration, members);
     let claims = draft.claims();
     let renamed = draft.rename_old(&claims);
-    let quiesce = Action::Quiesce {
-        instance: old.clone(),
-    };
-    draft.push("quiesce", &renamed, SHORT, quiesce);
+    let mut ends = draft.quiesce(&renamed);
     draft.restored(old, &["quiesce"]);
-    let mut ends = Vec::new();
     for (member, instance) in migration.members().zip(members) {
         if let Some(parent) = &member.replicates_from {
             draft.replica(member, parent.as_str(), instance);
         }
         ends.extend(draft.inside(member, instance));
     }
+    draft.manage_password(&mut ends);
     draft.push("validate", &ends, draft.data, Action::Validate);
     let cutover = draft.rename_new(&["validate"]);
     draft.push("rescan", &cutover, SHORT, Action::Rescan);
+    draft.dependents();
     draft.steps
 }

@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use atrest_model::document::{list_of, str_of};
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::{
-    Action, Member, Migration, MysqlAccess, Step, TAG_RUN, TAG_SOURCE, TAG_STEP, Target,
+    Action, Member, Method, Migration, MysqlAccess, Step, TAG_RUN, TAG_SOURCE, TAG_STEP, Target,
 };
 use sha2::Digest as _;
 
 use super::Facts;
+use crate::dependents;
 use crate::requests;
 
 /// Seconds for what does not grow with the data.
 pub(super) const SHORT: u64 = 3600;
 const RENAME: u64 = 2 * 3600;
+/// The step after which RDS manages the master password of the new source.
+pub(crate) const MANAGE_PASSWORD: &str = "manage-password";
 
 /// Seconds that waiting for data may take: four hours, and one more for each 100 GiB.
 pub(crate) fn data_deadline(gib: i64) -> u64 {
@@ -141,6 +144,71 @@ impl<'a> Draft<'a> {
             cutover.push(id);
         }
         cutover
+    }
+
+    /// The source is quiet before its snapshot. What is written on a replica itself is not in that: replicas are quiet
+    /// a little later. Gives the steps of the replicas.
+    pub(super) fn quiesce(&mut self, renamed: &[String]) -> Vec<String> {
+        let quiesce = |instance: &Member| Action::Quiesce {
+            instance: Target::Old(instance.dbi_resource_id.clone()),
+            window_seconds: self.facts.quiesce.window_seconds,
+            kill_connections: self.facts.quiesce.kill_connections,
+        };
+        let source = quiesce(&self.migration.source);
+        let replicas: Vec<(&Member, Action)> = self
+            .migration
+            .replicas
+            .iter()
+            .map(|replica| (replica, quiesce(replica)))
+            .collect();
+        self.push("quiesce", renamed, SHORT, source);
+        let mut steps = Vec::new();
+        for (replica, action) in replicas {
+            let id = format!("quiesce:{}", replica.identifier);
+            let renamed = format!("rename-old:{}", replica.identifier);
+            self.push(&id, &[renamed], SHORT, action);
+            steps.push(id);
+        }
+        steps
+    }
+
+    /// RDS manages the master password again, where it does now. Last of all that `ends` names, whose place it takes: a
+    /// source whose password is managed gets no replicas.
+    pub(super) fn manage_password(&mut self, ends: &mut Vec<String>) {
+        let Some(secret) = self
+            .members
+            .first()
+            .and_then(|source| source.document.get("MasterUserSecret"))
+        else {
+            return;
+        };
+        let action = Action::ManagePassword {
+            instance: Target::MadeBy(self.migration.source.made_by.clone()),
+            kms_key_id: str_of(secret, "KmsKeyId")
+                .filter(|key| !key.is_empty())
+                .map(str::to_owned),
+        };
+        self.push(MANAGE_PASSWORD, ends, SHORT, action);
+        *ends = vec![MANAGE_PASSWORD.to_owned()];
+    }
+
+    /// Who depends on the instances is attached to them again, and what is left to do is said.
+    pub(super) fn dependents(&mut self) {
+        if let Some(found) = self.facts.dependents.get(&self.migration.region) {
+            for (member, instance) in self.migration.members().zip(self.members) {
+                for step in dependents::steps(found, member, instance) {
+                    // The names change places all at once there.
+                    let needs = match self.migration.method {
+                        Method::BlueGreen if step.needs.starts_with("rename-new:") => {
+                            "switchover".to_owned()
+                        }
+                        _ => step.needs,
+                    };
+                    self.push(&step.id, &[needs], SHORT, step.action);
+                }
+            }
+        }
+        self.push("handover", &["rescan"], SHORT, Action::Handover);
     }
 
     /// The snapshot of `instance`, its encrypted copy, whose name it gives, and the restored instance of the source.

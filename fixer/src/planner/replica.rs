@@ -45,6 +45,11 @@ pub(super) fn why_not(facts: &Facts, members: &[&DbInstance]) -> Vec<String> {
     if let MysqlAccess::Off { reason } = &facts.mysql {
         reasons.push(format!("its server is not asked: {reason}"));
     }
+    if source.document.get("MasterUserSecret").is_some() {
+        reasons.push(
+            "RDS manages its master password, and makes no replica of such a source".to_owned(),
+        );
+    }
     let version = str_of(&source.document, "EngineVersion").unwrap_or_default();
     let number = |part: usize| -> u32 {
         let digits = version.split('.').nth(part);
@@ -168,15 +173,13 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
         }
         ends.extend(draft.inside(member, instance));
     }
+    draft.manage_password(&mut ends);
     draft.push("validate", &ends, data, Action::Validate);
 
     // The cutover.
     draft.push("lag-gate", &["validate"], SHORT, catch_up);
     let renamed = draft.rename_old(&["lag-gate".to_owned()]);
-    let quiesce = Action::Quiesce {
-        instance: old.clone(),
-    };
-    draft.push("quiesce", &renamed, SHORT, quiesce);
+    let quiet = draft.quiesce(&renamed);
     let follow = Action::Replicate {
         source: old.clone(),
         replica: new.clone(),
@@ -193,7 +196,9 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
         replica: new.clone(),
     };
     draft.push("detach", &["final-position"], SHORT, detach);
-    let cutover = draft.rename_new(&["validate", "detach"]);
+    let mut proofs = vec!["validate", "detach"];
+    proofs.extend(quiet.iter().map(String::as_str));
+    let cutover = draft.rename_new(&proofs);
     draft.push("rescan", &cutover, SHORT, Action::Rescan);
 
     // What the run has changed on the way is as it was.
@@ -208,6 +213,7 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
         raised_by: "retention".to_owned(),
     };
     draft.push("restore-retention", &["rescan"], SHORT, restore);
+    draft.dependents();
     draft.steps
 }
 

@@ -47,6 +47,9 @@ pub(super) fn facts(instances: Vec<DbInstance>) -> Facts {
         mysql: MysqlAccess::Required,
         data_check: DataCheck::Counts,
         methods: MethodFacts::default(),
+        quiesce: Quiesce::default(),
+        dependents: BTreeMap::new(),
+        login: None,
     }
 }
 

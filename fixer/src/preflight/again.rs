@@ -13,7 +13,7 @@ use super::facts::{Around, RegionFacts};
 use super::gather::items;
 use super::registry::AGAIN;
 use super::{migration_checks, quotas};
-use crate::planner::Facts;
+use crate::planner::{Facts, Quiesce};
 
 /// Looks at state, names, key and quotas again, at instances that were described just now.
 pub async fn again(aws: &Aws, plan: &Plan, instances: Vec<DbInstance>) -> Vec<Check> {
@@ -71,6 +71,9 @@ pub async fn again(aws: &Aws, plan: &Plan, instances: Vec<DbInstance>) -> Vec<Ch
         mysql: plan.mysql.clone(),
         data_check: plan.data_check,
         methods: crate::planner::MethodFacts::default(),
+        quiesce: Quiesce::default(),
+        dependents: BTreeMap::new(),
+        login: None,
     };
     let mut checks: Vec<Check> = plan
         .migrations

@@ -9,18 +9,7 @@ use serde_json::Value;
 use super::{Finding, Sheet};
 
 pub(super) fn check(sheet: &mut Sheet<'_>) {
-    sheet.each(
-        "master-password",
-        "master passwords are not managed in Secrets Manager",
-        |_, instance| {
-            if instance.document.get("MasterUserSecret").is_none() {
-                return Vec::new();
-            }
-            vec![Finding::blocks(
-                "its master password is managed in Secrets Manager, which this version does not carry over; a source with such a password cannot get replicas either",
-            )]
-        },
-    );
+    master_password(sheet);
     placement(sheet);
     option_group(sheet);
     lower_case_table_names(sheet);
@@ -38,6 +27,39 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
                     "deletion protection is set again; {} stays protected, too",
                     member.old_name
                 ),
+            )]
+        },
+    );
+}
+
+fn master_password(sheet: &mut Sheet<'_>) {
+    let scene = sheet.scene;
+    sheet.each(
+        "master-password",
+        "master passwords are not managed in Secrets Manager",
+        |member, instance| {
+            if instance.document.get("MasterUserSecret").is_none() {
+                return Vec::new();
+            }
+            if member.replicates_from.is_some() {
+                return vec![Finding::blocks(
+                    "it is a replica with a master password of its own in Secrets Manager, which cannot be made again",
+                )];
+            }
+            // RDS makes a new password at that step, and the validation comes after it.
+            let breaks = instance.is_mysql_family()
+                && scene.facts.login.as_ref().is_some_and(|login| {
+                    let user = login.user.as_deref();
+                    !login.follows_rds && user.is_none_or(|user| user == instance.master_username())
+                });
+            if breaks {
+                return vec![Finding::blocks(
+                    "RDS manages its master password and makes a new one for the new instance, where the password that is given would be refused; log in with --master-user-secret, or as another user",
+                )];
+            }
+            vec![Finding::fixed_by(
+                crate::planner::MANAGE_PASSWORD,
+                "RDS makes a new secret for the new instance; who reads the old one by its ARN must be told while clients are away",
             )]
         },
     );

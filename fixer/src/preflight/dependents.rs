@@ -1,14 +1,12 @@
 //! Who depends on the instances by name, ARN or resource id, and what will happen to each.
 
-use std::collections::BTreeMap;
-
 use atrest_model::document::{bool_of, list_of, str_of, strings_of};
 use atrest_model::instance::DbInstance;
-use atrest_model::plan::{Action, Member, Method, Migration, Target};
+use atrest_model::plan::{Action, Method, Target};
 use serde_json::Value;
 
-use super::facts::Read;
 use super::{Finding, Sheet};
+use crate::dependents::{self, Dependents};
 
 pub(super) fn check(sheet: &mut Sheet<'_>) {
     let scene = sheet.scene;
@@ -19,32 +17,7 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
     );
     blue_green(sheet);
     proxies(sheet);
-    sheet.each(
-        "event-subscriptions",
-        "no event subscription names them",
-        |member, _| match &scene.region.subscriptions {
-            Err(why) => vec![Finding::not_proven(format!(
-                "event subscriptions are not known: {why}"
-            ))],
-            Ok(subscriptions) => subscriptions
-                .iter()
-                .filter(|one| {
-                    str_of(one, "SourceType").is_none_or(|kind| kind == "db-instance")
-                        && strings_of(one, "SourceIdsList")
-                            .any(|id| id.eq_ignore_ascii_case(member.identifier.as_str()))
-                })
-                .map(|one| {
-                    Finding::fixed_by(
-                        &back(scene.migration, member),
-                        format!(
-                            "event subscription {} follows the name: it is silent during the run and then about the new instance",
-                            str_of(one, "CustSubscriptionId").unwrap_or("without a name")
-                        ),
-                    )
-                })
-                .collect(),
-        },
-    );
+    subscriptions(sheet);
     let steps = &scene.migration.steps;
     sheet.each("roles", "no roles are attached", |member, instance| {
         list_of(&instance.document, "AssociatedRoles")
@@ -158,57 +131,126 @@ fn takes_part(deployment: &Value, arn: &str) -> bool {
             .any(|pair| named(pair, ["SourceMember", "TargetMember"]))
 }
 
-fn proxies(sheet: &mut Sheet<'_>) {
-    let scene = sheet.scene;
+/// What was read of the region, or that it was not.
+fn known<'s>(sheet: &Sheet<'s>) -> Option<&'s Dependents> {
+    sheet
+        .scene
+        .facts
+        .dependents
+        .get(&sheet.scene.migration.region)
+}
+
+fn subscriptions(sheet: &mut Sheet<'_>) {
+    let known = known(sheet);
     sheet.each(
-        "proxy",
-        "none is the target of a proxy",
-        |member, _| match &scene.region.proxies {
-            Err(why) => vec![Finding::not_proven(format!("proxies are not known: {why}"))],
-            Ok(proxies) => through(scene.migration, member, proxies),
+        "event-subscriptions",
+        "no event subscription names them",
+        |member, _| {
+            let known = match known {
+                None => return vec![Finding::not_proven("event subscriptions were not read")],
+                Some(known) => known,
+            };
+            if let Err(why) = &known.subscriptions {
+                return vec![Finding::not_proven(format!(
+                    "event subscriptions are not known: {why}"
+                ))];
+            }
+            dependents::subscriptions_of(known, member.identifier.as_str())
+                .into_iter()
+                .map(|name| {
+                    Finding::fixed_by(
+                        &format!("subscription:{}:{name}", member.identifier),
+                        format!(
+                            "event subscription {name} names it: it is silent during the run and then about the new instance, which is looked at"
+                        ),
+                    )
+                })
+                .collect()
         },
     );
 }
 
-/// The step after which an encrypted instance has the name of a member.
-fn back(migration: &Migration, member: &Member) -> String {
-    match migration.method {
-        Method::BlueGreen => "switchover".to_owned(),
-        _ => format!("rename-new:{}", member.identifier),
-    }
+fn proxies(sheet: &mut Sheet<'_>) {
+    let known = known(sheet);
+    let method = sheet.scene.migration.method;
+    sheet.each(
+        "proxy",
+        "none is the target of a proxy",
+        |member, instance| {
+            let proxies = match known.map(|known| &known.proxies) {
+                None => return vec![Finding::not_proven("proxies were not read")],
+                Some(Err(why)) => {
+                    return vec![Finding::not_proven(format!("proxies are not known: {why}"))];
+                }
+                Some(Ok(proxies)) => proxies,
+            };
+            let mut findings: Vec<Finding> = proxies
+                .iter()
+                .filter_map(|(proxy, targets)| {
+                    let why = targets.as_ref().err()?;
+                    Some(Finding::not_proven(format!(
+                        "the targets of proxy {proxy} are not known: {why}"
+                    )))
+                })
+                .collect();
+            for proxy in known
+                .map(|known| dependents::proxies_of(known, member.identifier.as_str()))
+                .unwrap_or_default()
+            {
+                if method == Method::BlueGreen {
+                    findings.push(Finding::blocks(format!(
+                        "it is a target of proxy {proxy}, and RDS makes no blue/green deployment of one; plan it with another method, or deregister it first"
+                    )));
+                    continue;
+                }
+                findings.push(Finding::fixed_by(
+                    &format!("proxy-register:{}:{proxy}", member.identifier),
+                    format!(
+                        "proxy {proxy} loses it at step rename-old:{} and is given the new one after the cutover",
+                        member.identifier
+                    ),
+                ));
+                if instance.document.get("MasterUserSecret").is_some() {
+                    findings.push(Finding::warns(format!(
+                        "if proxy {proxy} logs in with the secret of the master password, it must be given the new one (aws rds modify-db-proxy --auth) before it can reach the new instance"
+                    )));
+                }
+            }
+            findings
+        },
+    );
 }
 
-fn through(
-    migration: &Migration,
-    member: &Member,
-    proxies: &BTreeMap<String, Read<Vec<Value>>>,
-) -> Vec<Finding> {
-    proxies
-        .iter()
-        .filter_map(|(proxy, targets)| match targets {
-            Err(why) => Some(Finding::not_proven(format!(
-                "the targets of proxy {proxy} are not known: {why}"
-            ))),
-            Ok(targets) => targets
-                .iter()
-                .any(|target| str_of(target, "RdsResourceId") == Some(member.identifier.as_str()))
-                .then(|| {
-                    if migration.method == Method::BlueGreen {
-                        return Finding::blocks(format!(
-                            "it is a target of proxy {proxy}, and RDS makes no blue/green deployment of one; plan it with --method cold, or deregister it first"
-                        ));
+fn backup_replication(sheet: &mut Sheet<'_>) {
+    let known = known(sheet);
+    sheet.each(
+        "backup-replication",
+        "automated backups are not replicated to another region",
+        |member, instance| {
+            dependents::replications(instance)
+                .map(|arn| {
+                    match known.and_then(|known| known.replicated.get(arn)) {
+                        Some(Ok(backup)) => Finding::fixed_by(
+                            &format!("backup-replication:{}:{}", member.identifier, backup.region),
+                            format!(
+                                "its automated backups are replicated to {} again, under {}; a chain of their own begins there",
+                                backup.region, backup.kms_key_id
+                            ),
+                        ),
+                        Some(Err(why)) => Finding::warns(format!(
+                            "its automated backups are replicated ({arn}), and the new instance's will not be: {why}; start it by hand after the run"
+                        )),
+                        None => Finding::not_proven(format!("what replicates {arn} was not read")),
                     }
-                    Finding::warns(format!(
-                        "it is a target of proxy {proxy}, which loses it at step rename-old:{} and is not given the new one by this version; deregister and register it by hand after the run",
-                        member.identifier
-                    ))
-                }),
-        })
-        .collect()
+                })
+                .collect()
+        },
+    );
 }
 
 /// What is tied to the resource id, or to the instance as such, and not to its name.
 fn by_resource_id(sheet: &mut Sheet<'_>) {
+    let account = &sheet.scene.facts.account;
     let again = "and is not started again on the new instance by this version; start it by hand after the run";
     sheet.each(
         "iam-authentication",
@@ -217,24 +259,15 @@ fn by_resource_id(sheet: &mut Sheet<'_>) {
             if bool_of(&instance.document, "IAMDatabaseAuthenticationEnabled") != Some(true) {
                 return Vec::new();
             }
+            let partition = instance.arn().split(':').nth(1).unwrap_or("aws");
             vec![Finding::warns(format!(
-                "IAM policies that name its resource id {} must be changed to the new one",
+                "IAM policies that name arn:{partition}:rds-db:{}:{account}:dbuser:{}/… must be changed; the run reports the new ARN",
+                instance.region,
                 instance.dbi_resource_id()
             ))]
         },
     );
-    sheet.each(
-        "backup-replication",
-        "automated backups are not replicated to another region",
-        |_, instance| {
-            if list_of(&instance.document, "DBInstanceAutomatedBackupsReplications").is_empty() {
-                return Vec::new();
-            }
-            vec![Finding::warns(format!(
-                "replication of its automated backups stays with the old instance {again}"
-            ))]
-        },
-    );
+    backup_replication(sheet);
     sheet.each(
         "activity-stream",
         "no activity stream is on",

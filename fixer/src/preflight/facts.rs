@@ -47,10 +47,6 @@ pub struct RegionFacts {
     pub parameters: BTreeMap<String, Read<Vec<Value>>>,
     /// Keys of Performance Insights, by ARN.
     pub insights_keys: BTreeMap<String, Read<KeyFacts>>,
-    /// `EventSubscriptionsList`.
-    pub subscriptions: Read<Vec<Value>>,
-    /// Names of proxies with their targets.
-    pub proxies: Read<BTreeMap<String, Read<Vec<Value>>>>,
     /// `BlueGreenDeployments`.
     pub blue_green: Read<Vec<Value>>,
 }
@@ -70,8 +66,6 @@ impl RegionFacts {
             certificates: unread(),
             parameters: BTreeMap::new(),
             insights_keys: BTreeMap::new(),
-            subscriptions: unread(),
-            proxies: Err(why.to_owned()),
             blue_green: unread(),
         }
     }

@@ -83,20 +83,18 @@ pub(super) fn items(listing: Result<Listing, AwsError>) -> Read<Vec<Value>> {
 
 async fn region(aws: &Aws, name: &str, here: &[&DbInstance]) -> RegionFacts {
     let rds = aws.rds(name);
-    let (offers, parameters, insights_keys, proxies) = futures::join!(
+    let (offers, parameters, insights_keys) = futures::join!(
         offers(&rds, here),
         parameters(&rds, here),
         insights_keys(aws, name, here),
-        proxies(&rds),
     );
     let (offers, classes) = offers;
-    let (quotas, snapshots, maintenance, option_groups, certificates, subscriptions, blue_green) = futures::join!(
+    let (quotas, snapshots, maintenance, option_groups, certificates, blue_green) = futures::join!(
         rds.quotas(),
         rds.manual_snapshots(),
         rds.pending_maintenance(),
         rds.option_groups(),
         rds.certificates(),
-        rds.event_subscriptions(),
         rds.blue_green_deployments(),
     );
     RegionFacts {
@@ -109,8 +107,6 @@ async fn region(aws: &Aws, name: &str, here: &[&DbInstance]) -> RegionFacts {
         certificates: items(certificates),
         parameters,
         insights_keys,
-        subscriptions: items(subscriptions),
-        proxies,
         blue_green: items(blue_green),
     }
 }
@@ -196,22 +192,6 @@ async fn insights_keys(
         .buffer_unordered(CALLS)
         .collect()
         .await
-}
-
-async fn proxies(rds: &Rds) -> Read<BTreeMap<String, Read<Vec<Value>>>> {
-    let names: Vec<String> = items(rds.proxies().await)?
-        .iter()
-        .filter_map(|proxy| str_of(proxy, "DBProxyName"))
-        .map(str::to_owned)
-        .collect();
-    Ok(stream::iter(names)
-        .map(|name| async move {
-            let targets = items(rds.proxy_targets(&name).await);
-            (name, targets)
-        })
-        .buffer_unordered(CALLS)
-        .collect()
-        .await)
 }
 
 /// Asks IAM about every call of the plan. The first refusal ends it: one who may not ask may not ask at all.

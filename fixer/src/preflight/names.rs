@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use atrest_model::document::str_of;
-use atrest_model::instance::tags_of;
+use atrest_model::instance::{DbInstance, Encryption, tags_of};
 use atrest_model::plan::{Action, Member, Method, TAG_PREFIX, TAG_RUN};
 
 use super::{Finding, Scene, Sheet};
@@ -51,9 +51,17 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
         |_, instance| {
             let tags = instance.tags();
             match tags.get(TAG_RUN) {
-                Some(other) if *other != run => vec![Finding::blocks(format!(
-                    "it is claimed by run {other}; finish that run, or remove the tag {TAG_RUN} if it is gone for good"
-                ))],
+                Some(other) if *other != run => {
+                    let successor = successor(&scene.facts.instances, instance);
+                    vec![Finding::blocks(match successor {
+                        Some(name) => format!(
+                            "run {other} has migrated it to {name}, which is encrypted; it is kept as the way back"
+                        ),
+                        None => format!(
+                            "it is claimed by run {other}; finish that run, or remove the tag {TAG_RUN} if it is gone for good"
+                        ),
+                    })]
+                }
                 _ => Vec::new(),
             }
         },
@@ -122,6 +130,20 @@ fn deployments(sheet: &Sheet<'_>) -> Vec<Finding> {
             })
         })
         .collect()
+}
+
+/// The encrypted instance that was made of this one, once it has a real name.
+fn successor<'a>(instances: &'a [DbInstance], old: &DbInstance) -> Option<&'a str> {
+    let real = old.identifier().strip_prefix("old-")?;
+    instances
+        .iter()
+        .find(|new| {
+            new.region == old.region
+                && new.identifier() == real
+                && new.encryption() != Encryption::None
+                && new.tags().get(TAG_RUN) == old.tags().get(TAG_RUN)
+        })
+        .map(DbInstance::identifier)
 }
 
 /// Names that the plan itself would give twice.

@@ -11,17 +11,17 @@ use super::{Around, Finding};
 
 /// An action on a resource, with the condition keys that the call will carry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Need {
-    action: String,
-    resource: String,
-    context: Vec<(String, String)>,
+pub(crate) struct Need {
+    pub(crate) action: String,
+    pub(crate) resource: String,
+    pub(crate) context: Vec<(String, String)>,
 }
 
 /// Builds ARNs of one region and account.
-struct Place<'a> {
-    partition: &'a str,
-    region: &'a str,
-    account: &'a str,
+pub(crate) struct Place<'a> {
+    pub(crate) partition: &'a str,
+    pub(crate) region: &'a str,
+    pub(crate) account: &'a str,
 }
 
 impl Place<'_> {
@@ -77,7 +77,9 @@ fn needs(plan: &Plan, migration: &Migration) -> BTreeSet<Need> {
         .collect()
 }
 
-fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need> {
+/// What one step calls, and on what: the one place that says it, for the check of a plan and for the policies that
+/// `atrest iam-policy` prints.
+pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need> {
     let Some(operation) = step.action.operation() else {
         return Vec::new();
     };
@@ -113,8 +115,17 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
             );
         }
         Action::Rename { from, .. } => rds(&operation, "db", from.as_str()),
-        Action::Quiesce { instance } | Action::Settle { instance } => {
-            rds(&operation, "db", &name(instance));
+        Action::Quiesce { instance, .. }
+        | Action::Settle { instance }
+        | Action::ManagePassword { instance, .. } => rds(&operation, "db", &name(instance)),
+        // The names of target groups are RDS's.
+        Action::DeregisterProxyTarget { .. } | Action::RegisterProxyTarget { .. } => {
+            rds(&operation, "target-group", "*");
+        }
+        Action::Subscription { subscription, .. } => rds(&operation, "es", subscription),
+        // In the other region, about an instance of this one.
+        Action::ReplicateBackups { .. } => {
+            rds(&operation, "db", migration.source.identifier.as_str());
         }
         Action::Snapshot {
             instance,
@@ -257,10 +268,12 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
         | Action::RestoreRetention { .. }
         | Action::Validate
         | Action::Rescan
+        | Action::Handover
         | Action::Unwritten { .. }
         | Action::Returned
         | Action::Unused { .. }
-        | Action::Rehearse => {}
+        | Action::Rehearse
+        | Action::Hook(_) => {}
         Action::NameBack { from, .. } => rds(&operation, "db", from.as_str()),
         Action::Delete { name, .. } => rds(&operation, "db", name.as_str()),
         Action::DeleteSnapshot { snapshot, .. } => rds(&operation, "snapshot", snapshot),
@@ -291,6 +304,19 @@ fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) -> Vec<Need
                 action: action.to_owned(),
                 resource: key.clone(),
                 context: through.to_vec(),
+            });
+        }
+    }
+    if matches!(step.action, Action::ManagePassword { .. }) {
+        // RDS makes the secret in the caller's name.
+        for action in ["secretsmanager:CreateSecret", "secretsmanager:TagResource"] {
+            needs.push(Need {
+                action: action.to_owned(),
+                resource: format!(
+                    "arn:{}:secretsmanager:{}:{}:secret:rds!db-*",
+                    place.partition, place.region, place.account
+                ),
+                context: here.to_vec(),
             });
         }
     }

@@ -7,10 +7,8 @@ use atrest_model::plan::{Action, Migration, Plan};
 use serde_json::Value;
 
 use super::{Around, Facts, Finding, RegionFacts};
+use crate::options::COPIES_IN_FLIGHT as COPIES;
 use atrest_model::check::Check;
-
-/// Copies of snapshots in flight that RDS allows in a region; no API tells it.
-const COPIES: usize = 20;
 
 /// The quotas of every region of a plan.
 pub(super) fn check(plan: &Plan, facts: &Facts, around: &Around) -> Vec<Check> {
@@ -38,7 +36,14 @@ pub(super) fn check(plan: &Plan, facts: &Facts, around: &Around) -> Vec<Check> {
 
 type Row = (&'static str, String, Vec<Finding>);
 
-fn region_quotas(migrations: &[&Migration], facts: &Facts, around: &RegionFacts) -> Vec<Row> {
+/// What migrations make of what is counted.
+struct Made {
+    instances: i64,
+    gib: i64,
+    snapshots: i64,
+}
+
+fn made(migrations: &[&Migration], facts: &Facts) -> Made {
     let temporary: Vec<&&Migration> = migrations
         .iter()
         .filter(|migration| {
@@ -48,18 +53,12 @@ fn region_quotas(migrations: &[&Migration], facts: &Facts, around: &RegionFacts)
                 .any(|step| matches!(step.action, Action::TemporaryReplica { .. }))
         })
         .collect();
-    let made = temporary.len()
-        + migrations
-            .iter()
-            .flat_map(|migration| migration.members())
-            .count();
     let temporary_gib: i64 = temporary
         .iter()
         .map(|migration| migration.allocated_storage)
         .sum();
-    let members_gib: i64 = migrations
-        .iter()
-        .flat_map(|migration| migration.members())
+    let members = || migrations.iter().flat_map(|migration| migration.members());
+    let members_gib: i64 = members()
         .filter_map(|member| {
             let instance = facts
                 .instances
@@ -79,53 +78,91 @@ fn region_quotas(migrations: &[&Migration], facts: &Facts, around: &RegionFacts)
             )
         })
         .count();
+    Made {
+        instances: count(members().count() + temporary.len()),
+        gib,
+        snapshots: count(snapshots),
+    }
+}
+
+/// A quota: its check, its name, and how much of it is made.
+type Counted = (&'static str, &'static str, &'static str, fn(&Made) -> i64);
+
+const COUNTED: [Counted; 3] = [
+    ("quota-instances", "DBInstances", "DB instances", |made| {
+        made.instances
+    }),
+    (
+        "quota-storage",
+        "AllocatedStorage",
+        "GiB of allocated storage",
+        |made| made.gib,
+    ),
+    (
+        "quota-snapshots",
+        "ManualSnapshots",
+        "manual snapshots",
+        |made| made.snapshots,
+    ),
+];
+
+fn region_quotas(migrations: &[&Migration], facts: &Facts, around: &RegionFacts) -> Vec<Row> {
+    let whole = made(migrations, facts);
     let mut rows = Vec::new();
-    for (id, quota, what, need) in [
-        (
-            "quota-instances",
-            "DBInstances",
-            "DB instances",
-            count(made),
-        ),
-        (
-            "quota-storage",
-            "AllocatedStorage",
-            "GiB of allocated storage",
-            gib,
-        ),
-        (
-            "quota-snapshots",
-            "ManualSnapshots",
-            "manual snapshots",
-            count(snapshots),
-        ),
-    ] {
-        rows.push(match of(around, quota) {
+    for (id, quota, what, of_made) in COUNTED {
+        let need = of_made(&whole);
+        let (passes, findings) = match of(around, quota) {
             Err(why) => (
-                id,
                 String::new(),
                 vec![Finding::not_proven(format!(
                     "the run makes {need} {what}; what is left of the quota is not known: {why}"
                 ))],
             ),
-            Ok((used, most)) if used + need > most => (
-                id,
-                String::new(),
-                vec![Finding::blocks(format!(
-                    "the run makes {need} {what}, and {} of {most} are left; have the quota {quota} raised, or plan fewer at a time",
-                    (most - used).max(0)
-                ))],
-            ),
+            Ok((used, most)) if used + need > most => {
+                let left = (most - used).max(0);
+                let need_of = |part: &[&Migration]| of_made(&made(part, facts));
+                let finding = match waves_that_fit(migrations, left, need_of) {
+                    None => Finding::blocks(format!(
+                        "the run makes {need} {what}, and {left} of {most} are left; have the quota {quota} raised, or plan fewer at a time"
+                    )),
+                    Some(wave) => Finding::warns(format!(
+                        "the run makes {need} {what}, and {left} of {most} are left: enough up to wave {wave}; what comes after waits until the quota {quota} is raised or old ones are deleted"
+                    )),
+                };
+                (String::new(), vec![finding])
+            }
             Ok((used, most)) => (
-                id,
-                format!("the run makes {need} {what}; {} of {most} are left", most - used),
+                format!(
+                    "the run makes {need} {what}; {} of {most} are left",
+                    most - used
+                ),
                 Vec::new(),
             ),
-        });
+        };
+        rows.push((id, passes, findings));
     }
     rows.push(replicas(migrations, around));
     rows.push(copies(migrations, around));
     rows
+}
+
+/// The last wave for which there is room with all before it; `None` when not even the first of the region fits, or there
+/// are no waves: then nothing may be begun.
+fn waves_that_fit(
+    migrations: &[&Migration],
+    left: i64,
+    need: impl Fn(&[&Migration]) -> i64,
+) -> Option<u32> {
+    let waves: BTreeSet<u32> = migrations.iter().filter_map(|m| m.wave).collect();
+    let up_to = |last: u32| -> Vec<&Migration> {
+        let mut part = migrations.to_vec();
+        part.retain(|migration| migration.wave.is_some_and(|wave| wave <= last));
+        part
+    };
+    waves
+        .into_iter()
+        .take_while(|wave| need(&up_to(*wave)) <= left)
+        .last()
 }
 
 /// Used and most.
@@ -204,8 +241,7 @@ fn copies(migrations: &[&Migration], around: &RegionFacts) -> Row {
         return (id, passes, Vec::new());
     }
     let finding = Finding::warns(format!(
-        "the run copies {wanted} snapshots and {busy} are being made now, while RDS allows {COPIES} copies at a time; run `fix` with --concurrency {} or less",
-        COPIES.saturating_sub(busy).max(1)
+        "the run copies {wanted} snapshots and {busy} are being made now, while RDS allows {COPIES} copies at a time; a migration is begun when there is a place for its copy"
     ));
     (id, String::new(), vec![finding])
 }

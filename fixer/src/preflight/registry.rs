@@ -169,8 +169,8 @@ pub const CHECKS: &[CheckMeta] = &[
     check(
         "carry",
         "master-password",
-        "The master password is not managed in Secrets Manager",
-        "A restore cannot take it over, and a source that has one gets no replicas.",
+        "The master password is not managed in Secrets Manager, or a step has it managed again",
+        "The new instance gets a new secret; the password that is given now would be refused.",
     ),
     check(
         "carry",
@@ -223,13 +223,13 @@ pub const CHECKS: &[CheckMeta] = &[
     check(
         "dependents",
         "proxy",
-        "No proxy has it as target",
-        "A proxy loses a target that is renamed. It is not registered again by this version.",
+        "No proxy has it as target, or a step registers it again",
+        "A proxy loses a target that is renamed.",
     ),
     check(
         "dependents",
         "event-subscriptions",
-        "No event subscription names it, or it follows the name",
+        "No event subscription names it, or a step looks whether it still does",
         "Subscriptions list names.",
     ),
     check(
@@ -253,8 +253,8 @@ pub const CHECKS: &[CheckMeta] = &[
     check(
         "dependents",
         "backup-replication",
-        "Backups are not replicated to another region",
-        "Replication stays with the old resource id. It is not started again by this version.",
+        "Backups are not replicated to another region, or a step starts it again",
+        "Replication stays with the old resource id.",
     ),
     check(
         "dependents",
@@ -384,7 +384,8 @@ A read that is refused is a verdict and no error: what the caller may not see is
 each kind a region, and one for each engine version with its class, proxy, parameter group of MySQL, and IAM action; the
 servers are asked beside. The calls are DescribeOrderableDBInstanceOptions, DescribeAccountAttributes, DescribeDBSnapshots,
 DescribePendingMaintenanceActions, DescribeOptionGroups, DescribeCertificates, DescribeDBParameters,
-DescribeEventSubscriptions, DescribeDBProxies, DescribeDBProxyTargets, DescribeBlueGreenDeployments, kms:DescribeKey,
+DescribeEventSubscriptions, DescribeDBProxies, DescribeDBProxyTargets, DescribeBlueGreenDeployments, for replicated
+backups DescribeDBInstanceAutomatedBackups in the other region, kms:DescribeKey,
 iam:SimulatePrincipalPolicy, and for the session of a role iam:GetRole.
 
 The tables are made from the program: `cargo run -p atrest-fixer --example preflight > docs/preflight.md`.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::dependents::{Dependents, ReplicatedBackup};
 use crate::planner;
 
 const REGION: &str = "eu-central-1";
@@ -71,6 +72,17 @@ fn facts(instances: Vec<DbInstance>) -> Facts {
         mysql: MysqlAccess::Required,
         data_check: DataCheck::Counts,
         methods: crate::planner::MethodFacts::default(),
+        quiesce: planner::Quiesce::default(),
+        dependents: BTreeMap::from([(REGION.to_owned(), dependents())]),
+        login: None,
+    }
+}
+
+fn dependents() -> Dependents {
+    Dependents {
+        subscriptions: Ok(Vec::new()),
+        proxies: Ok(BTreeMap::new()),
+        replicated: BTreeMap::new(),
     }
 }
 
@@ -123,8 +135,6 @@ fn region() -> RegionFacts {
         ]),
         parameters: BTreeMap::from([("own".to_owned(), Ok(Vec::new()))]),
         insights_keys: BTreeMap::new(),
-        subscriptions: Ok(Vec::new()),
-        proxies: Ok(BTreeMap::new()),
         blue_green: Ok(Vec::new()),
     }
 }
@@ -330,10 +340,17 @@ fn describe_answers_are_judged() {
         ),
         (
             "master-password",
-            "blocks",
+            "is fixed",
             source,
-            "Secrets Manager",
+            "new secret",
             (json!({"MasterUserSecret": {"SecretArn": "a"}}), json!({})),
+        ),
+        (
+            "master-password",
+            "blocks",
+            replica,
+            "cannot be made again",
+            (json!({}), json!({"MasterUserSecret": {"SecretArn": "a"}})),
         ),
         (
             "placement",
@@ -442,9 +459,9 @@ fn describe_answers_are_judged() {
         ),
         (
             "backup-replication",
-            "warns",
+            "not proven",
             source,
-            "by hand",
+            "was not read",
             (
                 json!({"DBInstanceAutomatedBackupsReplications": [{"DBInstanceAutomatedBackupsArn": "a"}]}),
                 json!({}),
@@ -788,7 +805,7 @@ fn quotas_are_held_against_the_peak() {
     ]);
     let plan = judged(&facts, &around);
     says(&plan, "quota-instances", "not proven", "AccessDenied");
-    says(&plan, "quota-copies", "warns", "--concurrency 1");
+    says(&plan, "quota-copies", "warns", "when there is a place");
 }
 
 #[test]
@@ -815,21 +832,34 @@ fn maintenance_is_graver_the_nearer_it_is() {
 
 #[test]
 fn dependents_are_named_with_what_happens_to_them() {
-    let facts = facts(vec![instance(
+    let mut facts = facts(vec![instance(
         "x",
         json!({"PerformanceInsightsEnabled": true, "PerformanceInsightsKMSKeyId": "pi",
+        "DBInstanceAutomatedBackupsReplications": [{"DBInstanceAutomatedBackupsArn": "a"}, {"DBInstanceAutomatedBackupsArn": "b"}],
         "OptionGroupMemberships": [{"OptionGroupName": "og", "Status": "in-sync"}]}),
     )]);
-    let mut around = around(&facts);
-    let region = around.regions.get_mut(REGION).unwrap();
-    let arn = "arn:aws:rds:eu-central-1:111122223333:db:x";
-    region.proxies = Ok(BTreeMap::from([
+    let there = facts.dependents.get_mut(REGION).unwrap();
+    there.proxies = Ok(BTreeMap::from([
         ("p".to_owned(), Ok(vec![json!({"RdsResourceId": "x"})])),
         ("q".to_owned(), Err("AccessDenied".to_owned())),
     ]));
-    region.subscriptions = Ok(vec![
+    there.subscriptions = Ok(vec![
         json!({"CustSubscriptionId": "pager", "SourceType": "db-instance", "SourceIdsList": ["x"]}),
     ]);
+    there.replicated = BTreeMap::from([
+        (
+            "a".to_owned(),
+            Ok(ReplicatedBackup {
+                region: "eu-west-1".to_owned(),
+                retention_days: 7,
+                kms_key_id: "k2".to_owned(),
+            }),
+        ),
+        ("b".to_owned(), Err("no key in us-east-1".to_owned())),
+    ]);
+    let mut around = around(&facts);
+    let region = around.regions.get_mut(REGION).unwrap();
+    let arn = "arn:aws:rds:eu-central-1:111122223333:db:x";
     region.blue_green = Ok(vec![
         json!({"BlueGreenDeploymentName": "bg", "Source": arn, "Status": "SWITCHOVER_COMPLETED"}),
     ]);
@@ -839,9 +869,30 @@ fn dependents_are_named_with_what_happens_to_them() {
         .insights_keys
         .insert("pi".to_owned(), Err("AccessDenied".to_owned()));
     let plan = judged(&facts, &around);
-    says(&plan, "proxy", "warns", "by hand");
+    says(&plan, "proxy", "is fixed", "proxy p");
     says(&plan, "proxy", "not proven", "q");
     says(&plan, "event-subscriptions", "is fixed", "pager");
+    says(&plan, "backup-replication", "is fixed", "eu-west-1");
+    says(&plan, "backup-replication", "warns", "no key in us-east-1");
+    // Each is a step, and each step that a line names is there.
+    let steps: Vec<&str> = plan.migrations[0]
+        .steps
+        .iter()
+        .map(|s| s.id.as_str())
+        .collect();
+    for step in [
+        "proxy-deregister:x:p",
+        "proxy-register:x:p",
+        "subscription:x:pager",
+        "backup-replication:x:eu-west-1",
+    ] {
+        assert!(steps.contains(&step), "{step}: {steps:?}");
+    }
+    for check in &plan.checks {
+        if let Verdict::FixedBy { step } = &check.verdict {
+            assert!(steps.contains(&step.as_str()), "{step} of {}", check.check);
+        }
+    }
     says(&plan, "blue-green", "warns", "not deleted yet");
     says(&plan, "option-group", "warns", "TDE");
     says(&plan, "option-group", "is fixed", "MEMCACHED");
@@ -861,6 +912,26 @@ fn dependents_are_named_with_what_happens_to_them() {
     let plan = judged(&facts, &around);
     says(&plan, "blue-green", "blocks", "AVAILABLE");
     says(&plan, "performance-insights-key", "blocks", "Disabled");
+}
+
+/// RDS makes a new password: one that was given would be refused by the new instance, another user's is not.
+#[test]
+fn a_password_that_is_managed_cannot_be_given() {
+    let managed = json!({"MasterUserSecret": {"SecretArn": "a"}, "MasterUsername": "admin"});
+    for (user, follows_rds, begins) in [
+        (None, false, "blocks"),
+        (Some("admin"), false, "blocks"),
+        (Some("dbre"), false, "is fixed"),
+        (None, true, "is fixed"),
+    ] {
+        let mut facts = facts(vec![instance("x", managed.clone())]);
+        facts.login = Some(planner::Login {
+            user: user.map(str::to_owned),
+            follows_rds,
+        });
+        let plan = judged(&facts, &around(&facts));
+        says(&plan, "master-password", begins, "");
+    }
 }
 
 #[test]
@@ -998,7 +1069,7 @@ fn a_replica_with_other_names_of_tables_than_its_source_is_found() {
 
 #[test]
 fn what_could_not_be_read_blocks_nothing_and_passes_nowhere() {
-    let facts = facts(family(
+    let mut facts = facts(family(
         json!({"PerformanceInsightsEnabled": true, "PerformanceInsightsKMSKeyId": "pi"}),
         json!({}),
     ));
@@ -1008,6 +1079,7 @@ fn what_could_not_be_read_blocks_nothing_and_passes_nowhere() {
         .insights_keys
         .insert("pi".to_owned(), Err("AccessDenied".to_owned()));
     around.regions.insert(REGION.to_owned(), region);
+    facts.dependents = BTreeMap::from([(REGION.to_owned(), Dependents::default())]);
     around.permissions = Err("AccessDenied".to_owned());
     let plan = judged(&facts, &around);
     assert_eq!(plan.migrations.len(), 1);

@@ -4,7 +4,9 @@ mod aws;
 mod blue_green;
 pub(crate) mod claim;
 mod cluster;
+mod dependents;
 mod live;
+pub(crate) mod quiesce;
 pub(crate) mod replica;
 mod sql;
 mod undo;
@@ -12,14 +14,18 @@ mod validate;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use atrest_model::instance::DbInstance;
 use atrest_model::journal::StepStatus;
 use atrest_model::plan::{Action, Migration, Plan, Step, Target};
+use atrest_model::run::LeftToDo;
 use atrest_scanner::access::MysqlAuth;
+use atrest_scanner::aws::Aws;
 use atrest_scanner::rds::Rds;
 use serde_json::Value;
 
+use crate::clock::Timing;
 use crate::fault::Fault;
 use crate::observatory::{RegionView, Wanted};
 use crate::permit::Permit;
@@ -92,10 +98,17 @@ impl Seen {
 pub(crate) struct Cx<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) migration: &'a Migration,
+    /// For calls to other regions.
+    pub(crate) aws: &'a Aws,
     pub(crate) rds: &'a Rds,
+    pub(crate) timing: Timing,
     pub(crate) mysql: Option<&'a MysqlAuth>,
     /// `DbiResourceId` of every instance that a step of this migration has made.
     pub(crate) made: &'a BTreeMap<String, String>,
+    /// What the journal says of every step of this migration.
+    pub(crate) records: &'a BTreeMap<String, StepRecord>,
+    /// Windows of `quiesce` that are being watched.
+    pub(crate) windows: &'a quiesce::Windows,
     /// What [`note`] saw before the last mutation of the step at hand.
     pub(crate) noted: Option<&'a Value>,
     /// What the journal says of the step at hand.
@@ -148,17 +161,26 @@ pub(crate) fn looks_at(action: &Action) -> Wanted {
     }
 }
 
-/// How many looks in a row must agree that the step is done. Statuses flicker after a change; everything else is a
-/// fact once it is seen.
+/// Something that a person has to do, as a step's result lists it.
+fn left_to_do(kind: &str, subject: &str, what: String, todo: &str) -> Value {
+    let item = LeftToDo {
+        kind: kind.to_owned(),
+        subject: subject.to_owned(),
+        what,
+        todo: todo.to_owned(),
+    };
+    // Four strings.
+    serde_json::to_value(item).unwrap_or_default()
+}
+
+/// How many looks in a row must agree that the step is done. Statuses flicker after a change, so every change of an
+/// instance is followed by a step that waits until it stays as it is: the renames of the beginning by the proof that
+/// nobody is connected, everything that is made by its groups, the cutover by itself. More would cost clients' time: what
+/// was taken too early for ready is refused by RDS and tried again. Everything else is a fact once it is seen.
 pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
     match action {
-        Action::Rename { .. }
-        | Action::Restore { .. }
-        | Action::CreateReplica { .. }
-        | Action::TemporaryReplica { .. }
-        | Action::Modify { .. }
+        Action::Rename { cutover: true, .. }
         | Action::Settle { .. }
-        | Action::Quiesce { .. }
         | Action::CreateBlueGreen { .. }
         | Action::AwaitGreen { .. }
         | Action::Switchover { .. }
@@ -166,17 +188,30 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::RestoreCluster { .. }
         | Action::ModifyCluster { .. }
         | Action::CreateMember { .. }
-        | Action::NameBack { .. }
+        | Action::DeregisterProxyTarget { .. }
+        | Action::RegisterProxyTarget { .. }
         | Action::Returned
         // What is not shown for a moment is not gone.
         | Action::Delete { .. }
         | Action::DeleteSnapshot { .. } => wanted.max(1),
-        Action::Claim { .. }
+        // Its window is more than some looks.
+        Action::Quiesce { .. }
         | Action::Tag { .. }
         | Action::EndBlueGreen { .. }
         | Action::ClaimCluster { .. }
         | Action::ClusterSnapshot { .. }
         | Action::AddClusterRole { .. }
+        | Action::ManagePassword { .. }
+        | Action::Subscription { .. }
+        | Action::ReplicateBackups { .. }
+        | Action::Handover
+        | Action::Claim { .. }
+        | Action::Rename { .. }
+        | Action::Restore { .. }
+        | Action::CreateReplica { .. }
+        | Action::TemporaryReplica { .. }
+        | Action::Modify { .. }
+        | Action::NameBack { .. }
         | Action::Snapshot { .. }
         | Action::EncryptedCopy { .. }
         | Action::AddRole { .. }
@@ -199,7 +234,8 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::Unused { .. }
         | Action::DeleteAutomatedBackup { .. }
         | Action::Release { .. }
-        | Action::Rehearse => 1,
+        | Action::Rehearse
+        | Action::Hook(_) => 1,
     }
 }
 
@@ -216,6 +252,8 @@ pub(crate) fn operation(action: &Action) -> &'static str {
         Action::Hold { .. } => "CALL mysql.rds_stop_replication",
         Action::Replicate { .. } => "CALL mysql.rds_set_external_master",
         Action::Detach { .. } => "CALL mysql.rds_reset_external_master",
+        Action::Hook(_) => "run the hook",
+        Action::Quiesce { .. } => "CALL mysql.rds_kill",
         _ => "compare",
     })
 }
@@ -225,9 +263,25 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
     match &step.action {
         Action::Claim { instance, tags } => claim::observe(cx, view, instance, tags),
         Action::Rename {
-            instance, from, to, ..
-        } => aws::rename(cx, view, instance, from.as_str(), to.as_str()),
-        Action::Quiesce { instance } => sql::quiesce(cx, view, instance).await,
+            instance,
+            from,
+            to,
+            cutover,
+        } => {
+            let seen = aws::rename(cx, view, instance, from.as_str(), to.as_str())?;
+            if *cutover {
+                return quiesce::before_cutover(cx, view, instance, seen).await;
+            }
+            Ok(seen)
+        }
+        Action::Quiesce {
+            instance,
+            window_seconds,
+            ..
+        } => {
+            let window = Duration::from_secs(*window_seconds);
+            quiesce::observe(cx, view, step, instance, window).await
+        }
         Action::Snapshot {
             instance, snapshot, ..
         } => {
@@ -256,6 +310,26 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
             role_arn,
             feature_name,
         } => aws::role(cx, view, instance, role_arn, feature_name),
+        Action::ManagePassword { instance, .. } => dependents::manage_password(cx, view, instance),
+        Action::DeregisterProxyTarget {
+            proxy,
+            instance,
+            name,
+        } => dependents::deregister(cx, view, instance, proxy, name.as_str()).await,
+        Action::RegisterProxyTarget {
+            proxy,
+            instance,
+            name,
+        } => dependents::register(cx, view, instance, proxy, name.as_str()).await,
+        Action::Subscription {
+            subscription,
+            instance,
+            name,
+        } => dependents::subscription(cx, view, instance, subscription, name.as_str()).await,
+        Action::ReplicateBackups {
+            instance, region, ..
+        } => dependents::replicate_backups(cx, view, instance, region).await,
+        Action::Handover => dependents::handover(cx, view),
         Action::Accounts { old, new } => sql::accounts(cx, view, old, new).await,
         Action::Configuration { old, new } => sql::configuration(cx, view, old, new).await,
         Action::ClaimCluster { tags } => cluster::claim(cx, view, tags),
@@ -334,6 +408,10 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
         }
         Action::Release { instance, keys } => undo::release(cx, view, instance, keys),
         Action::Rehearse => validate::rehearse(cx, view).await,
+        Action::Hook(_) => Err(Fault::Plan(format!(
+            "step {} is run by the executor; there is nothing to look at",
+            step.id
+        ))),
     }
 }
 
@@ -362,6 +440,8 @@ pub(crate) async fn note(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Result<
             replica::note_retention(cx, view, instance).await?
         }
         Action::Switchover { .. } => blue_green::endpoints(cx, view),
+        // Who is about to lose the connection.
+        Action::Quiesce { .. } => serde_json::json!({"seen": cx.windows.reason(&step.id)}),
         _ => Value::Null,
     })
 }
@@ -392,7 +472,12 @@ pub(crate) async fn act(
         Action::Rename { from, to, .. } | Action::NameBack { from, to, .. } => {
             calls::rename(cx.rds, from.as_str(), to.as_str()).await
         }
-        Action::Quiesce { instance } | Action::Settle { instance } => {
+        Action::Quiesce {
+            instance,
+            kill_connections: true,
+            ..
+        } => quiesce::kill(cx, view, instance).await,
+        Action::Quiesce { instance, .. } | Action::Settle { instance } => {
             calls::reboot(cx.rds, &name_of(instance)?).await
         }
         Action::Snapshot {
@@ -502,6 +587,32 @@ pub(crate) async fn act(
             let id = blue_green::identifier(view, deployment)?;
             calls::end_blue_green(cx.rds, &id).await
         }
+        Action::ManagePassword {
+            instance,
+            kms_key_id,
+        } => calls::manage_password(cx.rds, &name_of(instance)?, kms_key_id.as_deref()).await,
+        Action::DeregisterProxyTarget { proxy, name, .. } => {
+            let stale = dependents::stale_name(cx, proxy, name.as_str()).await?;
+            calls::deregister_proxy_target(cx.rds, proxy, &stale).await
+        }
+        Action::RegisterProxyTarget { proxy, name, .. } => {
+            calls::register_proxy_target(cx.rds, proxy, name.as_str()).await
+        }
+        Action::Subscription {
+            subscription, name, ..
+        } => calls::add_to_subscription(cx.rds, subscription, name.as_str()).await,
+        Action::ReplicateBackups {
+            instance,
+            region,
+            kms_key_id,
+            retention_days,
+        } => {
+            let id = cx.id(instance)?;
+            let arn = view.by_resource_id(id).map(|i| i.arn().to_owned());
+            let arn = arn.unwrap_or_default();
+            let rds = cx.aws.rds(region);
+            calls::replicate_backups(&rds, &arn, kms_key_id, *retention_days).await
+        }
         Action::RaiseRetention { instance, hours } => {
             replica::set_retention(cx, view, instance, Some(*hours)).await
         }
@@ -548,12 +659,11 @@ pub(crate) async fn act(
         | Action::FinalPosition { .. }
         | Action::Validate
         | Action::Rescan
+        | Action::Handover
         | Action::Unwritten { .. }
         | Action::Returned
         | Action::Unused { .. }
-        | Action::Rehearse => Err(Fault::Plan(format!(
-            "step {} has nothing to do but to look",
-            step.id
-        ))),
+        | Action::Rehearse
+        | Action::Hook(_) => Err(Fault::Plan(format!("step {} has no call", step.id))),
     }
 }

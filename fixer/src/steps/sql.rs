@@ -1,11 +1,12 @@
-//! Steps that go through MySQL: who is connected, accounts of replicas, binlog retention.
+//! Steps that go through MySQL: accounts of replicas, binlog retention.
 
 use std::collections::BTreeMap;
 
 use atrest_model::account::{DiffOptions, Name, Rendering, Scope};
+use atrest_model::document::str_of;
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::{REPLICATION_USER_PREFIX, Target};
-use atrest_scanner::access::{self, AccessError, MysqlAuth};
+use atrest_scanner::access::{self, AccessError, MysqlAuth, Password};
 use atrest_scanner::mysql::{self, ClientConnection, Connection, ConnectionKind, MysqlError};
 use serde_json::json;
 
@@ -61,63 +62,39 @@ impl From<MysqlError> for Fault {
     }
 }
 
+/// How to log in to the servers of a migration. A new instance has the password of the old one's secret until RDS
+/// makes it one of its own, and replicas have none at all.
+pub(super) fn login(cx: &Cx<'_>, view: &RegionView) -> Option<MysqlAuth> {
+    let mut auth = cx.mysql?.clone();
+    if let Password::MasterUserSecret { otherwise, .. } = &mut auth.password {
+        let source = view.by_resource_id(&cx.migration.source.dbi_resource_id);
+        *otherwise = source
+            .and_then(|source| source.document.get("MasterUserSecret"))
+            .and_then(|secret| str_of(secret, "SecretArn"))
+            .map(str::to_owned);
+    }
+    Some(auth)
+}
+
 /// The login and the instance, or why there is nothing to ask.
-fn server<'a>(cx: &Cx<'a>, view: &'a RegionView, target: &Target) -> Result<Server<'a>, Fault> {
+pub(super) fn server<'v>(
+    cx: &Cx<'_>,
+    view: &'v RegionView,
+    target: &Target,
+) -> Result<Server<'v>, Fault> {
     let Some(instance) = cx.find(view, target)? else {
         return Ok(Server::NotShown);
     };
-    match cx.mysql {
-        Some(auth) if instance.is_mysql_family() => Ok(Server::Asked(instance, auth)),
+    match login(cx, view) {
+        Some(auth) if instance.is_mysql_family() => Ok(Server::Asked(instance, Box::new(auth))),
         _ => Ok(Server::NotAsked(instance)),
     }
 }
 
-enum Server<'a> {
-    Asked(&'a DbInstance, &'a MysqlAuth),
-    NotAsked(&'a DbInstance),
+pub(super) enum Server<'v> {
+    Asked(&'v DbInstance, Box<MysqlAuth>),
+    NotAsked(&'v DbInstance),
     NotShown,
-}
-
-/// No client may be connected. RDS has restarted the engine for the rename, so whoever is there came after it.
-pub(super) async fn quiesce(
-    cx: &Cx<'_>,
-    view: &RegionView,
-    target: &Target,
-) -> Result<Seen, Fault> {
-    let (instance, auth) = match server(cx, view, target)? {
-        Server::Asked(instance, auth) => (instance, auth),
-        Server::NotAsked(instance) if instance.is_ready() => {
-            return Ok(Seen::Done {
-                detail: "not proven: the server is not asked; the rename has restarted it"
-                    .to_owned(),
-                result: json!({"proven": false}),
-            });
-        }
-        Server::NotAsked(instance) => return Ok(Seen::pending(instance.status().to_owned())),
-        Server::NotShown => return Ok(Seen::pending("not shown")),
-    };
-    if !instance.is_ready() {
-        return Ok(Seen::pending(instance.status().to_owned()));
-    }
-    let mut connection = access::open(instance, auth).await?;
-    let found = mysql::client_connections(&mut connection).await;
-    let position = mysql::binlog_position(&mut connection).await;
-    connection.close().await;
-    let clients = named(found?);
-    if !clients.is_empty() {
-        return Ok(Seen::absent(format!(
-            "still connected: {}",
-            clients.into_values().collect::<Vec<_>>().join(", ")
-        )));
-    }
-    let position = position
-        .ok()
-        .flatten()
-        .map(|at| json!({"file": at.file, "position": at.position}));
-    Ok(Seen::Done {
-        detail: "no client is connected".to_owned(),
-        result: json!({"proven": true, "binlog_position": position}),
-    })
 }
 
 /// Whether the server behind an instance is asked at all.
@@ -135,7 +112,7 @@ pub(super) async fn log_state(
     let Ok(Server::Asked(instance, auth)) = server(cx, view, target) else {
         return None;
     };
-    let mut connection = access::open(instance, auth).await.ok()?;
+    let mut connection = access::open(instance, &auth).await.ok()?;
     let set = mysql::gtid_set(&mut connection).await;
     let position = mysql::binlog_position(&mut connection).await;
     connection.close().await;
@@ -158,7 +135,7 @@ pub(super) async fn clients(
     let Server::Asked(instance, auth) = server(cx, view, target)? else {
         return Ok(Clients::new());
     };
-    let mut connection = access::open(instance, auth).await?;
+    let mut connection = access::open(instance, &auth).await?;
     let found = mysql::client_connections(&mut connection).await;
     connection.close().await;
     Ok(named(found?))
@@ -209,22 +186,22 @@ async fn sides(
     old: &Target,
     new: &Target,
 ) -> Result<Result<Sides, Seen>, Fault> {
-    let (old, new) = match (server(cx, view, old)?, server(cx, view, new)?) {
-        (Server::Asked(old, _), Server::Asked(new, auth)) => ((old, auth), (new, auth)),
+    let (old, new, auth) = match (server(cx, view, old)?, server(cx, view, new)?) {
+        (Server::Asked(old, _), Server::Asked(new, auth)) => (old, new, auth),
         (Server::NotShown, _) | (_, Server::NotShown) => {
             return Ok(Err(Seen::pending("not shown")));
         }
         _ => return Ok(Err(Seen::done("not asked"))),
     };
-    if !old.0.is_ready() || !new.0.is_ready() {
+    if !old.is_ready() || !new.is_ready() {
         return Ok(Err(Seen::pending(format!(
             "{} and {}",
-            old.0.status(),
-            new.0.status()
+            old.status(),
+            new.status()
         ))));
     }
-    let master_username = old.0.master_username().to_owned();
-    let (old, new) = futures::try_join!(access::open(old.0, old.1), access::open(new.0, new.1))?;
+    let master_username = old.master_username().to_owned();
+    let (old, new) = futures::try_join!(access::open(old, &auth), access::open(new, &auth))?;
     Ok(Ok(Sides {
         old,
         new,
@@ -296,7 +273,7 @@ async fn behind(
     let Some(instance) = cx.find(view, replica)? else {
         return Ok(Some(Seen::pending("not shown")));
     };
-    let Some(auth) = cx.mysql else {
+    let Some(auth) = login(cx, view) else {
         return Ok(None);
     };
     // Itself, its source, the source of that; a chain is at most a few long.
@@ -315,13 +292,13 @@ async fn behind(
     pairs.reverse();
     let lowest = pairs.len();
     for (number, (below, above)) in pairs.into_iter().enumerate() {
-        let mut source = access::open(above, auth).await?;
+        let mut source = access::open(above, &auth).await?;
         let end = mysql::binlog_position(&mut source).await;
         source.close().await;
         let found = if number + 1 == lowest {
             behind_position(below, end?, on).await
         } else {
-            let mut between = access::open(below, auth).await?;
+            let mut between = access::open(below, &auth).await?;
             let found = behind_position(below, end?, &mut between).await;
             between.close().await;
             found
@@ -382,7 +359,7 @@ pub(super) async fn behind_of(
     let Server::Asked(instance, auth) = server(cx, view, replica)? else {
         return Ok(None);
     };
-    let mut connection = access::open(instance, auth).await?;
+    let mut connection = access::open(instance, &auth).await?;
     let found = behind(cx, view, replica, &mut connection).await;
     connection.close().await;
     found

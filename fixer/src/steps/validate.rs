@@ -1,13 +1,13 @@
 //! Validation before the cutover, and the policy asked again after it.
 
 use atrest_model::Tool;
-use atrest_model::diff::{Area, DiffClass, DiffReport, PairDiff, SCHEMA_VERSION};
+use atrest_model::diff::{Area, DiffClass, DiffReport, Difference, PairDiff, SCHEMA_VERSION};
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::{DataCheck, Method, Target};
 use atrest_scanner::compare::{self, Pair};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Cx, Seen, blue_green, cluster, live, sql};
+use super::{Cx, Seen, blue_green, cluster, left_to_do, live, quiesce, sql};
 use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::RegionView;
@@ -45,7 +45,6 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         Ok(sides) => sides,
         Err(seen) => return Ok(seen),
     };
-    let source = Target::Old(cx.migration.source.dbi_resource_id.clone());
     // While the successor replicates clients may write, and rows are never equal; they were compared at the held position.
     let follows = matches!(cx.migration.method, Method::Replica | Method::BlueGreen);
     let data_check = if follows {
@@ -53,18 +52,17 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
     } else {
         cx.plan.data_check
     };
-    let connected = if follows {
-        sql::Clients::new()
-    } else {
-        sql::clients(cx, view, &source).await?
-    };
+    // Before the comparison, which may take long, and after it.
+    if !follows && let Err(broken) = quiesce::fence(cx, view).await? {
+        return Ok(broken);
+    }
     let mut pairs = if cx.migration.method == Method::BlueGreen {
         match live(cx, view, &sides).await? {
             Ok(pairs) => pairs,
             Err(seen) => return Ok(seen),
         }
     } else {
-        compared(cx, sides, data_check).await
+        compared(cx, view, sides, data_check).await
     };
     if let Some(planned) = &cx.migration.cluster {
         let (old, new) = match cluster::both(cx, view)? {
@@ -75,24 +73,13 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         let name = planned.identifier.as_str();
         pairs.insert(0, compare::clusters(name, old, &old_names, new, &new_names));
     }
-    // Seen before and after the comparison: not a connection of ours that is just being closed.
-    let still = if follows {
-        sql::Clients::new()
-    } else {
-        sql::clients(cx, view, &source).await?
+    let not_proven = match follows {
+        true => Vec::new(),
+        false => match quiesce::fence(cx, view).await? {
+            Ok(not_proven) => not_proven,
+            Err(broken) => return Ok(broken),
+        },
     };
-    if let Some(client) = connected
-        .iter()
-        .find_map(|(id, name)| still.contains_key(id).then_some(name))
-    {
-        return Ok(Seen::stuck(
-            format!(
-                "{client} is connected to {}: what it writes there is not in the snapshot",
-                cx.migration.source.old_name
-            ),
-            "make sure that it wrote nothing, end it, then resume; or go back by renaming",
-        ));
-    }
     let report = DiffReport {
         schema_version: SCHEMA_VERSION,
         tool: Tool::current(),
@@ -120,9 +107,27 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         .sum();
     let accounts: u64 = report.pairs.iter().map(|pair| pair.compared.accounts).sum();
     let rows: u64 = report.pairs.iter().map(|pair| pair.compared.rows).sum();
+    let mut detail = format!("no drift in {compared} attributes, {accounts} accounts, {rows} rows");
+    for why in &not_proven {
+        detail.push_str("; not proven that nothing was written since the snapshot at ");
+        detail.push_str(why);
+    }
+    let left: Vec<Value> = not_proven
+        .iter()
+        .map(|why| {
+            left_to_do(
+                "quiesce",
+                &cx.migration.id,
+                format!("nobody could tell whether something was written to the old instance after its snapshot: {why}"),
+                "compare the rows: atrest diff --run RUN --data; set 'binlog retention hours' before the next run",
+            )
+        })
+        .collect();
     Ok(Seen::Done {
-        detail: format!("no drift in {compared} attributes, {accounts} accounts, {rows} rows"),
-        result: json!({"report": path, "attributes": compared, "accounts": accounts, "rows": rows}),
+        detail,
+        result: json!({
+            "report": path, "attributes": compared, "accounts": accounts, "rows": rows, "left_to_do": left,
+        }),
     })
 }
 
@@ -135,6 +140,7 @@ async fn live(
 ) -> Result<Result<Vec<PairDiff>, Seen>, Fault> {
     let (old_names, new_names) = blue_green::names_now(cx, view)?;
     let (old_names, new_names) = (&old_names, &new_names);
+    let auth = sql::login(cx, view);
     let unlinked = blue_green::to_compare(cx, view)?;
     let mut pairs = Vec::new();
     for ((name, _, _), (old, new)) in sides.iter().zip(&unlinked) {
@@ -159,7 +165,7 @@ async fn live(
             Ok(Ok(compare::pair(
                 cx.rds,
                 &pair,
-                cx.mysql,
+                auth.as_ref(),
                 &cx.plan.mysql,
                 cx.plan.data_check,
             )
@@ -182,7 +188,13 @@ async fn live(
     Ok(Ok(pairs))
 }
 
-async fn compared(cx: &Cx<'_>, sides: Vec<Side<'_>>, data_check: DataCheck) -> Vec<PairDiff> {
+async fn compared(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    sides: Vec<Side<'_>>,
+    data_check: DataCheck,
+) -> Vec<PairDiff> {
+    let auth = sql::login(cx, view);
     let (old_names, new_names) = compare::names_of(cx.migration);
     let mut pairs = Vec::new();
     for (name, old, new) in sides {
@@ -193,7 +205,12 @@ async fn compared(cx: &Cx<'_>, sides: Vec<Side<'_>>, data_check: DataCheck) -> V
             old_names: &old_names,
             new_names: &new_names,
         };
-        pairs.push(compare::pair(cx.rds, &pair, cx.mysql, &cx.plan.mysql, data_check).await);
+        let mut compared =
+            compare::pair(cx.rds, &pair, auth.as_ref(), &cx.plan.mysql, data_check).await;
+        for difference in &mut compared.differences {
+            follows_cutover(difference);
+        }
+        pairs.push(compared);
     }
     pairs
 }
@@ -222,7 +239,7 @@ pub(super) async fn rehearse(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         schema_version: SCHEMA_VERSION,
         tool: Tool::current(),
         created: clock::now(),
-        pairs: compared(cx, sides, cx.plan.data_check).await,
+        pairs: compared(cx, view, sides, cx.plan.data_check).await,
     };
     if let Some(unread) = unread(&report) {
         return Ok(unread);
@@ -249,6 +266,20 @@ pub(super) async fn rehearse(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         ),
         result: json!({"report": path, "drift": drift, "changed_by_clients": data, "rows": rows}),
     })
+}
+
+/// What a step after the cutover brings about is no drift before it.
+fn follows_cutover(difference: &mut Difference) {
+    if difference.class == DiffClass::Drift
+        && difference
+            .path
+            .starts_with("DBInstanceAutomatedBackupsReplications")
+    {
+        difference.class = DiffClass::Intended;
+        difference.remedy = None;
+        "replication of automated backups is begun under the real name, after the cutover"
+            .clone_into(&mut difference.reason);
+    }
 }
 
 /// Under its real name every member must be encrypted under the key and ready, and the policy must be content.

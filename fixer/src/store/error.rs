@@ -32,6 +32,12 @@ pub enum StoreError {
         /// Who; `None` in the moment before it has written its name down.
         holder: Option<Holder>,
     },
+    /// No process executes it.
+    #[error("run {run} is not being executed")]
+    NotRunning {
+        /// Run.
+        run: String,
+    },
     /// The state folder is where the kernel's lock says nothing about other machines.
     #[error("{dir} is on {kind}, where a lock does not keep other machines out")]
     NetworkFileSystem {
@@ -90,6 +96,9 @@ impl StoreError {
             }
             Self::Exists { .. } => {
                 "take it up again with `atrest fix --resume RUN`, or make a new plan"
+            }
+            Self::NotRunning { .. } => {
+                "there is nothing to pause; `atrest fix --resume RUN` takes it up again"
             }
             Self::Locked { .. } => "wait for it, or follow it with `atrest status RUN`",
             Self::NetworkFileSystem { .. } => {

@@ -198,11 +198,25 @@ impl Journal {
         if self.version < FORMAT_2 {
             return self.rows_of_format_1();
         }
+        self.select("ORDER BY seq", &[])
+    }
+
+    /// Those of one migration: a run of many reads them once for each.
+    fn rows_of(&self, migration: &str) -> Result<Vec<Row>, StoreError> {
+        if self.version < 2 {
+            let mut rows = self.rows_of_format_1()?;
+            rows.retain(|row| row.migration == migration);
+            return Ok(rows);
+        }
+        self.select("WHERE migration = ?1 ORDER BY seq", &[migration])
+    }
+
+    fn select(&self, which: &str, values: &[&str]) -> Result<Vec<Row>, StoreError> {
         let read = || -> rusqlite::Result<Vec<Row>> {
-            let mut query = self.db.prepare_cached(
-                "SELECT seq, at, migration, step, status, detail, event, hash FROM entry ORDER BY seq",
-            )?;
-            let rows = query.query_map([], |row| {
+            let mut query = self.db.prepare_cached(&format!(
+                "SELECT seq, at, migration, step, status, detail, event, hash FROM entry {which}"
+            ))?;
+            let rows = query.query_map(rusqlite::params_from_iter(values), |row| {
                 Ok(Row {
                     seq: row.get(0)?,
                     at: row.get(1)?,
@@ -391,10 +405,8 @@ impl Journal {
         migration: &str,
     ) -> Result<BTreeMap<String, StepRecord>, StoreError> {
         let mut steps: BTreeMap<String, StepRecord> = BTreeMap::new();
-        for entry in self.entries()? {
-            if entry.migration != migration {
-                continue;
-            }
+        for row in self.rows_of(migration)? {
+            let entry = self.entry(row)?;
             let before = steps.get(&entry.step).and_then(|step| step.intended_at);
             let record = StepRecord {
                 status: entry.status,

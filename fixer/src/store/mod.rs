@@ -7,6 +7,7 @@ mod chain;
 mod error;
 mod folder;
 mod journal;
+mod pause;
 mod phases;
 mod plan_file;
 #[cfg(test)]
@@ -30,6 +31,8 @@ pub use self::error::StoreError;
 pub use self::folder::Holder;
 use self::folder::Probe;
 use self::journal::Journal;
+pub(crate) use self::pause::is_pause_asked;
+pub use self::pause::pause;
 pub use self::phases::{ALL_MIGRATIONS, Work};
 pub use self::plan_file::read_plan;
 use crate::clock;
@@ -194,6 +197,7 @@ impl RunStore {
         let dir = existing(state_dir, run)?;
         folder::refuse_network(&dir, probe)?;
         let lock = folder::lock(&dir, run, clock::now())?;
+        Self::end_pause(&dir)?;
         Self::read(dir, run, Some(lock))
     }
 

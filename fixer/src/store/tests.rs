@@ -22,6 +22,8 @@ fn plan(run: &str) -> Plan {
         account: "111122223333".to_owned(),
         mysql: MysqlAccess::Required,
         data_check: DataCheck::Counts,
+        waves: Vec::new(),
+        hooks: Vec::new(),
         migrations: Vec::new(),
         left_out: Vec::new(),
         checks: Vec::new(),

@@ -3,6 +3,8 @@
 //! The source keeps its name and its clients; the only thing that is written to it is the claim, and that is taken off at
 //! the end. The copies bear names of their own, so that those of the migration itself stay free.
 
+use std::collections::BTreeSet;
+
 use atrest_model::id::{InvalidId, RunId};
 use atrest_model::plan::{
     Action, Member, Method, Migration, Plan, Step, TAG_CLAIM, TAG_RUN, Target,
@@ -69,7 +71,15 @@ fn rehearsed(migration: &Migration, run: &RunId) -> Result<Migration, InvalidId>
     for step in &migration.steps {
         let mut step = step.clone();
         match &mut step.action {
-            Action::Rename { .. } | Action::Quiesce { .. } | Action::Rescan => continue,
+            // Clients stay, and so do those that depend on the source.
+            Action::Rename { .. }
+            | Action::Quiesce { .. }
+            | Action::Rescan
+            | Action::DeregisterProxyTarget { .. }
+            | Action::RegisterProxyTarget { .. }
+            | Action::Subscription { .. }
+            | Action::ReplicateBackups { .. }
+            | Action::Handover => continue,
             Action::Claim { tags, .. } => retag(tags, run),
             Action::Snapshot { snapshot, tags, .. } => {
                 rehearsal_name(snapshot);
@@ -107,6 +117,10 @@ fn rehearsed(migration: &Migration, run: &RunId) -> Result<Migration, InvalidId>
             _ => {}
         }
         steps.push(step);
+    }
+    let kept: BTreeSet<String> = steps.iter().map(|step| step.id.clone()).collect();
+    for step in &mut steps {
+        step.needs.retain(|need| kept.contains(need));
     }
     remove(&mut steps, &new, run);
     new.steps = steps;

@@ -8,7 +8,7 @@ use atrest_model::run::{MigrationReport, Outcome, RunReport};
 
 use super::gantt::{Chart, chart};
 use super::{Mood, Part, Section, Summary, Tile, diff, shown, tool, when, write_page};
-use crate::run::RunContext;
+use crate::run::{RunContext, left_to_do};
 use crate::text::{count, number, words};
 
 #[derive(Template)]
@@ -30,6 +30,15 @@ struct Shown<'a> {
     downtime: String,
     what: String,
     next: String,
+    left: Vec<Left<'a>>,
+}
+
+/// Something that a person has to do.
+struct Left<'a> {
+    kind: Cow<'a, str>,
+    subject: Cow<'a, str>,
+    what: Cow<'a, str>,
+    todo: Cow<'a, str>,
 }
 
 /// Renders a run as one self-contained HTML page.
@@ -131,6 +140,10 @@ fn tiles(report: &RunReport, migrated: usize) -> Vec<Tile> {
             tiles.push(tile(amount, label, mood));
         }
     }
+    let left = left_to_do(report).count();
+    if left > 0 {
+        tiles.push(tile(left, "left to do", Mood::Odd));
+    }
     let downtimes = report.migrations.iter().filter_map(|m| m.downtime_seconds);
     if let Some(longest) = downtimes.max_by(f64::total_cmp) {
         tiles.push(Tile {
@@ -180,5 +193,15 @@ fn row(migration: &MigrationReport) -> Shown<'_> {
             .map_or_else(|| "–".to_owned(), words),
         what: shown(&what).into_owned(),
         next: shown(&next).into_owned(),
+        left: migration
+            .left_to_do
+            .iter()
+            .map(|item| Left {
+                kind: shown(&item.kind),
+                subject: shown(&item.subject),
+                what: shown(&item.what),
+                todo: shown(&item.todo),
+            })
+            .collect(),
     }
 }

@@ -9,7 +9,7 @@ use crate::scan::csv::{field, io_error};
 
 pub(super) fn write(report: &RunReport, out: &mut dyn Write) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
-    let mut record = |fields: [&str; 8]| writer.write_record(fields.map(field)).map_err(io_error);
+    let mut record = |fields: [&str; 9]| writer.write_record(fields.map(field)).map_err(io_error);
     record([
         "run",
         "migration",
@@ -19,8 +19,14 @@ pub(super) fn write(report: &RunReport, out: &mut dyn Write) -> io::Result<()> {
         "steps_done",
         "steps",
         "downtime_seconds",
+        "left_to_do",
     ])?;
     for migration in &report.migrations {
+        let left: Vec<String> = migration
+            .left_to_do
+            .iter()
+            .map(|item| format!("{}: {}; {}", item.kind, item.what, item.todo))
+            .collect();
         record([
             report.run.as_str(),
             &migration.migration,
@@ -32,6 +38,7 @@ pub(super) fn write(report: &RunReport, out: &mut dyn Write) -> io::Result<()> {
             &migration
                 .downtime_seconds
                 .map_or_else(String::new, |seconds| seconds.to_string()),
+            &left.join("\n"),
         ])?;
     }
     writer.flush()

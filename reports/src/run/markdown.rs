@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use atrest_model::run::{Outcome, RunReport};
 
 use super::steps::{lines, remarks, span};
-use super::{RunContext, next_of};
+use super::{RunContext, left_to_do, next_of};
 use crate::text::{count, markdown, words};
 
 /// Renders a run as Markdown. Times are UTC.
@@ -53,6 +53,20 @@ pub fn run_markdown(
             migration.steps_done,
             migration.steps,
             migration.downtime_seconds.map_or_else(String::new, words),
+        )?;
+    }
+    let mut left = left_to_do(report).peekable();
+    if left.peek().is_some() {
+        writeln!(out, "\n### Left to do\n")?;
+    }
+    for item in left {
+        writeln!(
+            out,
+            "- [ ] {} ({}): {}; {}",
+            markdown(&item.subject),
+            markdown(&item.kind),
+            markdown(&item.what),
+            markdown(&item.todo)
         )?;
     }
     let Some((_, ends)) = span(report, context) else {

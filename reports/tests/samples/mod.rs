@@ -15,7 +15,7 @@ use atrest_model::journal::StepStatus;
 use atrest_model::plan::{
     self, Action, DataCheck, LeftOut, Member, Method, Migration, MysqlAccess, Plan, Step, Target,
 };
-use atrest_model::run::{self, MigrationReport, Outcome, RunReport};
+use atrest_model::run::{self, LeftToDo, MigrationReport, Outcome, RunReport};
 use atrest_model::scan::{self, RegionScan, Resource, ResourceKind, ScanReport};
 use atrest_reports::StepTime;
 use jiff::Timestamp;
@@ -582,6 +582,8 @@ fn steps(source: &str, replicas: &[&str]) -> Vec<Step> {
         1,
         Action::Quiesce {
             instance: old(source),
+            window_seconds: 30,
+            kill_connections: false,
         },
     ));
     let raw = "atrest-0123456789abcdef0123-1-raw".to_owned();
@@ -729,6 +731,7 @@ pub(crate) fn migration_plan() -> Plan {
             .map(|replica| member(replica, &format!("replica:{replica}"), Some(source)))
             .collect(),
         notes: notes.iter().map(|note| (*note).to_owned()).collect(),
+        wave: None,
         steps: steps(source, replicas),
     };
     Plan {
@@ -740,6 +743,8 @@ pub(crate) fn migration_plan() -> Plan {
         account: ACCOUNT.to_owned(),
         mysql: MysqlAccess::Required,
         data_check: DataCheck::Counts,
+        waves: Vec::new(),
+        hooks: Vec::new(),
         migrations: vec![
             migration(long, &[], &[]),
             migration(
@@ -794,12 +799,23 @@ pub(crate) fn hostile_plan() -> Plan {
 }
 
 pub(crate) fn run_report() -> RunReport {
-    let migration = |name: &str, outcome, steps_done, downtime_seconds| MigrationReport {
+    let migration = |name: &str, outcome, steps_done, downtime_seconds| {
+        MigrationReport {
         migration: format!("eu-central-1/{name}"),
-        outcome,
         steps_done,
         steps: 31,
+        left_to_do: match outcome {
+            Outcome::Migrated => vec![LeftToDo {
+                kind: "iam-authentication".to_owned(),
+                subject: format!("eu-central-1/{name}"),
+                what: "IAM policies that allow rds-db:connect name the old resource id: arn:aws:rds-db:eu-central-1:111122223333:dbuser:db-OLD/* becomes arn:aws:rds-db:eu-central-1:111122223333:dbuser:db-NEW/*".to_owned(),
+                todo: "change these policies; until then users of IAM database authentication cannot log in".to_owned(),
+            }],
+            _ => Vec::new(),
+        },
+        outcome,
         downtime_seconds,
+    }
     };
     RunReport {
         schema_version: run::SCHEMA_VERSION,
@@ -836,6 +852,7 @@ pub(crate) fn run_report() -> RunReport {
                 None,
             ),
         ],
+        failed_hooks: Vec::new(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! IAM: what a principal may do, and the roles. Query protocol.
 
+use std::collections::BTreeMap;
+
 use crate::rds::error::ApiError;
 use crate::rds::params::Params;
 use crate::rds::xml::Xml;
@@ -7,6 +9,7 @@ use crate::wire::error;
 use crate::world::{Account, World};
 
 use super::Permissions;
+use super::policy::{Ask, Decision};
 
 /// Namespace of every answer.
 pub(crate) const XMLNS: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
@@ -33,8 +36,7 @@ fn no_entity(what: &str) -> ApiError {
     error(404, "NoSuchEntity", what)
 }
 
-/// Says of each action and resource whether it is allowed. Resources make no difference here: a scenario's
-/// permissions are about actions.
+/// Says of each action and resource whether it is allowed, under the context that is given.
 fn simulate(world: &World, caller: &Account, params: &Params) -> Result<String, ApiError> {
     let source = params
         .text("PolicySourceArn")
@@ -51,9 +53,22 @@ fn simulate(world: &World, caller: &Account, params: &Params) -> Result<String, 
         .filter(|resources| !resources.is_empty())
         .unwrap_or_else(|| vec!["*".to_owned()]);
     let permissions = permissions(world, caller, &source)?;
-    let all: Vec<(&String, &String)> = actions
+    let context: BTreeMap<String, String> = params
+        .structures("ContextEntries")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let value = entry.list("ContextKeyValues")?.into_iter().next()?;
+            Some((entry.text("ContextKeyName")?.to_ascii_lowercase(), value))
+        })
+        .collect();
+    let all: Vec<Ask> = actions
         .iter()
         .flat_map(|action| resources.iter().map(move |resource| (action, resource)))
+        .map(|(action, resource)| Ask {
+            context: context.clone(),
+            ..Ask::new(action, resource)
+        })
         .collect();
     let most = params.integer("MaxItems")?.unwrap_or(100);
     if !(1..=1000).contains(&most) {
@@ -73,19 +88,19 @@ fn simulate(world: &World, caller: &Account, params: &Params) -> Result<String, 
         "EvaluationResults",
         "member",
         all.iter().skip(start).take(most),
-        |xml, (action, resource)| {
-            let decision = if permissions.denies(action) {
-                "explicitDeny"
-            } else if permissions.allow(action) {
-                "allowed"
-            } else {
-                "implicitDeny"
+        |xml, ask| {
+            let decision = match permissions.decide(ask) {
+                Decision::Allowed => "allowed",
+                Decision::ExplicitDeny => "explicitDeny",
+                Decision::ImplicitDeny => "implicitDeny",
             };
-            xml.value("EvalActionName", action);
-            xml.value("EvalResourceName", resource);
+            let policy = permissions.policy.iter();
+            let missing: Vec<&str> = policy.flat_map(|policy| policy.missing(ask)).collect();
+            xml.value("EvalActionName", &ask.action);
+            xml.value("EvalResourceName", &ask.resource);
             xml.value("EvalDecision", decision);
             xml.element("MatchedStatements", |_| {});
-            xml.element("MissingContextValues", |_| {});
+            xml.values("MissingContextValues", "member", missing);
         },
     );
     if end < all.len() {

@@ -4,28 +4,44 @@ pub(crate) mod cloudwatch;
 pub(crate) mod ec2;
 pub(crate) mod iam;
 pub(crate) mod organizations;
+pub(crate) mod policy;
 pub(crate) mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use self::policy::{Ask, Decision, Policy};
 use crate::fault::matches;
 use crate::rds::error::ApiError;
 use crate::rds::state::{Password, Scope};
 use crate::wire::{Received, Service};
 
 /// What a principal may do: patterns of actions such as `rds:Describe*`. An explicit deny wins; without an
-/// allow list everything else is allowed.
+/// allow list everything else is allowed. Where there is a policy document, it must allow it too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Permissions {
     pub(crate) allow: Vec<String>,
     pub(crate) deny: Vec<String>,
+    pub(crate) policy: Option<Policy>,
 }
 
 impl Permissions {
     pub(crate) fn denies(&self, action: &str) -> bool {
         self.deny.iter().any(|pattern| matches(pattern, action))
+    }
+
+    pub(crate) fn decide(&self, ask: &Ask) -> Decision {
+        if self.denies(&ask.action) {
+            return Decision::ExplicitDeny;
+        }
+        if !self.allow(&ask.action) {
+            return Decision::ImplicitDeny;
+        }
+        match &self.policy {
+            None => Decision::Allowed,
+            Some(policy) => policy.decide(ask),
+        }
     }
 
     pub(crate) fn allow(&self, action: &str) -> bool {
@@ -148,6 +164,7 @@ mod tests {
         let permissions = Permissions {
             allow: vec!["rds:*".to_owned(), "kms:Describe*".to_owned()],
             deny: vec!["rds:Delete*".to_owned()],
+            policy: None,
         };
         assert!(permissions.allow("rds:ModifyDBInstance"));
         assert!(permissions.allow("kms:DescribeKey"));

@@ -21,7 +21,7 @@ mod links;
 mod listing;
 mod maintenance;
 mod modify;
-mod names;
+pub(crate) mod names;
 mod offers;
 mod option_groups;
 mod page;

@@ -8,6 +8,7 @@ use toml::Spanned;
 use super::spec::{Problem, Spec, SpecPassword};
 use crate::neighbours::cloudwatch::{Alarm, Metric};
 use crate::neighbours::organizations::{Member, Organization};
+use crate::neighbours::policy::Policy;
 use crate::neighbours::{Permissions, Role, Secret};
 use crate::rds::catalog::REGIONS;
 use crate::world::World;
@@ -29,6 +30,8 @@ pub(crate) struct RoleSpec {
     pub(crate) allow: Vec<String>,
     #[serde(default)]
     pub(crate) deny: Vec<String>,
+    /// An IAM policy document, which must allow it too.
+    pub(crate) policy: Option<Spanned<String>>,
 }
 
 /// The organization. Accounts of the scenario that are not listed do not belong to it.
@@ -46,6 +49,11 @@ pub(crate) struct OrganizationSpec {
     #[serde(default)]
     pub(crate) empty_pages: bool,
     pub(crate) accounts: Vec<MemberSpec>,
+}
+
+/// A document that was checked.
+pub(super) fn policy_of(text: Option<&Spanned<String>>) -> Option<Policy> {
+    Policy::parse(text?.get_ref()).ok()
 }
 
 fn twenty() -> usize {
@@ -169,6 +177,7 @@ impl Spec {
                 permissions: Permissions {
                     allow: role.allow.clone(),
                     deny: role.deny.clone(),
+                    policy: policy_of(role.policy.as_ref()),
                 },
             });
         }
@@ -295,6 +304,12 @@ impl Spec {
                 .get_ref()
                 .check()
                 .map_err(|problem| (fault.span(), subject, problem))?;
+        }
+        let of_accounts = self.accounts.iter().map(|account| &account.policy);
+        let of_roles = self.roles.iter().map(|role| &role.policy);
+        for policy in of_accounts.chain(of_roles).flatten() {
+            Policy::parse(policy.get_ref())
+                .map_err(|problem| (policy.span(), "policy".to_owned(), problem))?;
         }
         for account in &self.accounts {
             if let Some(region) = account

@@ -37,6 +37,7 @@ impl Spec {
                 permissions: Permissions {
                     allow: account.allow.clone(),
                     deny: account.deny.clone(),
+                    policy: super::around::policy_of(account.policy.as_ref()),
                 },
             });
         }

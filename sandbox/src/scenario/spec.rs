@@ -107,6 +107,8 @@ pub(crate) struct AccountSpec {
     pub(crate) allow: Vec<String>,
     #[serde(default)]
     pub(crate) deny: Vec<String>,
+    /// An IAM policy document, which must allow it too.
+    pub(crate) policy: Option<Spanned<String>>,
     /// Opt-in regions that the account has enabled, beside those in which the scenario has something.
     #[serde(default)]
     pub(crate) opt_in: Vec<String>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use atrest_model::account::Name;
+use serde::{Deserialize, Serialize};
 
 use super::connection::{Connection, NamedRow};
 use super::error::MysqlError;
@@ -47,8 +48,24 @@ pub struct ClientConnection {
     pub command: String,
     /// Seconds in this state.
     pub time: Option<i64>,
+    /// First words of the statement that runs, such as `UPDATE`. Never more: statements have literals.
+    pub statement: Option<String>,
     /// Whose connection it is.
     pub kind: ConnectionKind,
+}
+
+impl std::fmt::Display for ClientConnection {
+    /// `app@10.0.0.7:5123, Query for 12 s (UPDATE)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}, {}", self.user, self.host, self.command)?;
+        if let Some(seconds) = self.time {
+            write!(f, " for {seconds} s")?;
+        }
+        match &self.statement {
+            Some(kind) => write!(f, " ({kind})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Whose connection it is.
@@ -56,6 +73,8 @@ pub struct ClientConnection {
 pub enum ConnectionKind {
     /// A client's: someone still uses the server.
     Client,
+    /// A worker of the event scheduler: the server runs an event inside itself, as the event's definer.
+    Event,
     /// A replica that reads the binary log.
     Replica,
     /// Replication threads, the event scheduler and other threads of the server itself.
@@ -74,8 +93,7 @@ pub async fn client_connections(
     conn: &mut Connection,
 ) -> Result<Vec<ClientConnection>, MysqlError> {
     let own = conn.id().map(u64::from);
-    let statement =
-        "SELECT ID, USER, HOST, DB, COMMAND, TIME FROM information_schema.PROCESSLIST ORDER BY ID";
+    let statement = "SELECT ID, USER, HOST, DB, COMMAND, TIME, LEFT(INFO, 256) FROM information_schema.PROCESSLIST ORDER BY ID";
     let rows = conn.rows(statement).await?;
     let connections = rows.iter().map(|row| {
         let id = row
@@ -95,6 +113,9 @@ pub async fn client_connections(
             ) && row.bytes(2).unwrap_or_default().is_empty()
         {
             ConnectionKind::System
+        } else if command == "Connect" && row.bytes(2) == Some(b"localhost") {
+            // A client has a port behind its host, and nobody but RDS logs in on the server itself.
+            ConnectionKind::Event
         } else {
             ConnectionKind::Client
         };
@@ -105,6 +126,7 @@ pub async fn client_connections(
             database: row.bytes(3).map(Name::from),
             command,
             time: row.text(5).and_then(|time| time.parse().ok()),
+            statement: row.text(6).as_deref().and_then(statement_kind),
             kind,
         }
     });
@@ -113,8 +135,46 @@ pub async fn client_connections(
         .collect())
 }
 
+/// The first word of a statement, in upper case, without comments before it; two words where one says little. `None`
+/// when it begins with something else than a word.
+pub(super) fn statement_kind(statement: &str) -> Option<String> {
+    let mut rest = statement.trim_start();
+    loop {
+        let end = match rest {
+            // A comment that the server executes is part of the statement.
+            _ if rest.starts_with("/*!") => {
+                rest = rest
+                    .trim_start_matches(['/', '*', '!', 'M'])
+                    .trim_start_matches(|c: char| c.is_ascii_digit());
+                rest = rest.trim_start();
+                continue;
+            }
+            _ if rest.starts_with("/*") => rest.find("*/").map(|at| at + 2),
+            _ if rest.starts_with('#') || rest.starts_with("-- ") => {
+                rest.find('\n').map(|at| at + 1)
+            }
+            _ => break,
+        };
+        rest = rest.get(end?..)?.trim_start();
+    }
+    let mut words = rest
+        .trim_start_matches('(')
+        .split(|c: char| !c.is_ascii_alphabetic() && c != '_')
+        .map(str::to_ascii_uppercase);
+    let first = words.next().filter(|word| !word.is_empty())?;
+    Some(match first.as_str() {
+        "ALTER" | "CREATE" | "DROP" | "LOAD" | "XA" | "RENAME" => {
+            match words.next().filter(|word| !word.is_empty()) {
+                Some(second) => format!("{first} {second}"),
+                None => first,
+            }
+        }
+        _ => first,
+    })
+}
+
 /// A position in a binary log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BinlogPosition {
     /// File name, such as `mysql-bin-changelog.000123`. Ordered by its numeric suffix, not as text.
     pub file: String,
@@ -295,4 +355,28 @@ pub async fn variables(conn: &mut Connection) -> Result<BTreeMap<String, String>
         )
     });
     Ok(pairs.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_known_by_its_first_word_and_nothing_of_its_text() {
+        for (statement, kind) in [
+            ("update customer set iban = 'DE00'", Some("UPDATE")),
+            ("/* app:billing 'x' */ SELECT 'secret'", Some("SELECT")),
+            ("-- note\n  insert into t values (1)", Some("INSERT")),
+            ("(SELECT 1) UNION (SELECT 2)", Some("SELECT")),
+            ("/*!50003 CREATE TRIGGER t", Some("CREATE TRIGGER")),
+            ("create user 'x'@'y' identified by 'z'", Some("CREATE USER")),
+            ("XA START 'gtrid'", Some("XA START")),
+            ("xa 'gtrid'", Some("XA")),
+            ("/* cut off", None),
+            ("'literal'", None),
+            ("", None),
+        ] {
+            assert_eq!(statement_kind(statement).as_deref(), kind, "{statement}");
+        }
+    }
 }

@@ -100,6 +100,7 @@ impl Rds {
                 .describe_db_instance_automated_backups()
                 .filters(wanted.clone())
         )
+        .whole()
     }
 
     /// `DescribeDBProxies`.

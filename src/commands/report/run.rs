@@ -9,7 +9,7 @@ use atrest_model::event::RunEvent;
 use atrest_model::journal::StepStatus;
 use atrest_model::phase::PhaseKind;
 use atrest_model::plan::{Migration, Plan};
-use atrest_model::run::{MigrationReport, Outcome, RunReport, SCHEMA_VERSION};
+use atrest_model::run::{LeftToDo, MigrationReport, Outcome, RunReport, SCHEMA_VERSION};
 use atrest_reports::{MarkKind, RunContext, RunDocument, RunMark, StepTime};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -59,6 +59,10 @@ impl SavedRun {
         let written: Option<RunReport> = json(store, "run.json");
         let last = entries.iter().map(|entry| entry.at).max();
         let written = written.filter(|report| last.is_none_or(|last| last <= report.ended));
+        let failed_hooks = written
+            .as_ref()
+            .map(|report| report.failed_hooks.clone())
+            .unwrap_or_default();
         let mut migrations = Vec::new();
         for migration in &plan.migrations {
             let records = store.steps(&migration.id)?;
@@ -89,6 +93,7 @@ impl SavedRun {
                 .or(last)
                 .unwrap_or(plan.created),
             migrations,
+            failed_hooks,
         };
         let of_steps = entries.iter().filter(|entry| !entry.begins_phase());
         let steps = StepTime::of_journal(of_steps.map(|entry| {
@@ -177,7 +182,10 @@ fn mark(at: Timestamp, event: RunEvent, began: &mut BTreeSet<String>) -> Option<
             };
             (migration, step, MarkKind::Stopped, reason)
         }
-        RunEvent::Acted { .. } | RunEvent::Waiting { .. } | RunEvent::StepDone { .. } => {
+        RunEvent::WaveBegan { .. }
+        | RunEvent::Acted { .. }
+        | RunEvent::Waiting { .. }
+        | RunEvent::StepDone { .. } => {
             return None;
         }
     };
@@ -230,6 +238,12 @@ fn of_journal(
             .count(),
         steps: migration.steps.len(),
         downtime_seconds: downtime(migration, records),
+        left_to_do: LeftToDo::of_results(
+            records
+                .values()
+                .filter(|record| record.status == StepStatus::Done)
+                .map(|record| &record.result),
+        ),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use atrest_fixer::clock::Timing;
 use atrest_fixer::executor::{self, Reporter};
-use atrest_fixer::options::FixOptions;
+use atrest_fixer::options::{FixOptions, FleetOptions};
 use atrest_fixer::store::{Moment, RunStore, read_plan};
 use atrest_model::event::RunEvent;
 use atrest_model::run::Outcome;
@@ -98,6 +98,7 @@ pub(crate) fn carry_out() -> Result<(), String> {
         },
         concurrency: 4,
         stop_before: None,
+        fleet: FleetOptions::default(),
         mysql: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

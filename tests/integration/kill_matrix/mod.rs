@@ -56,8 +56,11 @@ impl Kind {
     }
 
     pub(crate) fn scenario(self) -> &'static str {
+        let fleet = include_str!("fleet.toml");
         match self {
-            Self::Cold | Self::BlueGreen => include_str!("fleet.toml"),
+            Self::Cold => fleet,
+            // RDS makes no deployment of the target of a proxy.
+            Self::BlueGreen => fleet.split("[[proxies]]").next().unwrap_or(fleet),
             Self::Cluster => include_str!("cluster.toml"),
         }
     }

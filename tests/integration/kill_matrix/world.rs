@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Instant;
 
-use atrest_fixer::planner::{self, Facts};
+use atrest_fixer::dependents;
+use atrest_fixer::planner::{self, Facts, Quiesce};
 use atrest_fixer::store::{self, RunStore};
 use atrest_model::id::RunId;
 use atrest_model::instance::Encryption;
@@ -153,6 +154,18 @@ impl World {
                 wish: planner::Wish::Only(kind.method()),
                 ..planner::MethodFacts::default()
             },
+            // No server is asked here: nothing is gained by waiting.
+            quiesce: Quiesce {
+                window_seconds: 0,
+                ..Quiesce::default()
+            },
+            dependents: dependents::read(
+                &aws,
+                &inventory.regions[0].instances.iter().collect::<Vec<_>>(),
+                "alias/rds-migration",
+            )
+            .await,
+            login: None,
         };
         let plan = planner::plan(&facts, None);
         assert_eq!(plan.migrations.len(), 1, "{:?}", plan.left_out);
@@ -196,8 +209,12 @@ impl World {
         of_clusters.sort_by_key(|s| s["DBClusterSnapshotIdentifier"].to_string());
         instances.sort_by_key(|i| i["DBInstanceIdentifier"].to_string());
         snapshots.sort_by_key(|s| s["DBSnapshotIdentifier"].to_string());
+        let proxied = rds
+            .proxy_targets("front")
+            .await
+            .map(|listing| listing.items);
         json!({"instances": instances, "snapshots": snapshots, "encrypted": encrypted,
-            "clusters": clusters, "cluster_snapshots": of_clusters})
+            "clusters": clusters, "cluster_snapshots": of_clusters, "proxied": proxied.unwrap_or_default()})
     }
 
     /// The journal holds together, and every step of the plan is done in it.
@@ -263,6 +280,8 @@ fn mutation(line: &str) -> Option<Mutation> {
         "SwitchoverBlueGreenDeployment" | "DeleteBlueGreenDeployment" => {
             param("BlueGreenDeploymentIdentifier").to_owned()
         }
+        "DeregisterDBProxyTargets" | "RegisterDBProxyTargets" => param("DBProxyName").to_owned(),
+        "AddSourceIdentifierToSubscription" => param("SubscriptionName").to_owned(),
         _ => param("DBInstanceIdentifier").to_owned(),
     };
     Some(Mutation {

@@ -16,6 +16,7 @@ use self::window::schedule_window;
 pub(crate) use self::window::until_window;
 pub(crate) use self::wish::{Insights, Monitoring};
 use self::wish::{Wish, check_combination, check_state, read};
+use super::create;
 use super::error::ApiError;
 use super::state::{Changes, DbInstance};
 use super::{Answer, Call, instances};
@@ -46,6 +47,14 @@ pub(crate) fn modify(call: &mut Call<'_>) -> Answer {
         Changes::default()
     };
     applying.overlay(prompt);
+    if at_once.manage_password == Some(true) && before.managed_secret.is_none() {
+        // RDS does not take over the password there was: it makes one.
+        let made = create::credentials::made(
+            &mut call.world.dice,
+            &format!("{resource_id}/managed at {now}"),
+        );
+        applying.password = Some(made);
+    }
 
     let mut phases = phases(call.region(), &before, &applying, &at_once);
     let new_secret = (at_once.manage_password == Some(true) && before.managed_secret.is_none())

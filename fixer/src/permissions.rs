@@ -1,0 +1,351 @@
+//! The permissions that a verb needs, whatever it is given to do: least privilege, for `atrest iam-policy`.
+//!
+//! What a step calls is said once, where the check of a plan asks IAM for it. Here the same is asked about a specimen
+//! of each step, and names become patterns. A run writes to nothing that does not bear its tag: what it changes was claimed
+//! before the first change, and what it makes is made with the tag.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use atrest_model::plan::{Action, Migration, Step, TAG_RUN, Target};
+use serde_json::{Map, Value, json};
+
+use crate::preflight::permissions::{Need, Place, step_needs};
+
+/// What `atrest plan` reads. Without those of IAM it cannot ask what the caller may do, and says so.
+pub const PLAN_READS: &[&str] = &[
+    "account:ListRegions",
+    "iam:GetRole",
+    "iam:SimulatePrincipalPolicy",
+    "kms:DescribeKey",
+    "rds:DescribeAccountAttributes",
+    "rds:DescribeBlueGreenDeployments",
+    "rds:DescribeCertificates",
+    "rds:DescribeDBClusters",
+    "rds:DescribeDBInstances",
+    "rds:DescribeDBParameters",
+    "rds:DescribeDBProxies",
+    "rds:DescribeDBProxyTargets",
+    "rds:DescribeDBSnapshots",
+    "rds:DescribeEventSubscriptions",
+    "rds:DescribeOptionGroups",
+    "rds:DescribeOrderableDBInstanceOptions",
+    "rds:DescribePendingMaintenanceActions",
+];
+
+/// What `atrest fix` reads beside the audits before and after it.
+pub const FIX_READS: &[&str] = &[
+    "kms:DescribeKey",
+    "rds:DescribeAccountAttributes",
+    "rds:DescribeDBClusters",
+    "rds:DescribeDBInstances",
+    "rds:DescribeDBParameters",
+    "rds:DescribeDBSnapshots",
+    "rds:DescribeOptionGroups",
+    "rds:DescribePendingMaintenanceActions",
+];
+
+/// A statement of a policy that allows something.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    /// Its name, letters and digits.
+    pub sid: String,
+    /// Actions, sorted.
+    pub actions: Vec<String>,
+    /// Patterns of ARNs, sorted.
+    pub resources: Vec<String>,
+    /// As IAM writes it; null for none.
+    pub condition: Value,
+}
+
+/// Why an action is allowed on a resource.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Because {
+    /// It bears the tag of a run.
+    Claimed,
+    /// The call gives it the tag of a run.
+    Tagged,
+    /// A call names it, and leaves it as it is.
+    Named,
+    /// RDS does it with the key, for itself.
+    OfRds { for_aws_resource: bool },
+    /// It is handed to this service.
+    PassedTo(String),
+}
+
+/// What `atrest fix` changes.
+///
+/// # Errors
+///
+/// A specimen that is no migration: a bug.
+pub fn fix(partition: &str) -> Result<Vec<Statement>, serde_json::Error> {
+    statements(partition, "AtrestFix", fix_specimens())
+}
+
+fn statements(
+    partition: &str,
+    sid: &str,
+    specimens: Vec<Action>,
+) -> Result<Vec<Statement>, serde_json::Error> {
+    let migration = migration()?;
+    let mut allowed: BTreeMap<(Because, String), BTreeSet<String>> = BTreeMap::new();
+    for action in specimens {
+        let step = Step {
+            id: "specimen".to_owned(),
+            needs: Vec::new(),
+            deadline_seconds: 1,
+            action,
+        };
+        let place = Place {
+            partition,
+            region: "*",
+            account: "*",
+        };
+        let needs = step_needs(&place, &migration, &step);
+        // The kind of what the step makes, or claims: the call carries the tag.
+        let tagged: Option<String> = needs
+            .iter()
+            .find(|need| need.action == "rds:AddTagsToResource")
+            .and_then(|need| kind_of(&need.resource))
+            .map(str::to_owned);
+        for need in needs {
+            let because = because(&need, tagged.as_deref());
+            let resource = pattern(partition, &need.resource);
+            let actions = allowed.entry((because, resource)).or_default();
+            actions.insert(need.action);
+        }
+    }
+    // Resources of which the same is allowed for the same reason share a statement.
+    let mut shared: BTreeMap<(Because, BTreeSet<String>), Vec<String>> = BTreeMap::new();
+    for ((because, resource), actions) in allowed {
+        shared.entry((because, actions)).or_default().push(resource);
+    }
+    Ok(shared
+        .into_iter()
+        .enumerate()
+        .map(|(index, ((because, actions), resources))| Statement {
+            sid: format!("{sid}{}", index + 1),
+            actions: actions.into_iter().collect(),
+            resources,
+            condition: condition(&because),
+        })
+        .collect())
+}
+
+fn because(need: &Need, tagged: Option<&str>) -> Because {
+    let passed = need
+        .context
+        .iter()
+        .find(|(key, _)| key == "iam:PassedToService");
+    if let Some((_, service)) = passed {
+        return Because::PassedTo(service.clone());
+    }
+    if need.action.starts_with("kms:") {
+        return Because::OfRds {
+            for_aws_resource: need.action == "kms:CreateGrant",
+        };
+    }
+    match kind_of(&need.resource) {
+        Some("pg" | "og" | "subgrp") | None => Because::Named,
+        kind if kind == tagged => Because::Tagged,
+        Some(_) => Because::Claimed,
+    }
+}
+
+fn condition(because: &Because) -> Value {
+    match because {
+        Because::Claimed => json!({"Null": {format!("aws:ResourceTag/{TAG_RUN}"): "false"}}),
+        Because::Tagged => json!({"Null": {format!("aws:RequestTag/{TAG_RUN}"): "false"}}),
+        Because::Named => Value::Null,
+        Because::OfRds { for_aws_resource } => {
+            let mut condition = json!({"StringLike": {"kms:ViaService": "rds.*.amazonaws.com*"}});
+            if *for_aws_resource && let Some(members) = condition.as_object_mut() {
+                let resource = json!({"kms:GrantIsForAWSResource": "true"});
+                members.insert("Bool".to_owned(), resource);
+            }
+            condition
+        }
+        Because::PassedTo(service) => {
+            json!({"StringEquals": {"iam:PassedToService": service}})
+        }
+    }
+}
+
+/// The kind of an ARN of RDS: `db`, `snapshot`, `pg`, …
+fn kind_of(arn: &str) -> Option<&str> {
+    let mut parts = arn.split(':');
+    (parts.nth(2) == Some("rds")).then(|| parts.nth(2))?
+}
+
+/// Everything of the kind of an ARN, whatever its name.
+fn pattern(partition: &str, arn: &str) -> String {
+    match arn.split(':').nth(2) {
+        Some("kms") => format!("arn:{partition}:kms:*:*:key/*"),
+        Some("iam") => format!("arn:{partition}:iam::*:role/*"),
+        _ => format!("arn:{partition}:rds:*:*:{}:*", kind_of(arn).unwrap_or("*")),
+    }
+}
+
+/// Names of the specimen, which become patterns.
+const OLD: &str = "db-SPECIMEN";
+const MADE_BY: &str = "restore";
+
+/// A migration of one instance, for the names in it.
+fn migration() -> Result<Migration, serde_json::Error> {
+    serde_json::from_value(json!({
+        "id": "specimen", "region": "*", "method": "cold", "engine": "mysql", "allocated_storage": 1,
+        "kms_key_id": KEY, "replicas": [], "notes": [], "steps": [],
+        "source": {
+            "identifier": "x", "old_name": "old-x", "new_name": "new-x", "dbi_resource_id": OLD, "replicates_from": null,
+            "digest": "", "made_by": MADE_BY,
+        },
+    }))
+}
+
+const KEY: &str = "arn:aws:kms:*:*:key/specimen";
+
+/// One of each step of a migration that calls AWS, with every argument that names something.
+fn fix_specimens() -> Vec<Action> {
+    let old = || Target::Old(OLD.to_owned());
+    let new = || Target::MadeBy(MADE_BY.to_owned());
+    let tags = vec![(TAG_RUN.to_owned(), "run".to_owned())];
+    let name = |text: &str| text.to_owned().try_into().ok();
+    let (Some(x), Some(old_x), Some(new_x)) = (name("x"), name("old-x"), name("new-x")) else {
+        return Vec::new();
+    };
+    let request = || -> Map<String, Value> {
+        [
+            ("DBParameterGroupName", json!("specimen")),
+            ("OptionGroupName", json!("specimen")),
+            ("DBSubnetGroupName", json!("specimen")),
+            ("MonitoringRoleArn", json!("arn:aws:iam::1:role/specimen")),
+            ("DomainIAMRoleName", json!("specimen")),
+            ("Tags", json!([{"Key": TAG_RUN, "Value": "run"}])),
+        ]
+        .into_iter()
+        .map(|(member, value)| (member.to_owned(), value))
+        .collect()
+    };
+    let snapshot = || "specimen".to_owned();
+    vec![
+        Action::Claim {
+            instance: old(),
+            tags: tags.clone(),
+        },
+        Action::Rename {
+            instance: old(),
+            from: x,
+            to: old_x,
+            cutover: false,
+        },
+        Action::Quiesce {
+            instance: old(),
+            window_seconds: 30,
+            kill_connections: false,
+        },
+        Action::Snapshot {
+            instance: old(),
+            snapshot: snapshot(),
+            tags: tags.clone(),
+        },
+        Action::EncryptedCopy {
+            source_snapshot: snapshot(),
+            snapshot: snapshot(),
+            kms_key_id: KEY.to_owned(),
+            tags,
+        },
+        Action::Restore {
+            snapshot: snapshot(),
+            name: new_x.clone(),
+            request: request(),
+        },
+        Action::CreateReplica {
+            source: new(),
+            name: new_x.clone(),
+            request: request(),
+        },
+        Action::TemporaryReplica {
+            source: old(),
+            name: new_x,
+            request: request(),
+        },
+        Action::RemoveTemporary { instance: new() },
+        Action::Modify {
+            instance: new(),
+            request: request(),
+        },
+        Action::Settle { instance: new() },
+        Action::AddRole {
+            instance: new(),
+            role_arn: "arn:aws:iam::1:role/specimen".to_owned(),
+            feature_name: "S3_INTEGRATION".to_owned(),
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_sorted_and_read_only() {
+        for table in [PLAN_READS, FIX_READS] {
+            assert!(table.is_sorted(), "{table:?}");
+            for action in table {
+                let (_, verb) = action.split_once(':').unwrap();
+                let reads = ["Describe", "List", "Get", "Simulate"];
+                assert!(reads.iter().any(|r| verb.starts_with(r)), "{action}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_run_changes_bears_its_tag_or_is_given_it() {
+        let statements = fix("aws-cn").unwrap();
+        let of = |action: &str, kind: &str| -> Vec<&Statement> {
+            let resource = format!("arn:aws-cn:rds:*:*:{kind}:*");
+            statements
+                .iter()
+                .filter(|one| one.actions.iter().any(|known| known == action))
+                .filter(|one| one.resources.contains(&resource))
+                .collect()
+        };
+        let claimed = json!({"Null": {"aws:ResourceTag/atrest:run": "false"}});
+        let tagged = json!({"Null": {"aws:RequestTag/atrest:run": "false"}});
+        for (action, kind, condition) in [
+            ("rds:AddTagsToResource", "db", &tagged),
+            ("rds:ModifyDBInstance", "db", &claimed),
+            ("rds:RebootDBInstance", "db", &claimed),
+            ("rds:CreateDBSnapshot", "db", &claimed),
+            ("rds:CreateDBSnapshot", "snapshot", &tagged),
+            ("rds:CopyDBSnapshot", "snapshot", &tagged),
+            ("rds:RestoreDBInstanceFromDBSnapshot", "snapshot", &claimed),
+            ("rds:RestoreDBInstanceFromDBSnapshot", "db", &tagged),
+            ("rds:RestoreDBInstanceFromDBSnapshot", "og", &Value::Null),
+            ("rds:CreateDBInstanceReadReplica", "db", &tagged),
+            ("rds:DeleteDBInstance", "db", &claimed),
+        ] {
+            let found: Vec<&Value> = of(action, kind).iter().map(|one| &one.condition).collect();
+            assert_eq!(found, [condition], "{action} {kind}");
+        }
+        let sids: BTreeSet<&str> = statements.iter().map(|one| one.sid.as_str()).collect();
+        assert_eq!(sids.len(), statements.len());
+        // Nothing is allowed on everything.
+        for one in &statements {
+            assert!(!one.resources.iter().any(|resource| resource == "*"));
+            assert!(!one.actions.iter().any(|action| action.contains('*')));
+        }
+    }
+
+    #[test]
+    fn every_specimen_is_in_the_policy() {
+        let specimens = fix_specimens();
+        let operations: BTreeSet<&str> = specimens.iter().filter_map(Action::operation).collect();
+        assert_eq!(specimens.len(), 12);
+        let statements = fix("aws").unwrap();
+        for operation in operations {
+            let action = format!("rds:{operation}");
+            let is_there = statements.iter().any(|one| one.actions.contains(&action));
+            assert!(is_there, "{action}");
+        }
+    }
+}
