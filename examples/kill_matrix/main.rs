@@ -16,6 +16,7 @@ use std::time::Instant;
 #[path = "../../tests/integration/kill_matrix/mod.rs"]
 mod kill_matrix;
 
+use kill_matrix::undo::UndoMatrix;
 use kill_matrix::{Kind, Matrix, child, table};
 
 fn main() -> ExitCode {
@@ -47,13 +48,22 @@ fn main() -> ExitCode {
             let walked = matrix
                 .walk(all.iter().copied().step_by(every).collect())
                 .await;
-            let (table, broken) = table(&walked, &all);
+            let (text, broken) = table(&walked, &all, |case| case.family().to_owned());
             let (records, mutations) = matrix.size();
             let kind = matrix.kind().as_str();
             println!("{kind}: {records} records, {mutations} mutations");
-            print!("{table}");
+            print!("{text}");
             failed.extend(broken);
         }
+        let matrix = std::sync::Arc::new(UndoMatrix::new(&["--child"]).await);
+        let all = matrix.cases();
+        let walked = matrix
+            .walk(all.iter().copied().step_by(every).collect())
+            .await;
+        let (text, more) = table(&walked, &all, |case| case.family());
+        println!("{}", matrix.sizes());
+        print!("{text}");
+        failed.extend(more);
         println!("{} s", began.elapsed().as_secs());
         for line in &failed {
             println!("{line}");

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::Tool;
 use crate::id::RunId;
+use crate::phase::PhaseName;
 
 /// Version of the JSON form of [`RunReport`].
 pub const SCHEMA_VERSION: u32 = 1;
@@ -135,6 +136,9 @@ pub struct RunReport {
     pub tool: Tool,
     /// The run.
     pub run: RunId,
+    /// The phase this sitting was about, such as `rollback-1`; absent for the migration itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<PhaseName>,
     /// When this sitting ended.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub ended: Timestamp,

@@ -24,6 +24,10 @@ pub fn phase(phase: &Phase, style: &Style, out: &mut dyn Write) -> io::Result<()
     writeln!(out, "{}", style.strong(&title))?;
     for migration in &phase.migrations {
         writeln!(out, "\n{}", style.strong(&printable(&migration.id)))?;
+        for note in &migration.notes {
+            let note = paragraph("  ", &printable(note), 2, style.width);
+            writeln!(out, "{}", style.odd(&note))?;
+        }
         let prefix = format!("{}/", phase.phase);
         let name = |id: &str| printable(id.strip_prefix(&prefix).unwrap_or(id)).into_owned();
         let width = migration

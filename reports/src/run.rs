@@ -9,6 +9,7 @@ mod times;
 
 use std::io::{self, Write};
 
+use atrest_model::phase::PhaseKind;
 use atrest_model::run::{LeftToDo, MigrationReport, Outcome, RunReport};
 use comfy_table::Cell;
 
@@ -182,10 +183,21 @@ fn write_total(report: &RunReport, style: Style, out: &mut dyn Write) -> io::Res
             .filter(|migration| wanted(&migration.outcome))
             .count()
     };
-    let migrated = of(|outcome| matches!(outcome, Outcome::Migrated));
+    let whole = of(Outcome::is_whole);
+    let kind = report.phase.as_ref().map(|phase| phase.kind);
+    let is_rehearsal = of(|outcome| matches!(outcome, Outcome::Rehearsed)) > 0;
+    let word = match kind {
+        Some(PhaseKind::Rollback) => "rolled back",
+        Some(PhaseKind::Cleanup) => "cleaned up",
+        None if is_rehearsal => "rehearsed",
+        None => "migrated",
+    };
+    let name = match &report.phase {
+        None => format!("run {}", report.run),
+        Some(phase) => format!("{phase} of run {}", report.run),
+    };
     let mut parts = vec![format!(
-        "run {}: {migrated} of {} migrated",
-        report.run,
+        "{name}: {whole} of {} {word}",
         count(migrations.len(), "migration", "migrations")
     )];
     for (amount, what) in [
@@ -211,11 +223,25 @@ fn write_total(report: &RunReport, style: Style, out: &mut dyn Write) -> io::Res
         parts.push(format!("longest downtime {}", duration(longest)));
     }
     let line = paragraph("", &printable(&parts.join(", ")), 2, style.width);
-    if migrated == migrations.len() {
-        writeln!(out, "{}", style.good(&line))?;
-        writeln!(out, "The old instances are kept as old-*.")?;
-        return writeln!(out, "  atrest diff --run {}", report.run);
+    let run = &report.run;
+    if whole < migrations.len() {
+        writeln!(out, "{}", style.bad(&line))?;
+        return match kind {
+            None => writeln!(out, "  atrest fix --resume {run}"),
+            Some(kind) => writeln!(out, "  atrest {} {run} --execute", kind.as_str()),
+        };
     }
-    writeln!(out, "{}", style.bad(&line))?;
-    writeln!(out, "  atrest fix --resume {}", report.run)
+    if kind == Some(PhaseKind::Rollback) {
+        writeln!(out, "{}", style.odd(&line))?;
+        return writeln!(
+            out,
+            "The old instances have their names, and nothing of it is encrypted. To migrate them: a new plan."
+        );
+    }
+    writeln!(out, "{}", style.good(&line))?;
+    if kind.is_some() || is_rehearsal {
+        return Ok(());
+    }
+    writeln!(out, "The old instances are kept as old-*.")?;
+    writeln!(out, "  atrest diff --run {run}")
 }

@@ -1,6 +1,7 @@
 //! JSON schemas of the documents this tool writes.
 
 use atrest_model::diff::DiffReport;
+use atrest_model::phase::Phase;
 use atrest_model::plan::Plan;
 use atrest_model::run::RunReport;
 use atrest_model::scan::ScanReport;
@@ -13,7 +14,7 @@ use crate::status::RunStatus;
 /// A schema and the name of its document; `docs/schemas/<name>.json` holds it.
 #[derive(Debug, Clone)]
 pub struct DocumentSchema {
-    /// `scan`, `scan-line`, `plan`, `diff` or `run`.
+    /// `scan`, `scan-line`, `plan`, `phase`, `diff` or `run`.
     pub name: &'static str,
     /// The schema, draft 2020-12.
     pub schema: Schema,
@@ -27,6 +28,7 @@ pub fn schemas() -> Vec<DocumentSchema> {
         of("scan", schema_for!(ScanReport)),
         of("scan-line", schema_for!(ScanLine<'static>)),
         of("plan", schema_for!(Plan)),
+        of("phase", schema_for!(Phase)),
         of("diff", schema_for!(DiffReport)),
         of("run", schema_for!(RunReport)),
         of("status", schema_for!(RunStatus)),

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use std::sync::Arc;
+
+use crate::kill_matrix::undo::UndoMatrix;
 use crate::kill_matrix::{Case, Kind, Matrix, child, table};
 
 /// The process that the walk stops: it starts this test by name.
@@ -45,13 +48,48 @@ fn walk(kind: Kind, each: usize) {
         .await;
         let all = matrix.cases();
         let walked = matrix.walk(sample(&all, each)).await;
-        let (table, failed) = table(&walked, &all);
+        let (table, failed) = table(&walked, &all, |case| case.family().to_owned());
         let (records, mutations) = matrix.size();
         let kind = matrix.kind().as_str();
         println!("{kind}: {records} records, {mutations} mutations; {each} points of each kind are walked\n{table}");
         assert!(failed.is_empty(), "{}", failed.join("\n"));
     });
 }
+
+#[test]
+fn a_rollback_and_a_cleanup_stopped_anywhere_end_like_ones_that_were_not() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let matrix = Arc::new(
+            UndoMatrix::new(&[
+                "--exact",
+                "kill_walk::child_of_the_kill_matrix",
+                "--ignored",
+            ])
+            .await,
+        );
+        let all = matrix.cases();
+        let kinds: BTreeSet<String> = all.iter().map(|case| case.family()).collect();
+        let sample = kinds.iter().flat_map(|kind| {
+            let of = || all.iter().copied().filter(|case| case.family() == *kind);
+            of().step_by(of().count().div_ceil(EACH_UNDONE).max(1))
+        });
+        let walked = matrix.walk(sample.collect()).await;
+        let (table, failed) = table(&walked, &all, |case| case.family());
+        println!(
+            "{}; {EACH_UNDONE} points of each kind are walked\n{table}",
+            matrix.sizes()
+        );
+        assert!(failed.is_empty(), "{}", failed.join("\n"));
+    });
+}
+
+/// How many points of each kind of undoing are taken.
+const EACH_UNDONE: usize = 2;
 
 /// The same few of every kind each time, spread over the run.
 fn sample(all: &[Case], each: usize) -> Vec<Case> {

@@ -34,4 +34,5 @@ mod remedies;
 mod resume;
 mod scan_edges;
 mod scan_input;
+mod undo;
 mod whole_loop;

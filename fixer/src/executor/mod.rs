@@ -69,7 +69,7 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<RunReport, StoreError> {
     let Work { plan, phase } = store.work();
-    let whole = match phase.map(|phase| phase.kind) {
+    let whole = match phase.as_ref().map(|phase| phase.kind) {
         Some(PhaseKind::Rollback) => Outcome::RolledBack,
         Some(PhaseKind::Cleanup) => Outcome::CleanedUp,
         None if plan.rehearsal_of.is_some() => Outcome::Rehearsed,
@@ -121,6 +121,7 @@ pub async fn run(
         schema_version: SCHEMA_VERSION,
         tool: Tool::current(),
         run: plan.run.clone(),
+        phase,
         ended: clock::now(),
         migrations: ended.into_iter().map(|(report, _)| report).collect(),
         failed_hooks: sitting.failed_hooks(),

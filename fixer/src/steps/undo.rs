@@ -192,11 +192,15 @@ pub(super) fn returned(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
                     "{name}: replication not reported yet"
                 )));
             }
-            Replication::Broken(why) => {
+            Replication::Broken(why) if why == "terminated" => {
                 return Ok(Seen::stuck(
                     format!("replication of {name} is {why}"),
                     AGAIN,
                 ));
+            }
+            // Its source has just moved: the replica finds it again by itself, or the deadline ends the wait.
+            Replication::Broken(why) => {
+                return Ok(Seen::pending(format!("replication of {name} is {why}")));
             }
         }
     }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use atrest_model::document::hex;
+use atrest_model::document::{hex, str_of};
 use atrest_model::instance::{DbInstance, Encryption};
 use atrest_model::phase::{Phase, PhaseKind};
 use atrest_model::plan::{Action, Member, Migration, Step, TAG_RUN, Target};
+use serde_json::Value;
 use sha2::Digest as _;
 
 use super::{
@@ -40,7 +41,7 @@ pub fn plan(facts: &Facts<'_>, options: &CleanupOptions) -> Phase {
         match of(facts, options, migration) {
             Ok(steps) => {
                 let mut planned = migration.clone();
-                planned.notes.clear();
+                planned.notes = left_behind(facts, migration, &steps);
                 planned.steps = steps;
                 migrations.push(planned);
             }
@@ -100,6 +101,33 @@ fn of(
         ));
     }
     Ok(steps(facts, options, migration, region, &olds)?.steps)
+}
+
+/// Unencrypted snapshots of the old instances that are not the run's: nobody but their owner knows whether they may go.
+fn left_behind(facts: &Facts<'_>, migration: &Migration, steps: &[Step]) -> Vec<String> {
+    let Some(region) = facts.regions.get(&migration.region) else {
+        return Vec::new();
+    };
+    let goes = |name: &str| {
+        steps.iter().any(
+            |step| matches!(&step.action, Action::DeleteSnapshot { snapshot, .. } if snapshot == name),
+        )
+    };
+    let is_old = |snapshot: &&Value| {
+        let id = str_of(snapshot, "DbiResourceId");
+        migration
+            .members()
+            .any(|member| id == Some(member.dbi_resource_id.as_str()))
+    };
+    region
+        .snapshots
+        .iter()
+        .filter(is_old)
+        .filter(|snapshot| Encryption::of(snapshot) == Encryption::None)
+        .filter_map(|snapshot| str_of(snapshot, "DBSnapshotIdentifier"))
+        .filter(|name| !goes(name))
+        .map(|name| format!("snapshot {name} stays: it is not encrypted, and not of this run"))
+        .collect()
 }
 
 /// Migrated and validated, and long enough ago.

@@ -73,6 +73,8 @@ pub struct Facts<'a> {
     pub records: BTreeMap<String, BTreeMap<String, StepRecord>>,
     /// The phase each migration is in, and whether all of it is done.
     pub phases: BTreeMap<String, (PhaseKind, bool)>,
+    /// Whether the run folder was made anew: its journal does not have what was done before.
+    pub adopted: bool,
     /// Whether the servers of instances of the MySQL family are asked.
     pub asks: bool,
     /// What is shown, by region.
@@ -107,6 +109,7 @@ impl<'a> Facts<'a> {
             now: crate::clock::now(),
             records,
             phases,
+            adopted: store.is_adopted(),
             asks: plan.mysql == MysqlAccess::Required,
             regions,
         })

@@ -211,7 +211,10 @@ fn stage(facts: &Facts<'_>, migration: &Migration, found: &[Found<'_>]) -> Stage
         f.new
             .is_some_and(|new| new.identifier() == f.member.identifier.as_str())
     };
-    if was_cut_over || found.iter().any(has_real_name) {
+    // A folder that was made anew does not know whether a rollback had begun after the cutover: then everything is there,
+    // and the new side has its interim names again.
+    let may_have_been = facts.adopted && found.iter().all(|f| f.new.is_some());
+    if was_cut_over || may_have_been || found.iter().any(has_real_name) {
         Stage::CutOver
     } else if found
         .iter()

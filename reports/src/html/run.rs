@@ -62,7 +62,9 @@ pub(super) fn part<'a>(
     id: &str,
     title: &str,
 ) -> Part<'a> {
-    let migrated = of(report, |outcome| matches!(outcome, Outcome::Migrated));
+    let migrated = of(report, |outcome| {
+        outcome.is_whole() && *outcome != Outcome::RolledBack
+    });
     let all = count(report.migrations.len(), "migration", "migrations");
     let (headline, mood) = if report.migrations.is_empty() {
         ("The plan has no migrations".to_owned(), Mood::Odd)

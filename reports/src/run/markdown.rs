@@ -21,7 +21,8 @@ pub fn run_markdown(
     let migrated = report
         .migrations
         .iter()
-        .filter(|migration| migration.outcome == Outcome::Migrated)
+        .filter(|migration| migration.outcome.is_whole())
+        .filter(|migration| migration.outcome != Outcome::RolledBack)
         .count();
     let all = count(report.migrations.len(), "migration", "migrations");
     let run = markdown(report.run.as_str());

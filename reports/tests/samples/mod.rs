@@ -821,6 +821,7 @@ pub(crate) fn run_report() -> RunReport {
         schema_version: run::SCHEMA_VERSION,
         tool: tool(),
         run: RunId::try_from("sunday".to_owned()).unwrap(),
+        phase: None,
         ended: time(),
         migrations: vec![
             migration("prod-one", Outcome::Migrated, 31, Some(4_980.0)),

@@ -7,7 +7,7 @@ use atrest_model::Tool;
 use atrest_model::diff::DiffReport;
 use atrest_model::event::RunEvent;
 use atrest_model::journal::StepStatus;
-use atrest_model::phase::PhaseKind;
+use atrest_model::phase::{PhaseKind, PhaseName};
 use atrest_model::plan::{Migration, Plan};
 use atrest_model::run::{LeftToDo, MigrationReport, Outcome, RunReport, SCHEMA_VERSION};
 use atrest_reports::{MarkKind, RunContext, RunDocument, RunMark, StepTime};
@@ -88,6 +88,7 @@ impl SavedRun {
                 .as_ref()
                 .map_or_else(Tool::current, |report| report.tool.clone()),
             run: plan.run.clone(),
+            phase: common_phase(store),
             ended: written
                 .map(|report| report.ended)
                 .or(last)
@@ -112,6 +113,18 @@ impl SavedRun {
             steps,
         })
     }
+}
+
+/// The phase that every migration of the run is in; `None` while one of them is in the migration itself or in another.
+fn common_phase(store: &RunStore) -> Option<PhaseName> {
+    let mut phases = store.plan().migrations.iter().map(|migration| {
+        let phase = store.phase_of(&migration.id);
+        phase.map(|phase| &phase.phase)
+    });
+    let first = phases.next()??;
+    phases
+        .all(|other| other == Some(first))
+        .then(|| first.clone())
 }
 
 /// A line of the event log. Logs of older versions have no times.

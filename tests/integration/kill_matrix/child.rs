@@ -7,7 +7,11 @@ use atrest_fixer::clock::Timing;
 use atrest_fixer::executor::{self, Reporter};
 use atrest_fixer::options::{FixOptions, FleetOptions};
 use atrest_fixer::store::{Moment, RunStore, read_plan};
+use atrest_fixer::undo::cleanup::CleanupOptions;
+use atrest_fixer::undo::rollback::RollbackOptions;
+use atrest_fixer::undo::{self, Facts};
 use atrest_model::event::RunEvent;
+use atrest_model::phase::PhaseKind;
 use atrest_model::run::Outcome;
 use atrest_scanner::aws::Aws;
 use serde::{Deserialize, Serialize};
@@ -41,6 +45,10 @@ pub(crate) struct Order {
     pub(crate) die: Option<At>,
     pub(crate) poll_ms: u64,
     pub(crate) window_ms: u64,
+    /// Where the migration is to stop by itself.
+    pub(crate) stop_before: Option<String>,
+    /// What is done with the run instead of the migration.
+    pub(crate) undo: Option<PhaseKind>,
 }
 
 pub(crate) const ACCESS_KEY: &str = "AKIASANDBOX000000001";
@@ -90,14 +98,15 @@ pub(crate) fn carry_out() -> Result<(), String> {
             }
         });
     }
+    let timing = Timing {
+        poll: Duration::from_millis(order.poll_ms),
+        consistency: Duration::from_millis(order.window_ms),
+        ..Timing::default()
+    };
     let options = FixOptions {
-        timing: Timing {
-            poll: Duration::from_millis(order.poll_ms),
-            consistency: Duration::from_millis(order.window_ms),
-            ..Timing::default()
-        },
+        timing,
         concurrency: 4,
-        stop_before: None,
+        stop_before: order.stop_before,
         fleet: FleetOptions::default(),
         mysql: None,
     };
@@ -107,13 +116,65 @@ pub(crate) fn carry_out() -> Result<(), String> {
         .map_err(|e| e.to_string())?;
     let (_keep, stop) = tokio::sync::watch::channel(false);
     let aws = aws(&order.endpoint);
-    let report = runtime
-        .block_on(executor::run(&aws, store, &options, &Quiet, stop))
-        .map_err(|e| e.to_string())?;
+    let report = runtime.block_on(async {
+        if let Some(kind) = order.undo {
+            begin_undo(&aws, &mut store, kind, timing, stop.clone()).await?;
+        }
+        let ended = executor::run(&aws, store, &options, &Quiet, stop).await;
+        ended.map_err(|e| e.to_string())
+    })?;
     for migration in &report.migrations {
-        if migration.outcome != Outcome::Migrated {
+        let was_asked =
+            options.stop_before.is_some() && matches!(migration.outcome, Outcome::Stopped { .. });
+        if !migration.outcome.is_whole() && !was_asked {
             return Err(migration.outcome.summary());
         }
     }
     Ok(())
+}
+
+/// Goes on with the rollback or the cleanup that was begun, or begins one.
+async fn begin_undo(
+    aws: &Aws,
+    store: &mut RunStore,
+    kind: PhaseKind,
+    timing: Timing,
+    stop: tokio::sync::watch::Receiver<bool>,
+) -> Result<(), String> {
+    let begun = store.phases().last().map(|phase| phase.phase.clone());
+    if let Some(begun) = begun {
+        assert_eq!(begun.kind, kind);
+        assert!(store.take_up(&begun));
+        return Ok(());
+    }
+    let settled = undo::settle(aws, store, None, timing, true, stop)
+        .await
+        .map_err(|e| e.to_string())?;
+    let phase = {
+        let facts = Facts::of(store, kind, &settled.regions).map_err(|e| e.to_string())?;
+        match kind {
+            PhaseKind::Rollback => {
+                let ids = store.plan().migrations.iter().map(|m| m.id.clone());
+                let options = RollbackOptions {
+                    // The servers are not asked here, so that nothing can be proven.
+                    accept_data_loss: ids.collect(),
+                    ..RollbackOptions::default()
+                };
+                undo::rollback::plan(&facts, &options)
+            }
+            PhaseKind::Cleanup => {
+                let options = CleanupOptions {
+                    wanted: None,
+                    min_soak: Duration::ZERO,
+                    final_snapshot: true,
+                    delete_encrypted_copy: false,
+                };
+                undo::cleanup::plan(&facts, &options)
+            }
+        }
+    };
+    if let Some(alone) = phase.left_alone.first() {
+        return Err(format!("left alone: {}", alone.reason));
+    }
+    store.begin_phase(phase).map_err(|e| e.to_string())
 }

@@ -5,6 +5,7 @@
 //! Used by the test of the same name, which takes every few of them, and by the example `kill_matrix`, which takes all.
 
 pub(crate) mod child;
+pub(crate) mod undo;
 mod world;
 
 use std::collections::BTreeMap;
@@ -360,6 +361,8 @@ impl Matrix {
             die,
             poll_ms: POLL_MS,
             window_ms: WINDOW_MS,
+            stop_before: None,
+            undo: None,
         };
         let output = || std::fs::File::create(world.dir.path().join("child.txt")).unwrap();
         tokio::process::Command::new(std::env::current_exe().unwrap())
@@ -403,27 +406,44 @@ async fn pause() {
 
 /// Whether the fault of the case has befallen its call.
 async fn befell(world: &World) -> bool {
+    let body = admin(world, "GET", "").await;
+    body["faults"][0]["befell"].as_u64() == Some(1)
+}
+
+/// Puts a fault in force.
+async fn add_fault(world: &World, fault: &Value) {
+    let answer = admin(world, "POST", &fault.to_string()).await;
+    assert!(answer.get("error").is_none(), "{answer}");
+}
+
+async fn admin(world: &World, method: &str, body: &str) -> Value {
     let mut stream = tokio::net::TcpStream::connect(world.address())
         .await
         .unwrap();
-    let request = "GET /_sandbox/faults HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let request = format!(
+        "{method} /_sandbox/faults HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let (_head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let body: Value = serde_json::from_str(body).unwrap();
-    body["faults"][0]["befell"].as_u64() == Some(1)
+    serde_json::from_str(body).unwrap()
 }
 
 /// The table of a walk, and what failed.
-pub(crate) fn table(walked: &[(Case, Option<String>)], of: &[Case]) -> (String, Vec<String>) {
-    let mut rows: BTreeMap<&str, (usize, usize, usize)> = BTreeMap::new();
+pub(crate) fn table<C: fmt::Display>(
+    walked: &[(C, Option<String>)],
+    of: &[C],
+    family: impl Fn(&C) -> String,
+) -> (String, Vec<String>) {
+    let mut rows: BTreeMap<String, (usize, usize, usize)> = BTreeMap::new();
     for case in of {
-        rows.entry(case.family()).or_default().0 += 1;
+        rows.entry(family(case)).or_default().0 += 1;
     }
     let mut failed = Vec::new();
     for (case, problem) in walked {
-        let row = rows.entry(case.family()).or_default();
+        let row = rows.entry(family(case)).or_default();
         row.1 += 1;
         if let Some(problem) = problem {
             row.2 += 1;
@@ -432,7 +452,7 @@ pub(crate) fn table(walked: &[(Case, Option<String>)], of: &[Case]) -> (String, 
     }
     let line = |cells: [&str; 4]| {
         let [family, points, walked, failed] = cells;
-        format!("{family:<30} {points:>6} {walked:>6} {failed:>6}\n")
+        format!("{family:<50} {points:>6} {walked:>6} {failed:>6}\n")
     };
     let head = line(["stopped", "points", "walked", "failed"]);
     let rows = rows.iter().map(|(family, (points, walked, failed))| {

@@ -21,6 +21,8 @@ use super::{Kind, PATIENCE};
 /// Virtual seconds per real second: a migration of an hour takes a second or two.
 pub(crate) const SPEED: f64 = 6000.0;
 pub(crate) const RUN: &str = "matrix";
+/// File of the sandbox's state.
+const STATE: &str = "sandbox.state";
 const ACCOUNT: &str = "111122223333";
 
 /// A sandbox, and the folder of its case.
@@ -48,6 +50,22 @@ impl World {
         world
     }
 
+    /// A world that goes on from a kept one: its sandbox and its run folder.
+    pub(crate) async fn start_from(kept: &Path) -> Self {
+        let mut world = Self::closed(Kind::Cold, "", 0);
+        std::fs::copy(kept.join(STATE), world.dir.path().join(STATE)).unwrap();
+        copy(&kept.join("run"), &world.run_dir());
+        world.open().await;
+        world
+    }
+
+    /// Ends the sandbox and keeps what [`World::start_from`] goes on from.
+    pub(crate) async fn keep(mut self) -> tempfile::TempDir {
+        self.sandbox.take().unwrap().shutdown().await.unwrap();
+        copy(&self.run_dir(), &self.dir.path().join("run"));
+        self.dir
+    }
+
     fn closed(kind: Kind, faults: &str, port: u16) -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
@@ -69,7 +87,7 @@ impl World {
             request_log: Some(self.log()),
             seed: 1,
         };
-        let state = self.dir.path().join("sandbox.state");
+        let state = self.dir.path().join(STATE);
         let began = Instant::now();
         // The listener of the sandbox before may be open for another moment.
         let sandbox = loop {
@@ -224,7 +242,8 @@ impl World {
         store.export(&mut trail).unwrap().unwrap();
         store::verify(trail.as_slice()).unwrap();
         let steps = store.steps(&plan.migrations[0].id).unwrap();
-        for step in &plan.migrations[0].steps {
+        // Of the phase it is in.
+        for step in &store.present(&plan.migrations[0]).steps {
             assert_eq!(steps[&step.id].status.as_str(), "done", "{}", step.id);
         }
     }
@@ -258,9 +277,10 @@ fn mutation(line: &str) -> Option<Mutation> {
     }
     let param = |name: &str| value["params"][name].as_str().unwrap_or_default();
     let about = match action.as_str() {
-        "AddTagsToResource" => param("ResourceName").to_owned(),
+        "AddTagsToResource" | "RemoveTagsFromResource" => param("ResourceName").to_owned(),
         "CopyDBSnapshot" => param("TargetDBSnapshotIdentifier").to_owned(),
-        "CreateDBSnapshot" => param("DBSnapshotIdentifier").to_owned(),
+        "CreateDBSnapshot" | "DeleteDBSnapshot" => param("DBSnapshotIdentifier").to_owned(),
+        "DeleteDBInstanceAutomatedBackup" => param("DbiResourceId").to_owned(),
         "ModifyDBInstance" => format!(
             "{} {}",
             param("DBInstanceIdentifier"),
