@@ -225,6 +225,8 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) aws: AwsArgs,
     #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
     pub(crate) mysql: MysqlArgs,
     /// Plan what this saved scan has flagged
     #[arg(long, value_name = "SCAN.json", conflicts_with = "instance")]
@@ -302,6 +304,8 @@ pub(crate) enum MethodArg {
     Auto,
     /// Snapshot, encrypted copy and restore while clients are away
     Cold,
+    /// A blue/green deployment of RDS, where RDS makes one
+    BlueGreen,
     /// Replicate into the encrypted instance while clients go on; the renames are the downtime (MySQL, MariaDB)
     Replica,
 }

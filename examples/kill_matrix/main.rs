@@ -17,7 +17,7 @@ use std::time::Instant;
 mod kill_matrix;
 
 use kill_matrix::undo::UndoMatrix;
-use kill_matrix::{Matrix, child, table};
+use kill_matrix::{Kind, Matrix, child, table};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -41,15 +41,20 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let began = Instant::now();
-        let matrix = Matrix::new(&["--child"]).await;
-        let all = matrix.cases();
-        let walked = matrix
-            .walk(all.iter().copied().step_by(every).collect())
-            .await;
-        let (text, mut failed) = table(&walked, &all, |case| case.family().to_owned());
-        let (records, mutations) = matrix.size();
-        println!("{records} records, {mutations} mutations");
-        print!("{text}");
+        let mut failed = Vec::new();
+        for kind in [Kind::Cold, Kind::BlueGreen, Kind::Cluster] {
+            let matrix = Matrix::new(&["--child"], kind).await;
+            let all = matrix.cases();
+            let walked = matrix
+                .walk(all.iter().copied().step_by(every).collect())
+                .await;
+            let (text, broken) = table(&walked, &all, |case| case.family().to_owned());
+            let (records, mutations) = matrix.size();
+            let kind = matrix.kind().as_str();
+            println!("{kind}: {records} records, {mutations} mutations");
+            print!("{text}");
+            failed.extend(broken);
+        }
         let matrix = std::sync::Arc::new(UndoMatrix::new(&["--child"]).await);
         let all = matrix.cases();
         let walked = matrix

@@ -6,10 +6,31 @@
 use atrest_scanner::error::AwsError;
 use atrest_scanner::rds::Rds;
 use aws_sdk_rds::config::retry::RetryConfig;
-use aws_sdk_rds::types::{CloudwatchLogsExportConfiguration, ProcessorFeature, Tag};
+use aws_sdk_rds::types::{
+    CloudwatchLogsExportConfiguration, ProcessorFeature, Tag, TargetResourceConfiguration,
+};
 use serde_json::{Map, Value};
 
 use crate::fault::Fault;
+
+/// Sets members on a builder: `"Member" => setter kind`.
+macro_rules! set {
+    ($args:ident, $builder:ident, $($member:literal => $setter:ident $kind:ident),* $(,)?) => {
+        $( let $builder = $builder.$setter($args.$kind($member)?); )*
+    };
+}
+
+/// Sends without SDK retries.
+macro_rules! send {
+    ($rds:expr, $operation:literal, $builder:expr) => {{
+        let config = aws_sdk_rds::config::Builder::new().retry_config(RetryConfig::disabled());
+        let sent = $builder.customize().config_override(config).send().await;
+        sent.map(|_answer| ())
+            .map_err(|e| Fault::Aws(AwsError::from_sdk($operation, $rds.region(), &e)))
+    }};
+}
+
+pub(crate) mod cluster;
 
 /// Arguments of a call, taken out one by one so that an argument nobody knows is noticed.
 struct Args<'a> {
@@ -107,6 +128,15 @@ impl<'a> Args<'a> {
             .map(|pairs| tags(&pairs)))
     }
 
+    fn number(&mut self, member: &str) -> Result<Option<f64>, Fault> {
+        match self.left.remove(member) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.parse::<f64>().is_ok() => Ok(text.parse().ok()),
+            Some(Value::Number(number)) => Ok(number.as_f64()),
+            Some(_) => Err(self.wrong(member, "a number")),
+        }
+    }
+
     fn processor_features(&mut self) -> Result<Option<Vec<ProcessorFeature>>, Fault> {
         let pairs = self.pairs("ProcessorFeatures", "Name", "Value")?;
         Ok(pairs.map(|pairs| {
@@ -134,23 +164,6 @@ fn tags(pairs: &[(String, String)]) -> Vec<Tag> {
         .iter()
         .map(|(key, value)| Tag::builder().key(key).value(value).build())
         .collect()
-}
-
-/// Sets members on a builder: `"Member" => setter kind`.
-macro_rules! set {
-    ($args:ident, $builder:ident, $($member:literal => $setter:ident $kind:ident),* $(,)?) => {
-        $( let $builder = $builder.$setter($args.$kind($member)?); )*
-    };
-}
-
-/// Sends without SDK retries.
-macro_rules! send {
-    ($rds:expr, $operation:literal, $builder:expr) => {{
-        let config = aws_sdk_rds::config::Builder::new().retry_config(RetryConfig::disabled());
-        let sent = $builder.customize().config_override(config).send().await;
-        sent.map(|_answer| ())
-            .map_err(|e| Fault::Aws(AwsError::from_sdk($operation, $rds.region(), &e)))
-    }};
 }
 
 pub(crate) async fn add_tags(
@@ -465,18 +478,26 @@ pub(crate) async fn modify(
         .db_instance_identifier(name)
         .apply_immediately(true);
     set!(args, call,
+        "AutoMinorVersionUpgrade" => set_auto_minor_version_upgrade bool,
         "BackupRetentionPeriod" => set_backup_retention_period int,
+        "CACertificateIdentifier" => set_ca_certificate_identifier string,
+        "CopyTagsToSnapshot" => set_copy_tags_to_snapshot bool,
         "DBParameterGroupName" => set_db_parameter_group_name string,
         "DeletionProtection" => set_deletion_protection bool,
+        "EnableIAMDatabaseAuthentication" => set_enable_iam_database_authentication bool,
         "EnablePerformanceInsights" => set_enable_performance_insights bool,
         "EngineLifecycleSupport" => set_engine_lifecycle_support string,
         "MaxAllocatedStorage" => set_max_allocated_storage int,
         "MonitoringInterval" => set_monitoring_interval int,
         "MonitoringRoleArn" => set_monitoring_role_arn string,
+        "MultiAZ" => set_multi_az bool,
+        "OptionGroupName" => set_option_group_name string,
         "PerformanceInsightsKMSKeyId" => set_performance_insights_kms_key_id string,
         "PerformanceInsightsRetentionPeriod" => set_performance_insights_retention_period int,
         "PreferredBackupWindow" => set_preferred_backup_window string,
         "PreferredMaintenanceWindow" => set_preferred_maintenance_window string,
+        "PubliclyAccessible" => set_publicly_accessible bool,
+        "VpcSecurityGroupIds" => set_vpc_security_group_ids strings,
     );
     let insights = args.string("DatabaseInsightsMode")?;
     let call = call.set_database_insights_mode(insights.map(|mode| mode.as_str().into()));
@@ -488,4 +509,53 @@ pub(crate) async fn modify(
     }));
     args.finish()?;
     send!(rds, "ModifyDBInstance", call)
+}
+
+/// `keys`: ARN of each DB instance of the blue side, and the key of its green one.
+pub(crate) async fn create_blue_green(
+    rds: &Rds,
+    name: &str,
+    source_arn: &str,
+    keys: &[(String, String)],
+    pairs: &[(String, String)],
+) -> Result<(), Fault> {
+    let mut call = rds
+        .client()
+        .create_blue_green_deployment()
+        .blue_green_deployment_name(name)
+        .source(source_arn)
+        .set_tags(Some(tags(pairs)));
+    for (arn, key) in keys {
+        let target = TargetResourceConfiguration::builder()
+            .source_arn(arn)
+            .target_kms_key_id(key)
+            .build()
+            .map_err(|error| Fault::Plan(error.to_string()))?;
+        call = call.target_resource_configurations(target);
+    }
+    send!(rds, "CreateBlueGreenDeployment", call)
+}
+
+pub(crate) async fn switchover(
+    rds: &Rds,
+    identifier: &str,
+    timeout_seconds: u32,
+) -> Result<(), Fault> {
+    let timeout = i32::try_from(timeout_seconds)
+        .map_err(|_error| Fault::Plan(format!("a timeout of {timeout_seconds} s is too long")))?;
+    let call = rds
+        .client()
+        .switchover_blue_green_deployment()
+        .blue_green_deployment_identifier(identifier)
+        .switchover_timeout(timeout);
+    send!(rds, "SwitchoverBlueGreenDeployment", call)
+}
+
+pub(crate) async fn end_blue_green(rds: &Rds, identifier: &str) -> Result<(), Fault> {
+    // Without DeleteTarget: no DB instance goes with it.
+    let call = rds
+        .client()
+        .delete_blue_green_deployment()
+        .blue_green_deployment_identifier(identifier);
+    send!(rds, "DeleteBlueGreenDeployment", call)
 }

@@ -67,10 +67,7 @@ impl Unwritten {
 impl Permit {
     /// For a step that gives no instance a client's name. `None` for a cutover and its undoing.
     pub(crate) fn ordinary(step: &Step) -> Option<Self> {
-        let names = matches!(
-            step.action,
-            Action::Rename { cutover: true, .. } | Action::NameBack { .. }
-        );
+        let names = step.action.is_cutover() || matches!(step.action, Action::NameBack { .. });
         (!names).then_some(Self(()))
     }
 

@@ -1,5 +1,7 @@
 //! From a described fleet to a plan. Pure: the same facts give the same plan.
 
+mod blue_green;
+mod cluster;
 mod cold;
 mod draft;
 mod method;
@@ -12,10 +14,11 @@ use atrest_model::check::{Check, Verdict};
 use atrest_model::document::{digest, int_of};
 use atrest_model::id::{DbInstanceIdentifier, RunId};
 use atrest_model::instance::{DbCluster, DbInstance, Encryption};
-use atrest_model::plan::{self, DataCheck, LeftOut, Member, Migration, MysqlAccess, Plan};
+use atrest_model::plan::{self, DataCheck, LeftOut, Member, Method, Migration, MysqlAccess, Plan};
 use atrest_scanner::aws::KeyFacts;
 use jiff::Timestamp;
 
+pub use cluster::cluster_digest;
 pub(crate) use draft::{MANAGE_PASSWORD, data_deadline};
 pub use method::{MethodFacts, Wish};
 
@@ -91,13 +94,27 @@ pub fn plan(facts: &Facts, wanted: Option<&BTreeSet<(String, String)>>) -> Plan 
     let mut left_out = Vec::new();
     let mut checks = Vec::new();
     for cluster in &facts.clusters {
-        if cluster.encryption() == Encryption::None
-            && is_wanted(&cluster.region, cluster.identifier())
+        if cluster.encryption() != Encryption::None
+            || !is_wanted(&cluster.region, cluster.identifier())
         {
-            left_out.push(LeftOut {
-                arn: cluster.arn().to_owned(),
-                reason: "it is a cluster; clusters cannot be migrated by this version".to_owned(),
-            });
+            continue;
+        }
+        match cluster::migration(facts, cluster) {
+            Ok(migration) => migrations.push(migration),
+            Err(Refusal { check, reason }) => {
+                let id = format!("{}/{}", cluster.region, cluster.identifier());
+                checks.push(Check {
+                    check: check.to_owned(),
+                    migration: Some(id.clone()),
+                    subject: id,
+                    verdict: Verdict::Blocks,
+                    detail: reason.clone(),
+                });
+                left_out.push(LeftOut {
+                    arn: cluster.arn().to_owned(),
+                    reason,
+                });
+            }
         }
     }
     for instance in &facts.instances {
@@ -297,6 +314,7 @@ fn migration(facts: &Facts, source: &DbInstance) -> Result<Migration, Refusal> {
         id: migration_id(source),
         region: source.region.clone(),
         method: choice.method,
+        cluster: None,
         not_taken: choice.not_taken,
         engine: source.engine().to_owned(),
         allocated_storage: int_of(&source.document, "AllocatedStorage").unwrap_or(0),
@@ -310,6 +328,14 @@ fn migration(facts: &Facts, source: &DbInstance) -> Result<Migration, Refusal> {
         wave: None,
         steps: Vec::new(),
     };
+    if migration.method == Method::BlueGreen {
+        let members = std::iter::once(&mut migration.source).chain(&mut migration.replicas);
+        for member in members {
+            blue_green::name(member)
+                .map_err(|error| Refusal::of("names-free")(error.to_string()))?;
+        }
+        migration.notes.extend(blue_green::notes(facts, source));
+    }
     migration.steps = method::steps(facts, &migration, &members);
     Ok(migration)
 }

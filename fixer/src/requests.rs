@@ -8,6 +8,8 @@ use atrest_model::instance::DbInstance;
 use atrest_model::plan::TAG_PREFIX;
 use serde_json::{Map, Value, json};
 
+pub(crate) mod cluster;
+
 /// Arguments of one call.
 pub(crate) type Request = Map<String, Value>;
 
@@ -155,6 +157,36 @@ pub(crate) fn modify_after_replica(instance: &DbInstance) -> Request {
         "EngineLifecycleSupport",
         &mut request,
         "EngineLifecycleSupport",
+    );
+    request
+}
+
+/// `ModifyDBInstance` on a green instance: everything that can be modified and that RDS may not have taken over from
+/// the blue one. Only what the green instance does not show is sent.
+pub(crate) fn modify_green(instance: &DbInstance) -> Request {
+    const COMMON: [&str; 8] = [
+        "AutoMinorVersionUpgrade",
+        "CACertificateIdentifier",
+        "CopyTagsToSnapshot",
+        "DeletionProtection",
+        "EnableCloudwatchLogsExports",
+        "EnableIAMDatabaseAuthentication",
+        "MultiAZ",
+        "PubliclyAccessible",
+    ];
+    let document = &instance.document;
+    let mut request = common(instance, &[]);
+    request.retain(|member, _| {
+        COMMON.contains(&member.as_str())
+            || matches!(member.as_str(), "OptionGroupName" | "VpcSecurityGroupIds")
+    });
+    request.extend(modify_after_restore(instance));
+    request.extend(modify_after_replica(instance));
+    copy_int(
+        document,
+        "BackupRetentionPeriod",
+        &mut request,
+        "BackupRetentionPeriod",
     );
     request
 }
@@ -338,8 +370,9 @@ fn tags(instance: &DbInstance, own_tags: &[(String, String)]) -> Value {
 
 /// The part of a modify request that the instance does not show yet. Settings that RDS wants together stay together.
 pub(crate) fn missing(request: &Request, instance: &DbInstance) -> Request {
-    let shows =
-        |member: &str, value: &Value| current(member, &instance.document).as_ref() == Some(value);
+    let shows = |member: &str, value: &Value| {
+        current(member, &instance.document).is_some_and(|shown| in_order(&shown) == in_order(value))
+    };
     let missing = |member: &str| {
         request
             .get(member)
@@ -369,6 +402,18 @@ pub(crate) fn missing(request: &Request, instance: &DbInstance) -> Request {
         .collect()
 }
 
+/// A value with its lists in one order: RDS gives them in any.
+fn in_order(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => {
+            let mut items = items.clone();
+            items.sort_by_key(ToString::to_string);
+            Value::Array(items)
+        }
+        other => other.clone(),
+    }
+}
+
 /// Where the describe answer shows what a modify argument sets.
 fn current(member: &str, document: &Value) -> Option<Value> {
     match member {
@@ -378,6 +423,19 @@ fn current(member: &str, document: &Value) -> Option<Value> {
         "DBParameterGroupName" => {
             first_str(document, "DBParameterGroups", "DBParameterGroupName").map(Value::from)
         }
+        "EnableIAMDatabaseAuthentication" => {
+            bool_of(document, "IAMDatabaseAuthenticationEnabled").map(Value::from)
+        }
+        "OptionGroupName" => {
+            first_str(document, "OptionGroupMemberships", "OptionGroupName").map(Value::from)
+        }
+        "VpcSecurityGroupIds" => Some(
+            list_of(document, "VpcSecurityGroups")
+                .iter()
+                .filter(|group| str_of(group, "Status") != Some("removing"))
+                .filter_map(|group| str_of(group, "VpcSecurityGroupId"))
+                .collect(),
+        ),
         "EnableCloudwatchLogsExports" => document.get("EnabledCloudwatchLogsExports").cloned(),
         // Windows come back in lower case.
         "PreferredMaintenanceWindow" | "PreferredBackupWindow" => {

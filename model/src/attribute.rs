@@ -4,6 +4,7 @@
 //! that is not here is drift: AWS added it and nobody has judged it yet. A test of `atrest-scanner`, which has the SDK,
 //! fails when the SDK knows a member that is not here.
 
+pub mod cluster;
 pub mod regression;
 
 /// Class of a member when the two sides of a pair differ in it.

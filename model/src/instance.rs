@@ -245,6 +245,39 @@ impl DbCluster {
         Encryption::of(&self.document)
     }
 
+    /// `DbClusterResourceId`: constant across renames, the identity of the cluster.
+    #[must_use]
+    pub fn resource_id(&self) -> &str {
+        str_of(&self.document, "DbClusterResourceId").unwrap_or_default()
+    }
+
+    /// `Status`.
+    #[must_use]
+    pub fn status(&self) -> &str {
+        str_of(&self.document, "Status").unwrap_or_default()
+    }
+
+    /// Whether RDS accepts the next operation.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self.status(), "available" | "storage-optimization")
+    }
+
+    /// Whether `PendingModifiedValues` holds anything.
+    #[must_use]
+    pub fn has_pending_modifications(&self) -> bool {
+        self.document
+            .get("PendingModifiedValues")
+            .and_then(Value::as_object)
+            .is_some_and(|pending| !pending.is_empty())
+    }
+
+    /// `TagList` as a map.
+    #[must_use]
+    pub fn tags(&self) -> BTreeMap<&str, &str> {
+        tags_of(&self.document)
+    }
+
     /// Identifiers of the member instances.
     pub fn members(&self) -> impl Iterator<Item = &str> {
         list_of(&self.document, "DBClusterMembers")

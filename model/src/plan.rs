@@ -141,6 +141,9 @@ pub struct Migration {
     pub region: String,
     /// How.
     pub method: Method,
+    /// The cluster, where the members are those of one: the source is its writer then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterMember>,
     /// Better methods, and why each was not possible; empty unless the best one was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_taken: Vec<NotTaken>,
@@ -200,6 +203,8 @@ impl Migration {
 pub enum Method {
     /// Snapshot, encrypted copy, restore, while clients are away.
     Cold,
+    /// A blue/green deployment of RDS whose green side is encrypted; its switchover is the cutover.
+    BlueGreen,
     /// Replication into the encrypted instance while clients go on; only the renames are downtime.
     Replica,
 }
@@ -210,6 +215,7 @@ impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cold => "cold",
+            Self::BlueGreen => "blue-green",
             Self::Replica => "replica",
         }
     }
@@ -241,6 +247,21 @@ pub struct Member {
     pub digest: String,
     /// Step whose result is the successor.
     pub made_by: String,
+}
+
+/// The cluster of a migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClusterMember {
+    /// Its real name, before and after.
+    pub identifier: DbInstanceIdentifier,
+    /// Its name while and after it is superseded.
+    pub old_name: DbInstanceIdentifier,
+    /// Name of its encrypted successor until the cutover.
+    pub new_name: DbInstanceIdentifier,
+    /// Constant identity of the unencrypted cluster.
+    pub db_cluster_resource_id: String,
+    /// SHA-256 over the settled members of its describe answer; a plan whose cluster has changed is stale.
+    pub digest: String,
 }
 
 /// A DB instance that a step works on.
@@ -419,6 +440,92 @@ pub enum Action {
         old: Target,
         /// Its successor.
         new: Target,
+    },
+    /// `CreateBlueGreenDeployment` with a key for every member; done when its green side is complete.
+    CreateBlueGreen {
+        /// Name of the deployment.
+        deployment: String,
+        /// The source of the blue side.
+        source: Target,
+        /// Every DB instance of the blue side, and the ARN of the key of its green one.
+        keys: Vec<(Target, String)>,
+        /// Tags of the deployment.
+        tags: Vec<(String, String)>,
+    },
+    /// Waits for the green counterpart of a DB instance: available, replicating, encrypted under the key.
+    AwaitGreen {
+        /// Name of the deployment.
+        deployment: String,
+        /// The blue DB instance.
+        blue: Target,
+    },
+    /// `AddTagsToResource`: marks what RDS has made for this run.
+    Tag {
+        /// The instance.
+        instance: Target,
+        /// The tags.
+        tags: Vec<(String, String)>,
+    },
+    /// `SwitchoverBlueGreenDeployment`: green takes the names of blue. Done only after validation.
+    Switchover {
+        /// Name of the deployment.
+        deployment: String,
+        /// `SwitchoverTimeout` in seconds: when it is over, RDS goes back and nothing has changed.
+        timeout_seconds: u32,
+    },
+    /// `DeleteBlueGreenDeployment` after the switchover: the instances of both sides stay.
+    EndBlueGreen {
+        /// Name of the deployment.
+        deployment: String,
+    },
+    /// `AddTagsToResource` on the cluster: pins the run in RDS itself.
+    ClaimCluster {
+        /// The tags.
+        tags: Vec<(String, String)>,
+    },
+    /// `ModifyDBCluster` with `NewDBClusterIdentifier`.
+    RenameCluster {
+        /// Its name before.
+        from: DbInstanceIdentifier,
+        /// Its name after.
+        to: DbInstanceIdentifier,
+        /// Whether this gives the encrypted cluster the name clients use; else it is the old one that is renamed.
+        cutover: bool,
+    },
+    /// `CreateDBClusterSnapshot` of the old cluster.
+    ClusterSnapshot {
+        /// Name of the snapshot.
+        snapshot: String,
+        /// Its tags.
+        tags: Vec<(String, String)>,
+    },
+    /// `RestoreDBClusterFromSnapshot` with a key.
+    RestoreCluster {
+        /// The unencrypted snapshot.
+        snapshot: String,
+        /// Name of the new cluster.
+        name: DbInstanceIdentifier,
+        /// All further arguments, the key among them.
+        request: Map<String, Value>,
+    },
+    /// `ModifyDBCluster`: what the restore could not set.
+    ModifyCluster {
+        /// All further arguments.
+        request: Map<String, Value>,
+    },
+    /// `AddRoleToDBCluster`.
+    AddClusterRole {
+        /// The role.
+        role_arn: String,
+        /// The feature it serves; may be empty.
+        feature_name: String,
+    },
+    /// `CreateDBInstance` in the new cluster.
+    CreateMember {
+        /// Name of the new instance.
+        name: DbInstanceIdentifier,
+        /// All further arguments.
+        request: Map<String, Value>,
     },
     /// `mysql.rds_set_configuration('binlog retention hours', …)`: raised to this and never lowered.
     RaiseRetention {
@@ -616,6 +723,16 @@ impl Action {
             Self::Snapshot { .. } => "CreateDBSnapshot",
             Self::EncryptedCopy { .. } => "CopyDBSnapshot",
             Self::Restore { .. } => "RestoreDBInstanceFromDBSnapshot",
+            Self::CreateBlueGreen { .. } => "CreateBlueGreenDeployment",
+            Self::ClaimCluster { .. } => "AddTagsToResource",
+            Self::RenameCluster { .. } | Self::ModifyCluster { .. } => "ModifyDBCluster",
+            Self::ClusterSnapshot { .. } => "CreateDBClusterSnapshot",
+            Self::RestoreCluster { .. } => "RestoreDBClusterFromSnapshot",
+            Self::AddClusterRole { .. } => "AddRoleToDBCluster",
+            Self::CreateMember { .. } => "CreateDBInstance",
+            Self::Tag { .. } => "AddTagsToResource",
+            Self::Switchover { .. } => "SwitchoverBlueGreenDeployment",
+            Self::EndBlueGreen { .. } => "DeleteBlueGreenDeployment",
             Self::CreateReplica { .. } | Self::TemporaryReplica { .. } => {
                 "CreateDBInstanceReadReplica"
             }
@@ -629,7 +746,8 @@ impl Action {
             Self::DeleteSnapshot { .. } => "DeleteDBSnapshot",
             Self::DeleteAutomatedBackup { .. } => "DeleteDBInstanceAutomatedBackup",
             Self::Release { .. } => "RemoveTagsFromResource",
-            Self::Accounts { .. }
+            Self::AwaitGreen { .. }
+            | Self::Accounts { .. }
             | Self::Configuration { .. }
             | Self::RaiseRetention { .. }
             | Self::ReplicationAccount { .. }
@@ -674,13 +792,23 @@ impl Action {
     /// Whether clients lose their way to the database when this begins.
     #[must_use]
     pub fn takes_clients_away(&self) -> bool {
-        matches!(self, Self::Rename { cutover: false, .. })
+        matches!(
+            self,
+            Self::Rename { cutover: false, .. }
+                | Self::RenameCluster { cutover: false, .. }
+                | Self::Switchover { .. }
+        )
     }
 
     /// Whether this gives an encrypted DB instance the name clients use. Done only after validation.
     #[must_use]
     pub fn is_cutover(&self) -> bool {
-        matches!(self, Self::Rename { cutover: true, .. })
+        matches!(
+            self,
+            Self::Rename { cutover: true, .. }
+                | Self::RenameCluster { cutover: true, .. }
+                | Self::Switchover { .. }
+        )
     }
 
     /// Whether the step attaches a dependent again once the migration itself is done: one that fails does not hold up

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use atrest_model::hook::{Hook, OnFailure};
-use atrest_model::plan::{Action, DataCheck, Member, Migration, MysqlAccess, Plan, Step, Target};
+use atrest_model::plan::{
+    Action, DataCheck, Member, Method, Migration, MysqlAccess, Plan, Step, Target,
+};
 use serde_json::{Map, Value};
 
 use crate::format::PlanFormat;
@@ -184,6 +186,13 @@ fn write_migration(
         count(migration.members().count(), "DB instance", "DB instances"),
     )?;
     writeln!(out, "  key {}", printable(&migration.kms_key_id))?;
+    if let Some(cluster) = &migration.cluster {
+        writeln!(
+            out,
+            "  cluster {}, is kept as {}, is built as {}",
+            cluster.identifier, cluster.old_name, cluster.new_name
+        )?;
+    }
     write_members(migration, style, out)?;
     for not in &migration.not_taken {
         let text = format!(
@@ -217,7 +226,7 @@ fn write_members(migration: &Migration, style: Style, out: &mut dyn Write) -> io
         let mut cells = vec![
             cell(&name),
             cell(member.old_name.as_str()),
-            cell(member.new_name.as_str()),
+            cell(&built_as(migration, member)),
         ];
         if !style.is_narrow() {
             cells.push(cell(&member.dbi_resource_id));
@@ -243,9 +252,18 @@ fn write_members(migration: &Migration, style: Style, out: &mut dyn Write) -> io
     for member in migration.members() {
         writeln!(out, "  {}", member.identifier)?;
         writeln!(out, "    is kept as   {}", member.old_name)?;
-        writeln!(out, "    is built as  {}", member.new_name)?;
+        writeln!(out, "    is built as  {}", built_as(migration, member))?;
     }
     Ok(())
+}
+
+/// The name of the encrypted instance until the cutover. RDS draws the end of a green one's.
+fn built_as(migration: &Migration, member: &Member) -> String {
+    if migration.method == Method::BlueGreen {
+        format!("{}-*", member.new_name)
+    } else {
+        member.new_name.to_string()
+    }
 }
 
 /// How many sources are above a member.
@@ -390,6 +408,47 @@ pub(crate) fn describe(migration: &Migration, step: &Step) -> String {
             "rds_set_configuration as on {}: binlog retention and its like",
             target(migration, old)
         ),
+        Action::ClaimCluster { tags } => {
+            let tags: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            format!("{operation} {}", tags.join(" "))
+        }
+        Action::RenameCluster { from, to, .. } => format!("{operation} {from} -> {to}"),
+        Action::ClusterSnapshot { snapshot, .. } => format!("{operation} {snapshot}"),
+        Action::RestoreCluster { name, request, .. } => {
+            format!("{operation} {name} with the key, {}", telling(request))
+        }
+        Action::ModifyCluster { request } => format!("{operation} {}", all(request)),
+        Action::AddClusterRole {
+            role_arn,
+            feature_name,
+        } => format!("{operation} {feature_name} {role_arn}"),
+        Action::CreateMember { name, request } => {
+            format!("{operation} {name} in the new cluster {}", telling(request))
+        }
+        Action::CreateBlueGreen {
+            deployment, keys, ..
+        } => format!(
+            "{operation} {deployment}: a green DB instance for each of {}, encrypted with the key",
+            keys.len()
+        ),
+        Action::AwaitGreen { blue, .. } => format!(
+            "wait until the green {} is available, replicates and is encrypted",
+            real(migration, blue)
+        ),
+        Action::Tag { tags, .. } => {
+            let tags: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            format!("{operation} {}", tags.join(" "))
+        }
+        Action::Switchover {
+            deployment,
+            timeout_seconds,
+        } => format!(
+            "{operation} {deployment}: green takes the names; after {} RDS goes back",
+            seconds(u64::from(*timeout_seconds))
+        ),
+        Action::EndBlueGreen { deployment } => {
+            format!("{operation} {deployment}; the DB instances of both sides stay")
+        }
         Action::RaiseRetention { hours, .. } => {
             format!(
                 "rds_set_configuration: binlog retention of at least {hours} h; the value now is noted"
@@ -535,12 +594,28 @@ fn target<'a>(migration: &'a Migration, target: &'a Target) -> &'a str {
         Target::MadeBy(step) => member.made_by == *step,
     });
     match (target, found) {
+        // The blue side keeps its names until the switchover.
+        (Target::Old(_), Some(member)) if migration.method == Method::BlueGreen => {
+            member.identifier.as_str()
+        }
         (Target::MadeBy(_), None) if migration.name_of(target).is_some() => migration
             .name_of(target)
             .map(|name| name.as_str())
             .unwrap_or_default(),
         (Target::Old(_), Some(member)) => member.old_name.as_str(),
         (Target::MadeBy(_), Some(member)) => member.new_name.as_str(),
+        (Target::Old(text) | Target::MadeBy(text), None) => text,
+    }
+}
+
+/// The name clients know a target by.
+fn real<'a>(migration: &'a Migration, target: &'a Target) -> &'a str {
+    let found = migration.members().find(|member| match target {
+        Target::Old(id) => member.dbi_resource_id == *id,
+        Target::MadeBy(step) => member.made_by == *step,
+    });
+    match (target, found) {
+        (_, Some(member)) => member.identifier.as_str(),
         (Target::Old(text) | Target::MadeBy(text), None) => text,
     }
 }

@@ -10,14 +10,14 @@ use atrest_model::account::{AccountChange, AccountsDiff, DiffOptions, Name};
 use atrest_model::diff::{Area, Compared, DiffClass, Difference, NotCompared, PairDiff, Side};
 use atrest_model::document::{list_of, str_of};
 use atrest_model::id::DbInstanceIdentifier;
-use atrest_model::instance::DbInstance;
+use atrest_model::instance::{DbCluster, DbInstance};
 use atrest_model::plan::{DataCheck, Member, Migration, MysqlAccess};
 use serde_json::{Value, json};
 
 use crate::access::{self, AccessError, MysqlAuth};
 use crate::error::AwsError;
 use crate::mysql::{self, Connection, DataProgress, TableProgress};
-use crate::pair::{NameMap, SideView, attributes, quote, settings};
+use crate::pair::{NameMap, SideView, attributes, cluster_attributes, quote, settings};
 use crate::rds::Rds;
 
 /// A pair to compare.
@@ -86,7 +86,52 @@ pub fn names_of(migration: &Migration) -> (NameMap, NameMap) {
         )
         .collect()
     };
-    (map(|m| &m.old_name), map(|m| &m.new_name))
+    let (mut old, mut new) = (map(|m| &m.old_name), map(|m| &m.new_name));
+    if let Some(cluster) = &migration.cluster {
+        let real = cluster.identifier.to_string();
+        for (names, alias) in [(&mut old, &cluster.old_name), (&mut new, &cluster.new_name)] {
+            names.insert(real.clone(), real.clone());
+            names.insert(alias.to_string(), real.clone());
+        }
+    }
+    (old, new)
+}
+
+/// Compares a pair of clusters: their describe answers. Their DB instances are pairs of their own.
+#[must_use]
+pub fn clusters(
+    name: &str,
+    old: &DbCluster,
+    old_names: &NameMap,
+    new: &DbCluster,
+    new_names: &NameMap,
+) -> PairDiff {
+    let (differences, leaves) = cluster_attributes(old, old_names, new, new_names);
+    let side = |cluster: &DbCluster| Side {
+        identifier: cluster.identifier().to_owned(),
+        dbi_resource_id: cluster.resource_id().to_owned(),
+        region: cluster.region.clone(),
+    };
+    let mut diff = PairDiff {
+        name: format!("{name} (cluster)"),
+        old: side(old),
+        new: side(new),
+        differences,
+        compared: Compared {
+            attributes: leaves,
+            ..Compared::default()
+        },
+        not_compared: Vec::new(),
+    };
+    let engine = old.engine();
+    for area in [Area::Account, Area::Configuration, Area::Data] {
+        not_compared(
+            &mut diff,
+            area,
+            format!("{engine} accounts and rows are not read"),
+        );
+    }
+    diff
 }
 
 /// Compares a pair.

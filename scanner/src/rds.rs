@@ -190,6 +190,19 @@ impl Rds {
         .whole()
     }
 
+    /// `DescribeDBClusterSnapshots` of type `manual`.
+    pub async fn manual_cluster_snapshots(&self) -> Result<Listing, AwsError> {
+        pages!(
+            self,
+            "DescribeDBClusterSnapshots",
+            "DBClusterSnapshots",
+            self.client
+                .describe_db_cluster_snapshots()
+                .snapshot_type("manual")
+        )
+        .whole()
+    }
+
     /// `DescribeDBParameters` with source `user`: what somebody has set.
     pub async fn user_parameters(&self, group: &str) -> Result<Listing, AwsError> {
         pages!(

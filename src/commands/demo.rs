@@ -1,6 +1,6 @@
 //! `atrest demo`: the whole loop on a sandbox inside this process.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -167,6 +167,7 @@ async fn tell(
         mysql,
         data_check,
         method: Wish::default(),
+        refused: BTreeMap::new(),
         waves: Waves::default(),
         hooks: Vec::new(),
         quiesce: Quiesce {

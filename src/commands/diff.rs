@@ -100,8 +100,45 @@ pub(crate) async fn of_store(
         let records = store
             .steps(&migration.id)
             .map_err(|e| ExpectedError::store(&e))?;
-        let (old_names, new_names) = compare::names_of(migration);
+        let (mut old_names, mut new_names) = compare::names_of(migration);
         let rds = aws.rds(&migration.region);
+        if let Some(planned) = &migration.cluster {
+            let made = records
+                .get("restore-cluster")
+                .and_then(|record| record.result.get("db_cluster_resource_id")?.as_str());
+            let of = |id: &str| {
+                inventory
+                    .regions
+                    .iter()
+                    .flat_map(|region| &region.clusters)
+                    .find(|cluster| cluster.resource_id() == id)
+            };
+            let sides = of(&planned.db_cluster_resource_id).zip(made.and_then(of));
+            let Some((old, new)) = sides else {
+                return Err(ExpectedError::usage(
+                    format!(
+                        "the cluster {} or its successor is not there (any more)",
+                        planned.identifier
+                    ),
+                    format!("`atrest status {}` shows how far the run is", plan.run),
+                ));
+            };
+            let name = planned.identifier.as_str();
+            compared.push(compare::clusters(name, old, &old_names, new, &new_names));
+        }
+        // As they are called now: RDS draws some of its names.
+        for member in migration.members() {
+            let real = member.identifier.to_string();
+            let made = records
+                .get(&member.made_by)
+                .and_then(|record| record.result.get("dbi_resource_id")?.as_str());
+            if let Ok(old) = by_id(&member.dbi_resource_id) {
+                old_names.insert(old.identifier().to_owned(), real.clone());
+            }
+            if let Some(Ok(new)) = made.map(by_id) {
+                new_names.insert(new.identifier().to_owned(), real);
+            }
+        }
         for member in migration.members() {
             let made = records
                 .get(&member.made_by)

@@ -5,7 +5,7 @@ use std::path::Path;
 use atrest_fixer::clock::Timing;
 use atrest_fixer::fleet::BlastRadius;
 use atrest_fixer::options::{FixOptions, FleetOptions, InterruptedHooks};
-use atrest_fixer::planner::settled_digest;
+use atrest_fixer::planner::{cluster_digest, settled_digest};
 use atrest_fixer::store::{self, RunStore, read_plan};
 use atrest_fixer::undo::rehearsal;
 use atrest_fixer::{executor, hooks};
@@ -16,7 +16,7 @@ use atrest_scanner::aws::Aws;
 use atrest_scanner::inventory;
 
 use super::report::SavedRun;
-use super::{common, login, run_scans};
+use super::{common, login, refusals, run_scans};
 use crate::cli::{FixArgs, HooksArg, MysqlArgs, OutputArgs, StateArgs, TextOrJson};
 use crate::config::{Config, FleetTable};
 use crate::exit::{Exit, ExpectedError};
@@ -62,6 +62,16 @@ async fn begin(
     let aws = common::aws(&args.aws).await?;
     let radius = config.fleet()?.radius(&args.radius);
     let auth = check(&aws, &plan, &args.mysql, Some(&radius)).await?;
+    let unfit = plan
+        .migrations
+        .iter()
+        .find_map(|migration| Some((migration, rehearsal::why_not(migration)?)));
+    if let (true, Some((migration, why))) = (args.rehearse, unfit) {
+        return Err(ExpectedError::usage(
+            format!("{} cannot be rehearsed: {why}", migration.id),
+            "plan the others without it",
+        ));
+    }
     let plan = if args.rehearse {
         rehearsal::plan(&plan).map_err(|e| {
             ExpectedError::usage(e.to_string(), "plan again with a shorter name of the run")
@@ -190,6 +200,7 @@ async fn drive(
             // The journal could not be written: what was done is in RDS, and resume looks there.
             ExpectedError::of(Exit::Stopped, error.to_string(), error.hint())
         })?;
+    refusals::remember(&args.state.state_dir, &plan, &report);
     if report
         .migrations
         .iter()
@@ -328,6 +339,30 @@ async fn check(
                 format!(
                     "the plan is stale: {} in {}: {why}",
                     member.identifier, migration.region
+                ),
+                "make a new plan; if a run of this plan was begun, take it up with `atrest fix --resume RUN`, or with --adopt if its folder is lost",
+            ));
+        }
+    }
+    for migration in &plan.migrations {
+        let Some(planned) = &migration.cluster else {
+            continue;
+        };
+        let shown = inventory
+            .regions
+            .iter()
+            .flat_map(|region| &region.clusters)
+            .find(|cluster| cluster.resource_id() == planned.db_cluster_resource_id);
+        let fits = shown.is_some_and(|cluster| {
+            cluster.identifier() == planned.identifier.as_str()
+                && cluster_digest(cluster) == planned.digest
+        });
+        if !fits {
+            return Err(ExpectedError::of(
+                Exit::StalePlan,
+                format!(
+                    "the plan is stale: the cluster {} in {} has changed since, or is gone",
+                    planned.identifier, migration.region
                 ),
                 "make a new plan; if a run of this plan was begun, take it up with `atrest fix --resume RUN`, or with --adopt if its folder is lost",
             ));

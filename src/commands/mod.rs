@@ -13,6 +13,7 @@ mod login;
 mod offline;
 mod plan;
 mod policy;
+mod refusals;
 mod report;
 mod rollback;
 mod run_scans;

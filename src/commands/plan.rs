@@ -18,7 +18,7 @@ use atrest_scanner::access::{MysqlAuth, Password};
 use atrest_scanner::aws::{Aws, Identity};
 use atrest_scanner::inventory::{self, Inventory};
 
-use super::{common, login};
+use super::{common, login, refusals};
 use crate::cli::{MethodArg, PlanArgs};
 use crate::config::Config;
 use crate::exit::{Exit, ExpectedError};
@@ -77,8 +77,10 @@ pub(crate) async fn run(args: PlanArgs, config: &Config) -> anyhow::Result<Exit>
         method: match args.method {
             MethodArg::Auto => Wish::Auto,
             MethodArg::Cold => Wish::Only(Method::Cold),
+            MethodArg::BlueGreen => Wish::Only(Method::BlueGreen),
             MethodArg::Replica => Wish::Only(Method::Replica),
         },
+        refused: refusals::read(&args.state.state_dir, &identity.account),
         waves: args
             .waves
             .clone()
@@ -203,6 +205,8 @@ pub(crate) struct PlanRequest {
     pub(crate) mysql: MysqlAccess,
     pub(crate) data_check: DataCheck,
     pub(crate) method: Wish,
+    /// RDS's own words where it has refused a blue/green deployment before, by region or `DbiResourceId`.
+    pub(crate) refused: BTreeMap<String, String>,
     pub(crate) waves: Waves,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) quiesce: Quiesce,
@@ -227,9 +231,15 @@ pub(crate) async fn make(
         })
         .collect();
     let mut keys = BTreeMap::new();
+    let clusters = inventory
+        .regions
+        .iter()
+        .flat_map(|region| &region.clusters)
+        .filter(|cluster| cluster.encryption() == Encryption::None);
     for region in flagged
         .iter()
         .map(|instance| &instance.region)
+        .chain(clusters.map(|cluster| &cluster.region))
         .collect::<BTreeSet<_>>()
     {
         let key = aws.describe_key(region, &request.key).await;
@@ -269,6 +279,7 @@ pub(crate) async fn make(
         methods: MethodFacts {
             wish: request.method,
             way_back_hours: request.way_back,
+            blue_green_refused: request.refused,
             replication,
         },
         quiesce: request.quiesce,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::kill_matrix::undo::UndoMatrix;
-use crate::kill_matrix::{Case, Matrix, child, table};
+use crate::kill_matrix::{Case, Kind, Matrix, child, table};
 
 /// The process that the walk stops: it starts this test by name.
 #[test]
@@ -16,24 +16,42 @@ fn child_of_the_kill_matrix() {
 
 #[test]
 fn a_migration_stopped_anywhere_ends_like_one_that_was_not() {
+    walk(Kind::Cold, 6);
+}
+
+#[test]
+fn a_blue_green_migration_stopped_anywhere_ends_like_one_that_was_not() {
+    walk(Kind::BlueGreen, 3);
+}
+
+#[test]
+fn the_migration_of_a_cluster_stopped_anywhere_ends_like_one_that_was_not() {
+    walk(Kind::Cluster, 2);
+}
+
+/// Walks `each` points of every kind.
+fn walk(kind: Kind, each: usize) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
-        let matrix = Matrix::new(&[
-            "--exact",
-            "kill_walk::child_of_the_kill_matrix",
-            "--ignored",
-        ])
+        let matrix = Matrix::new(
+            &[
+                "--exact",
+                "kill_walk::child_of_the_kill_matrix",
+                "--ignored",
+            ],
+            kind,
+        )
         .await;
         let all = matrix.cases();
-        let sample = sample(&all);
-        let walked = matrix.walk(sample).await;
+        let walked = matrix.walk(sample(&all, each)).await;
         let (table, failed) = table(&walked, &all, |case| case.family().to_owned());
         let (records, mutations) = matrix.size();
-        println!("{records} records, {mutations} mutations; {EACH} points of each kind are walked\n{table}");
+        let kind = matrix.kind().as_str();
+        println!("{kind}: {records} records, {mutations} mutations; {each} points of each kind are walked\n{table}");
         assert!(failed.is_empty(), "{}", failed.join("\n"));
     });
 }
@@ -73,11 +91,8 @@ fn a_rollback_and_a_cleanup_stopped_anywhere_end_like_ones_that_were_not() {
 /// How many points of each kind of undoing are taken.
 const EACH_UNDONE: usize = 2;
 
-/// How many points of each kind are taken.
-const EACH: usize = 6;
-
 /// The same few of every kind each time, spread over the run.
-fn sample(all: &[Case]) -> Vec<Case> {
+fn sample(all: &[Case], each: usize) -> Vec<Case> {
     let kinds: BTreeSet<&str> = all.iter().map(|case| case.family()).collect();
     let of = |kind| {
         all.iter()
@@ -86,6 +101,6 @@ fn sample(all: &[Case]) -> Vec<Case> {
     };
     kinds
         .into_iter()
-        .flat_map(|kind| of(kind).step_by(of(kind).count().div_ceil(EACH).max(1)))
+        .flat_map(|kind| of(kind).step_by(of(kind).count().div_ceil(each).max(1)))
         .collect()
 }

@@ -9,6 +9,8 @@
 mod accounts;
 mod accounts_cli;
 mod bad_input;
+mod blue_green;
+mod clusters;
 mod data;
 mod dependents;
 mod evidence;

@@ -38,6 +38,10 @@ fn intent(request: &Request) -> String {
             let new_name = request.param("NewDBInstanceIdentifier");
             format!("{} -> {new_name}", request.param("DBInstanceIdentifier"))
         }
+        "ModifyDBCluster" => {
+            let new_name = request.param("NewDBClusterIdentifier");
+            format!("{} -> {new_name}", request.param("DBClusterIdentifier"))
+        }
         "AddRoleToDBInstance" => {
             format!(
                 "{} {}",

@@ -322,6 +322,7 @@ mod tests {
             region: "eu-central-1".to_owned(),
             method: Method::Cold,
             not_taken: Vec::new(),
+            cluster: None,
             engine: "mysql".to_owned(),
             allocated_storage: gib,
             kms_key_id: "k".to_owned(),

@@ -66,7 +66,12 @@ pub(super) fn window(
             kill_connections: true,
             ..
         } => Duration::ZERO,
-        Action::Restore { .. } | Action::CreateReplica { .. } | Action::TemporaryReplica { .. }
+        Action::Restore { .. }
+        | Action::CreateReplica { .. }
+        | Action::TemporaryReplica { .. }
+        | Action::CreateBlueGreen { .. }
+        | Action::RestoreCluster { .. }
+        | Action::CreateMember { .. }
             if is_resumed =>
         {
             timing.consistency * 2
@@ -74,6 +79,7 @@ pub(super) fn window(
         Action::Quiesce { .. }
         | Action::Settle { .. }
         | Action::Modify { .. }
+        | Action::ModifyCluster { .. }
         | Action::ManagePassword { .. }
             if is_resumed =>
         {

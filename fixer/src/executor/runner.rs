@@ -21,7 +21,7 @@ use super::decide::{Decision, decide, window};
 use super::{Region, Reporter, SharedStore};
 use crate::clock;
 use crate::fault::Fault;
-use crate::observatory::{Observatory, RegionView};
+use crate::observatory::{Observatory, RegionView, Wanted};
 use crate::options::FixOptions;
 use crate::permit::{Permit, Unwritten, Validated};
 use crate::steps::{self, Cx, Seen, claim};
@@ -193,7 +193,10 @@ impl<'a> Runner<'a> {
             .records
             .get(step)
             .filter(|record| record.status == StepStatus::Done)
-            .and_then(|record| record.result.get("dbi_resource_id"))
+            .and_then(|record| {
+                let instance = record.result.get("dbi_resource_id");
+                instance.or_else(|| record.result.get("db_cluster_resource_id"))
+            })
             .and_then(Value::as_str);
         if let Some(id) = id {
             self.made.insert(step.to_owned(), id.to_owned());
@@ -336,15 +339,20 @@ impl<'a> Runner<'a> {
                     hint: "make a new plan".to_owned(),
                 });
             };
-            let with_snapshots = ready
-                .iter()
-                .any(|step| steps::looks_at_snapshots(&step.action));
+            // The steps of a cluster look at it all the time.
+            let always = match &self.migration.cluster {
+                Some(_) => Wanted::CLUSTERS,
+                None => Wanted::NOTHING,
+            };
+            let wanted = ready.iter().fold(always, |wanted, step| {
+                wanted.and(steps::looks_at(&step.action))
+            });
             let view = tokio::select! {
                 biased;
                 () = stopped(self.stop.clone()) => {
                     return Ok(Outcome::Stopped { step: first.id.clone(), reason: INTERRUPTED.to_owned() });
                 }
-                view = self.observatory.view(self.since, with_snapshots) => view,
+                view = self.observatory.view(self.since, wanted) => view,
             };
             let view = match view {
                 Ok(view) => view,
@@ -517,6 +525,7 @@ impl<'a> Runner<'a> {
             store: self.store,
             forecast: &self.forecast,
             noted: self.noted(&step.id),
+            status: self.status(&step.id),
             claim: &self.claim,
         }
     }

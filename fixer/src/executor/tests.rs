@@ -16,6 +16,8 @@ use crate::clock::Timing;
 use crate::options::Careless;
 use crate::planner::{self, Facts, Quiesce};
 
+mod blue_green;
+
 const REGION: &str = "eu-central-1";
 const FLEET: &str = include_str!("../../../tests/integration/kill_matrix/fleet.toml");
 
@@ -34,9 +36,20 @@ struct Bed {
 
 impl Bed {
     async fn with(more: &str) -> Self {
+        Self::by(more, planner::MethodFacts::default()).await
+    }
+
+    async fn by(more: &str, methods: planner::MethodFacts) -> Self {
+        let fleet = match methods.wish {
+            // RDS makes no deployment of the target of a proxy.
+            planner::Wish::Only(atrest_model::plan::Method::BlueGreen) => {
+                FLEET.split("[[proxies]]").next().unwrap_or(FLEET)
+            }
+            _ => FLEET,
+        };
         let dir = tempfile::tempdir().unwrap();
         let options = SandboxOptions {
-            scenario: Scenario::parse("fleet", &format!("{FLEET}\n{more}")).unwrap(),
+            scenario: Scenario::parse("fleet", &format!("{fleet}\n{more}")).unwrap(),
             port: 0,
             speed: 6000.0,
             engines: EngineMode::None,
@@ -64,7 +77,7 @@ impl Bed {
                 reason: "control plane only".to_owned(),
             },
             data_check: DataCheck::None,
-            methods: crate::planner::MethodFacts::default(),
+            methods,
             quiesce: Quiesce {
                 window_seconds: 0,
                 ..Quiesce::default()

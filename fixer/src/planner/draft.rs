@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use atrest_model::document::{list_of, str_of};
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::{
-    Action, Member, Migration, MysqlAccess, Step, TAG_RUN, TAG_SOURCE, TAG_STEP, Target,
+    Action, Member, Method, Migration, MysqlAccess, Step, TAG_RUN, TAG_SOURCE, TAG_STEP, Target,
 };
 use sha2::Digest as _;
 
@@ -197,7 +197,14 @@ impl<'a> Draft<'a> {
         if let Some(found) = self.facts.dependents.get(&self.migration.region) {
             for (member, instance) in self.migration.members().zip(self.members) {
                 for step in dependents::steps(found, member, instance) {
-                    self.push(&step.id, &[step.needs], SHORT, step.action);
+                    // The names change places all at once there.
+                    let needs = match self.migration.method {
+                        Method::BlueGreen if step.needs.starts_with("rename-new:") => {
+                            "switchover".to_owned()
+                        }
+                        _ => step.needs,
+                    };
+                    self.push(&step.id, &[needs], SHORT, step.action);
                 }
             }
         }
@@ -258,9 +265,20 @@ impl<'a> Draft<'a> {
         instance: &DbInstance,
         request: serde_json::Map<String, serde_json::Value>,
     ) {
+        self.settle_after(&member.made_by, member, instance, request);
+    }
+
+    /// The same after another step than the one that makes the successor.
+    pub(super) fn settle_after(
+        &mut self,
+        after: &str,
+        member: &Member,
+        instance: &DbInstance,
+        request: serde_json::Map<String, serde_json::Value>,
+    ) {
         let name = &member.identifier;
         let made = Target::MadeBy(member.made_by.clone());
-        let mut last = member.made_by.clone();
+        let mut last = after.to_owned();
         if !request.is_empty() {
             let id = format!("modify:{name}");
             let action = Action::Modify {

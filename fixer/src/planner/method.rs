@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::{Method, Migration, NotTaken, Step};
 
-use super::{Facts, cold, replica};
+use super::{Facts, blue_green, cold, replica};
 use crate::preflight::{Read, ReplicationFacts};
 
 /// What is asked for.
@@ -44,6 +44,9 @@ pub struct MethodFacts {
     pub wish: Wish,
     /// Replica method: hours for which the old instance follows its successor after the cutover.
     pub way_back_hours: Option<u32>,
+    /// RDS's own words where it has refused an encrypted green side before: by region, or by `DbiResourceId` where it
+    /// refused the source as such.
+    pub blue_green_refused: BTreeMap<String, String>,
     /// What the servers say of replication, by `DbiResourceId`; read when the replica method may come out.
     pub replication: BTreeMap<String, Read<ReplicationFacts>>,
 }
@@ -57,7 +60,12 @@ struct Row {
 }
 
 /// Best first. The last is always possible.
-const METHODS: [Row; 2] = [
+const METHODS: [Row; 3] = [
+    Row {
+        method: Method::BlueGreen,
+        why_not: blue_green::why_not,
+        steps: blue_green::steps,
+    },
     Row {
         method: Method::Replica,
         why_not: replica::why_not,

@@ -6,7 +6,7 @@ use atrest_model::plan::{Action, Target};
 
 use super::*;
 
-fn instance(name: &str, changes: Value) -> DbInstance {
+pub(super) fn instance(name: &str, changes: Value) -> DbInstance {
     let mut document = json!({
         "DBInstanceIdentifier": name, "DbiResourceId": format!("db-{}", name.to_uppercase()),
         "DBInstanceArn": format!("arn:aws:rds:eu-central-1:111122223333:db:{name}"), "Engine": "mariadb",
@@ -23,7 +23,7 @@ fn instance(name: &str, changes: Value) -> DbInstance {
     }
 }
 
-fn facts(instances: Vec<DbInstance>) -> Facts {
+pub(super) fn facts(instances: Vec<DbInstance>) -> Facts {
     Facts {
         run: RunId::try_from("r".to_owned()).unwrap(),
         created: Timestamp::UNIX_EPOCH,
@@ -53,7 +53,7 @@ fn facts(instances: Vec<DbInstance>) -> Facts {
     }
 }
 
-fn family() -> Vec<DbInstance> {
+pub(super) fn family() -> Vec<DbInstance> {
     vec![
         instance(
             "x-leaf",
@@ -184,6 +184,7 @@ mod methods {
         facts.methods = MethodFacts {
             wish,
             way_back_hours: None,
+            blue_green_refused: BTreeMap::new(),
             replication: [("db-X".to_owned(), server)].into(),
         };
         facts

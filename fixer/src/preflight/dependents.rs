@@ -2,7 +2,7 @@
 
 use atrest_model::document::{bool_of, list_of, str_of, strings_of};
 use atrest_model::instance::DbInstance;
-use atrest_model::plan::{Action, Target};
+use atrest_model::plan::{Action, Method, Target};
 use serde_json::Value;
 
 use super::{Finding, Sheet};
@@ -172,6 +172,7 @@ fn subscriptions(sheet: &mut Sheet<'_>) {
 
 fn proxies(sheet: &mut Sheet<'_>) {
     let known = known(sheet);
+    let method = sheet.scene.migration.method;
     sheet.each(
         "proxy",
         "none is the target of a proxy",
@@ -196,6 +197,12 @@ fn proxies(sheet: &mut Sheet<'_>) {
                 .map(|known| dependents::proxies_of(known, member.identifier.as_str()))
                 .unwrap_or_default()
             {
+                if method == Method::BlueGreen {
+                    findings.push(Finding::blocks(format!(
+                        "it is a target of proxy {proxy}, and RDS makes no blue/green deployment of one; plan it with another method, or deregister it first"
+                    )));
+                    continue;
+                }
                 findings.push(Finding::fixed_by(
                     &format!("proxy-register:{}:{proxy}", member.identifier),
                     format!(

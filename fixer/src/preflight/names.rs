@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use atrest_model::document::str_of;
 use atrest_model::instance::{DbInstance, Encryption, tags_of};
-use atrest_model::plan::{Action, TAG_PREFIX, TAG_RUN};
+use atrest_model::plan::{Action, Member, Method, TAG_PREFIX, TAG_RUN};
 
-use super::{Finding, Sheet};
+use super::{Finding, Scene, Sheet};
 
 /// User tags that a resource may bear.
 const MOST_TAGS: usize = 50;
@@ -20,6 +20,9 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
         "names-free",
         "old- and new- names and those of the snapshots are free",
         |member, _| {
+            if scene.migration.method == Method::BlueGreen {
+                return given_by_rds(scene, member);
+            }
             [&member.old_name, &member.new_name]
                 .into_iter()
                 .filter(|name| {
@@ -39,6 +42,7 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
     );
     let mut findings = own_collisions(sheet);
     findings.extend(snapshots(sheet));
+    findings.extend(deployments(sheet));
     sheet.add_to("names-free", findings);
     let run = scene.facts.run.as_str();
     sheet.each(
@@ -84,6 +88,50 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
     );
 }
 
+/// The names that RDS gives are free by themselves; one that is taken means another number.
+fn given_by_rds(scene: &Scene<'_>, member: &Member) -> Vec<Finding> {
+    let taken = scene.facts.instances.iter().any(|instance| {
+        instance.region == scene.migration.region
+            && instance.identifier() == member.old_name.as_str()
+    });
+    if !taken {
+        return Vec::new();
+    }
+    vec![Finding::warns(format!(
+        "the name {} is taken; RDS takes the next number after -old for the unencrypted instance",
+        member.old_name
+    ))]
+}
+
+/// The deployment that the plan makes must be the run's own.
+fn deployments(sheet: &Sheet<'_>) -> Vec<Finding> {
+    let scene = sheet.scene;
+    let wanted = scene
+        .migration
+        .steps
+        .iter()
+        .find_map(|step| match &step.action {
+            Action::CreateBlueGreen { deployment, .. } => Some(deployment),
+            _ => None,
+        });
+    let (Some(name), Ok(deployments)) = (wanted, &scene.region.blue_green) else {
+        // What was not read is said by the check about deployments.
+        return Vec::new();
+    };
+    deployments
+        .iter()
+        .filter(|one| str_of(one, "BlueGreenDeploymentName") == Some(name))
+        .filter_map(|one| {
+            let run = tags_of(one).get(TAG_RUN).copied().unwrap_or("none");
+            (run != scene.facts.run.as_str()).then(|| {
+                Finding::blocks(format!(
+                    "blue/green deployment {name} is there already and belongs to run {run}; finish that run, or delete the deployment if it is gone for good"
+                ))
+            })
+        })
+        .collect()
+}
+
 /// The encrypted instance that was made of this one, once it has a real name.
 fn successor<'a>(instances: &'a [DbInstance], old: &DbInstance) -> Option<&'a str> {
     let real = old.identifier().strip_prefix("old-")?;
@@ -108,6 +156,7 @@ fn own_collisions(sheet: &Sheet<'_>) -> Vec<Finding> {
             }
             Action::Restore { name, .. }
             | Action::CreateReplica { name, .. }
+            | Action::CreateMember { name, .. }
             | Action::TemporaryReplica { name, .. } => ("DB instance", name.as_str()),
             Action::Rename {
                 to, cutover: false, ..

@@ -44,6 +44,8 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
         "storage-offered",
         "storage types, sizes and IOPS are within what is offered",
         |_, instance| match offers(region, instance) {
+            // The volume of a cluster grows by itself.
+            _ if instance.cluster().is_some() => Vec::new(),
             Ok(offers) if !offers.is_empty() => storage(offers, instance),
             // Said by the checks above.
             _ => Vec::new(),

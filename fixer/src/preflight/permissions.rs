@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_model::document::str_of;
-use atrest_model::plan::{Action, Migration, Plan, Step};
+use atrest_model::plan::{Action, Method, Migration, Plan, Step, Target};
 use atrest_scanner::aws::{Decision, Question};
 use serde_json::{Map, Value};
 
@@ -125,20 +125,21 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
             context: here.to_vec(),
         });
     };
-    let name = |target| {
-        migration
+    let name = |target| match migration.method {
+        Method::BlueGreen => green_of(migration, target),
+        _ => migration
             .name_of(target)
             .map(ToString::to_string)
-            .unwrap_or_default()
+            .unwrap_or_default(),
     };
     let tag = "rds:AddTagsToResource";
     let mut also = None;
     match &step.action {
         Action::Claim { instance, .. } => {
             // Before the first rename it still has its real name.
-            let real = migration.members().find(|member| {
-                *instance == atrest_model::plan::Target::Old(member.dbi_resource_id.clone())
-            });
+            let real = migration
+                .members()
+                .find(|member| *instance == Target::Old(member.dbi_resource_id.clone()));
             rds(
                 &operation,
                 "db",
@@ -221,8 +222,72 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
             groups(request, &mut |kind, group| rds(&operation, kind, group));
         }
         Action::AddRole { instance, .. } => rds(&operation, "db", &name(instance)),
+        Action::ClaimCluster { .. } => {
+            if let Some(cluster) = &migration.cluster {
+                rds(&operation, "cluster", cluster.identifier.as_str());
+            }
+        }
+        Action::RenameCluster { from, .. } => rds(&operation, "cluster", from.as_str()),
+        Action::ClusterSnapshot { snapshot, .. } => {
+            if let Some(cluster) = &migration.cluster {
+                rds(&operation, "cluster", cluster.old_name.as_str());
+            }
+            rds(&operation, "cluster-snapshot", snapshot);
+            rds(tag, "cluster-snapshot", snapshot);
+        }
+        Action::RestoreCluster {
+            snapshot,
+            name,
+            request,
+        } => {
+            rds(&operation, "cluster-snapshot", snapshot);
+            rds(&operation, "cluster", name.as_str());
+            groups(request, &mut |kind, group| rds(&operation, kind, group));
+            rds(tag, "cluster", name.as_str());
+            also = Some(&migration.kms_key_id);
+        }
+        Action::ModifyCluster { .. } | Action::AddClusterRole { .. } => {
+            if let Some(cluster) = &migration.cluster {
+                rds(&operation, "cluster", cluster.new_name.as_str());
+            }
+        }
+        Action::CreateMember { name, request } => {
+            if let Some(cluster) = &migration.cluster {
+                rds(&operation, "cluster", cluster.new_name.as_str());
+            }
+            rds(&operation, "db", name.as_str());
+            groups(request, &mut |kind, group| rds(&operation, kind, group));
+            rds(tag, "db", name.as_str());
+        }
+        Action::CreateBlueGreen { keys, .. } => {
+            // RDS draws the identifier of a deployment and the end of the names of its instances.
+            rds(&operation, "deployment", "*");
+            rds(tag, "deployment", "*");
+            for member in migration.members() {
+                let (blue, green) = (&member.identifier, format!("{}-*", member.new_name));
+                rds(&operation, "db", blue.as_str());
+                for name in [blue.as_str(), &green] {
+                    rds("rds:CreateDBInstanceReadReplica", "db", name);
+                }
+                rds(tag, "db", &green);
+            }
+            also = keys.first().map(|(_, key)| key);
+        }
+        Action::Tag { instance, .. } => rds(&operation, "db", &green_of(migration, instance)),
+        Action::Switchover { .. } => {
+            rds(&operation, "deployment", "*");
+            for member in migration.members() {
+                let green = format!("{}-*", member.new_name);
+                for name in [member.identifier.as_str(), &green] {
+                    rds("rds:ModifyDBInstance", "db", name);
+                    rds("rds:PromoteReadReplica", "db", name);
+                }
+            }
+        }
+        Action::EndBlueGreen { .. } => rds(&operation, "deployment", "*"),
         Action::Accounts { .. }
         | Action::Configuration { .. }
+        | Action::AwaitGreen { .. }
         | Action::RaiseRetention { .. }
         | Action::ReplicationAccount { .. }
         | Action::Hold { .. }
@@ -294,10 +359,21 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
     needs
 }
 
+/// The name of a DB instance before the switchover of a blue/green deployment, as far as a plan can tell.
+fn green_of(migration: &Migration, target: &Target) -> String {
+    let found = migration.members().find_map(|member| match target {
+        Target::Old(id) if member.dbi_resource_id == *id => Some(member.identifier.to_string()),
+        Target::MadeBy(step) if member.made_by == *step => Some(format!("{}-*", member.new_name)),
+        Target::Old(_) | Target::MadeBy(_) => None,
+    });
+    found.unwrap_or_default()
+}
+
 /// Groups that a request names.
 fn groups(request: &Map<String, Value>, found: &mut dyn FnMut(&str, &str)) {
     for (member, kind) in [
         ("DBParameterGroupName", "pg"),
+        ("DBClusterParameterGroupName", "cluster-pg"),
         ("OptionGroupName", "og"),
         ("DBSubnetGroupName", "subgrp"),
     ] {
@@ -311,11 +387,12 @@ fn groups(request: &Map<String, Value>, found: &mut dyn FnMut(&str, &str)) {
 fn passed_roles(place: &Place<'_>, action: &Action) -> Vec<Need> {
     let mut passed: Vec<(String, &str)> = Vec::new();
     match action {
-        Action::AddRole { role_arn, .. } => {
+        Action::AddRole { role_arn, .. } | Action::AddClusterRole { role_arn, .. } => {
             passed.push((role_arn.clone(), "rds.amazonaws.com"));
         }
         Action::Restore { request, .. }
         | Action::CreateReplica { request, .. }
+        | Action::CreateMember { request, .. }
         | Action::TemporaryReplica { request, .. }
         | Action::Modify { request, .. } => {
             let request = Value::Object(request.clone());

@@ -229,7 +229,11 @@ fn copies(migrations: &[&Migration], around: &RegionFacts) -> Row {
             return (id, String::new(), vec![finding]);
         }
     };
-    let wanted = migrations.len();
+    let wanted = migrations
+        .iter()
+        .flat_map(|migration| &migration.steps)
+        .filter(|step| matches!(step.action, Action::EncryptedCopy { .. }))
+        .count();
     if wanted + busy <= COPIES {
         let passes = format!(
             "{wanted} copies at most at a time, {busy} snapshots are being made now, {COPIES} are allowed"

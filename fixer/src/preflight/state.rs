@@ -90,7 +90,12 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
         .migration
         .steps
         .iter()
-        .find(|step| step.id == "restore")
+        .find(|step| {
+            matches!(
+                step.id.as_str(),
+                "restore" | "restore-cluster" | "blue-green"
+            )
+        })
         .map_or(0, |step| {
             i64::try_from(step.deadline_seconds / 60).unwrap_or(i64::MAX)
         });

@@ -12,7 +12,7 @@ use crate::fault::{self, Fault};
 use crate::observatory::RegionView;
 use crate::requests;
 
-const LOOK: &str =
+pub(super) const LOOK: &str =
     "look at the instance in the RDS console; `atrest fix --resume RUN` goes on when it is mended";
 
 /// A rename is done when the instance, found by its resource id, bears the name and has an endpoint, and is ready.
@@ -74,7 +74,7 @@ pub(super) fn rename(
 
 /// Whether an endpoint belongs to the instance `name`: RDS's names begin with the identifier. An address that is not
 /// a name must at least be another one than before the rename.
-fn is_address_of(name: &str, address: &str, before: Option<&str>) -> bool {
+pub(super) fn is_address_of(name: &str, address: &str, before: Option<&str>) -> bool {
     match address.parse::<std::net::IpAddr>() {
         Ok(_) => before != Some(address),
         Err(_) => address.split('.').next() == Some(name),
@@ -232,7 +232,7 @@ pub(super) fn made(
 }
 
 /// Whether tags say that this step of this run made the resource for this source.
-fn is_made_by(cx: &Cx<'_>, step: &Step, tags: &BTreeMap<&str, &str>) -> bool {
+pub(super) fn is_made_by(cx: &Cx<'_>, step: &Step, tags: &BTreeMap<&str, &str>) -> bool {
     let source = cx.migration.source.dbi_resource_id.as_str();
     [
         (TAG_RUN, cx.plan.run.as_str()),

@@ -4,8 +4,10 @@
 //! The claim is checked again before every mutation, so that of two runners that claimed in the same moment the one whose
 //! tag did not last stops.
 
-use atrest_model::instance::{DbInstance, Encryption};
-use atrest_model::plan::{Step, TAG_CLAIM, TAG_RUN, Target};
+use std::collections::BTreeMap;
+
+use atrest_model::instance::Encryption;
+use atrest_model::plan::{Action, Step, TAG_CLAIM, TAG_RUN, Target};
 
 use super::{Cx, Seen};
 use crate::fault::Fault;
@@ -32,6 +34,11 @@ impl Claim {
             token: store.claim().map(str::to_owned),
             takes_over: store.is_adopted(),
         }
+    }
+
+    /// Whether a token of another folder of the same run is to be replaced.
+    pub(super) fn takes_over(&self) -> bool {
+        self.takes_over
     }
 }
 
@@ -69,10 +76,10 @@ pub(super) fn observe(
             "make a new plan",
         ));
     }
-    if let Some((reason, hint)) = foreign(cx, instance, cx.claim.takes_over) {
+    let shown = instance.tags();
+    if let Some((reason, hint)) = foreign(cx, name, &shown, cx.claim.takes_over) {
         return Ok(Seen::stuck(reason, hint));
     }
-    let shown = instance.tags();
     let all = tags(cx, planned)
         .iter()
         .all(|(key, value)| shown.get(key.as_str()) == Some(&value.as_str()));
@@ -83,10 +90,13 @@ pub(super) fn observe(
     })
 }
 
-/// Why an instance belongs to somebody else, and what to do.
-fn foreign(cx: &Cx<'_>, instance: &DbInstance, takes_over: bool) -> Option<(String, String)> {
-    let shown = instance.tags();
-    let name = instance.identifier();
+/// Why an instance or cluster with these tags belongs to somebody else, and what to do.
+pub(super) fn foreign(
+    cx: &Cx<'_>,
+    name: &str,
+    shown: &BTreeMap<&str, &str>,
+    takes_over: bool,
+) -> Option<(String, String)> {
     let run = cx.plan.run.as_str();
     if let Some(other) = shown.get(TAG_RUN).filter(|other| **other != run) {
         return Some((
@@ -119,13 +129,16 @@ pub(crate) enum Fence {
 
 /// Looked at before every mutation but the claim itself.
 pub(crate) fn still_ours(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Fence {
-    let claims = matches!(step.action, atrest_model::plan::Action::Claim { .. });
+    let claims = matches!(
+        step.action,
+        Action::Claim { .. } | Action::ClaimCluster { .. }
+    );
     let source = view.by_resource_id(&cx.migration.source.dbi_resource_id);
     // A source between its two names shows nothing at all.
     let (false, Some(source)) = (claims, source) else {
         return Fence::Ours;
     };
-    if let Some((reason, hint)) = foreign(cx, source, false) {
+    if let Some((reason, hint)) = foreign(cx, source.identifier(), &source.tags(), false) {
         return Fence::Lost { reason, hint };
     }
     if source.tags().contains_key(TAG_RUN) {

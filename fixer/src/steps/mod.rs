@@ -1,8 +1,11 @@
 //! The steps: each is an observation and at most one mutation. Nothing here waits, sleeps or writes the journal.
 
 mod aws;
+mod blue_green;
 pub(crate) mod claim;
+mod cluster;
 mod dependents;
+mod live;
 pub(crate) mod quiesce;
 pub(crate) mod replica;
 mod sql;
@@ -14,6 +17,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use atrest_model::instance::DbInstance;
+use atrest_model::journal::StepStatus;
 use atrest_model::plan::{Action, Migration, Plan, Step, Target};
 use atrest_model::run::LeftToDo;
 use atrest_scanner::access::MysqlAuth;
@@ -23,7 +27,7 @@ use serde_json::Value;
 
 use crate::clock::Timing;
 use crate::fault::Fault;
-use crate::observatory::RegionView;
+use crate::observatory::{RegionView, Wanted};
 use crate::permit::Permit;
 use crate::store::StepRecord;
 
@@ -107,6 +111,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) windows: &'a quiesce::Windows,
     /// What [`note`] saw before the last mutation of the step at hand.
     pub(crate) noted: Option<&'a Value>,
+    /// What the journal says of the step at hand.
+    pub(crate) status: StepStatus,
     /// When the successor will have caught up.
     pub(crate) forecast: &'a Mutex<replica::Forecast>,
     /// What this run folder claims with.
@@ -138,12 +144,19 @@ impl Cx<'_> {
     }
 }
 
-/// Whether a step looks at snapshots.
-pub(crate) fn looks_at_snapshots(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::Snapshot { .. } | Action::EncryptedCopy { .. } | Action::DeleteSnapshot { .. }
-    )
+/// What a step looks at beside the DB instances.
+pub(crate) fn looks_at(action: &Action) -> Wanted {
+    match action {
+        Action::Snapshot { .. } | Action::EncryptedCopy { .. } | Action::DeleteSnapshot { .. } => {
+            Wanted::SNAPSHOTS
+        }
+        Action::CreateBlueGreen { .. }
+        | Action::AwaitGreen { .. }
+        | Action::Switchover { .. }
+        | Action::EndBlueGreen { .. } => Wanted::BLUE_GREEN,
+        Action::ClusterSnapshot { .. } => Wanted::CLUSTER_SNAPSHOTS,
+        _ => Wanted::NOTHING,
+    }
 }
 
 /// Something that a person has to do, as a step's result lists it.
@@ -166,6 +179,13 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
     match action {
         Action::Rename { cutover: true, .. }
         | Action::Settle { .. }
+        | Action::CreateBlueGreen { .. }
+        | Action::AwaitGreen { .. }
+        | Action::Switchover { .. }
+        | Action::RenameCluster { .. }
+        | Action::RestoreCluster { .. }
+        | Action::ModifyCluster { .. }
+        | Action::CreateMember { .. }
         | Action::DeregisterProxyTarget { .. }
         | Action::RegisterProxyTarget { .. }
         | Action::Returned
@@ -174,6 +194,11 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::DeleteSnapshot { .. } => wanted.max(1),
         // Its window is more than some looks.
         Action::Quiesce { .. }
+        | Action::Tag { .. }
+        | Action::EndBlueGreen { .. }
+        | Action::ClaimCluster { .. }
+        | Action::ClusterSnapshot { .. }
+        | Action::AddClusterRole { .. }
         | Action::ManagePassword { .. }
         | Action::Subscription { .. }
         | Action::ReplicateBackups { .. }
@@ -218,6 +243,7 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
 pub(crate) fn operation(action: &Action) -> &'static str {
     action.operation().unwrap_or(match action {
         Action::Accounts { .. } => "CREATE USER, GRANT",
+        Action::AwaitGreen { .. } => "wait",
         Action::Configuration { .. }
         | Action::RaiseRetention { .. }
         | Action::RestoreRetention { .. } => "CALL mysql.rds_set_configuration",
@@ -306,6 +332,25 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
         Action::Handover => dependents::handover(cx, view),
         Action::Accounts { old, new } => sql::accounts(cx, view, old, new).await,
         Action::Configuration { old, new } => sql::configuration(cx, view, old, new).await,
+        Action::ClaimCluster { tags } => cluster::claim(cx, view, tags),
+        Action::RenameCluster { from, to, cutover } => {
+            cluster::rename(cx, view, *cutover, from.as_str(), to.as_str())
+        }
+        Action::ClusterSnapshot { snapshot, .. } => cluster::snapshot(cx, view, snapshot),
+        Action::RestoreCluster { name, .. } => cluster::restored(cx, view, step, name.as_str()),
+        Action::ModifyCluster { request } => cluster::modify(cx, view, request),
+        Action::AddClusterRole {
+            role_arn,
+            feature_name,
+        } => cluster::role(cx, view, role_arn, feature_name),
+        Action::CreateMember { name, .. } => aws::made(cx, view, step, name.as_str(), None),
+        Action::CreateBlueGreen { deployment, .. } => blue_green::create(cx, view, deployment),
+        Action::AwaitGreen { deployment, blue } => {
+            blue_green::green(cx, view, step, deployment, blue)
+        }
+        Action::Tag { instance, tags } => blue_green::tag(cx, view, instance, tags),
+        Action::Switchover { deployment, .. } => blue_green::switchover(cx, view, deployment),
+        Action::EndBlueGreen { deployment } => blue_green::end(view, deployment),
         Action::RaiseRetention { instance, hours } => {
             replica::retention(cx, view, instance, *hours).await
         }
@@ -398,6 +443,7 @@ pub(crate) async fn note(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Result<
         Action::RaiseRetention { instance, .. } => {
             replica::note_retention(cx, view, instance).await?
         }
+        Action::Switchover { .. } => blue_green::endpoints(cx, view),
         // Who is about to lose the connection.
         Action::Quiesce { .. } => serde_json::json!({"seen": cx.windows.reason(&step.id)}),
         _ => Value::Null,
@@ -478,6 +524,73 @@ pub(crate) async fn act(
         } => calls::add_role(cx.rds, &name_of(instance)?, role_arn, feature_name).await,
         Action::Accounts { old, new } => sql::clone_accounts(cx, view, old, new).await,
         Action::Configuration { old, new } => sql::set_configuration(cx, view, old, new).await,
+        Action::ClaimCluster { tags } => {
+            let arn = cluster::arn_now(cx, view)?;
+            calls::add_tags(cx.rds, &arn, &claim::tags(cx, tags)).await
+        }
+        Action::RenameCluster { from, to, .. } => {
+            calls::cluster::rename(cx.rds, from.as_str(), to.as_str()).await
+        }
+        Action::ClusterSnapshot { snapshot, tags } => {
+            let name = cluster::name_now(cx, view, false)?;
+            calls::cluster::snapshot(cx.rds, &name, snapshot, tags).await
+        }
+        Action::RestoreCluster {
+            snapshot,
+            name,
+            request,
+        } => calls::cluster::restore(cx.rds, snapshot, name.as_str(), request).await,
+        Action::ModifyCluster { request } => {
+            let (name, missing) = cluster::missing(cx, view, request)?;
+            calls::cluster::modify(cx.rds, &name, &missing).await
+        }
+        Action::AddClusterRole {
+            role_arn,
+            feature_name,
+        } => {
+            let name = cluster::name_now(cx, view, true)?;
+            calls::cluster::add_role(cx.rds, &name, role_arn, feature_name).await
+        }
+        Action::CreateMember { name, request } => {
+            let of = cluster::name_now(cx, view, true)?;
+            calls::cluster::create_member(cx.rds, &of, name.as_str(), request).await
+        }
+        Action::CreateBlueGreen {
+            deployment,
+            source,
+            keys,
+            tags,
+        } => {
+            let arn_of = |target: &Target| -> Result<String, Fault> {
+                let id = cx.id(target)?;
+                view.by_resource_id(id)
+                    .map(|instance| instance.arn().to_owned())
+                    .ok_or_else(|| Fault::Plan(format!("no DB instance has resource id {id}")))
+            };
+            let keys = keys
+                .iter()
+                .map(|(target, key)| Ok((arn_of(target)?, key.clone())))
+                .collect::<Result<Vec<_>, Fault>>()?;
+            calls::create_blue_green(cx.rds, deployment, &arn_of(source)?, &keys, tags).await
+        }
+        Action::Tag { instance, tags } => {
+            let id = cx.id(instance)?;
+            let shown = view
+                .by_resource_id(id)
+                .ok_or_else(|| Fault::Plan(format!("no DB instance has resource id {id}")))?;
+            calls::add_tags(cx.rds, shown.arn(), tags).await
+        }
+        Action::Switchover {
+            deployment,
+            timeout_seconds,
+        } => {
+            let id = blue_green::identifier(view, deployment)?;
+            calls::switchover(cx.rds, &id, *timeout_seconds).await
+        }
+        Action::EndBlueGreen { deployment } => {
+            let id = blue_green::identifier(view, deployment)?;
+            calls::end_blue_green(cx.rds, &id).await
+        }
         Action::ManagePassword {
             instance,
             kms_key_id,
@@ -544,7 +657,8 @@ pub(crate) async fn act(
                 .unwrap_or_default();
             calls::remove_tags(cx.rds, &arn, keys).await
         }
-        Action::CompareRows { .. }
+        Action::AwaitGreen { .. }
+        | Action::CompareRows { .. }
         | Action::CatchUp { .. }
         | Action::FinalPosition { .. }
         | Action::MarkEnd { .. }

@@ -263,7 +263,7 @@ pub(super) async fn accounts(
     )))
 }
 
-/// Why a replica has to be waited for: not all of its source's log is applied.
+/// Why a replica has to be waited for: not all of the log above it is applied, from the topmost source down to it.
 async fn behind(
     cx: &Cx<'_>,
     view: &RegionView,
@@ -273,18 +273,49 @@ async fn behind(
     let Some(instance) = cx.find(view, replica)? else {
         return Ok(Some(Seen::pending("not shown")));
     };
-    let Some(source) = instance
-        .replica_source()
-        .and_then(|name| view.by_name(name))
-    else {
-        return Ok(None);
-    };
     let Some(auth) = login(cx, view) else {
         return Ok(None);
     };
-    let mut source = access::open(source, &auth).await?;
-    let end = mysql::binlog_position(&mut source).await;
-    source.close().await;
+    // Itself, its source, the source of that; a chain is at most a few long.
+    let mut chain = vec![instance];
+    while let Some(source) = chain
+        .last()
+        .and_then(|last| view.by_name(last.replica_source()?))
+        .filter(|_| chain.len() < 16)
+    {
+        chain.push(source);
+    }
+    let mut pairs: Vec<(&DbInstance, &DbInstance)> = chain
+        .windows(2)
+        .filter_map(|pair| Some((*pair.first()?, *pair.get(1)?)))
+        .collect();
+    pairs.reverse();
+    let lowest = pairs.len();
+    for (number, (below, above)) in pairs.into_iter().enumerate() {
+        let mut source = access::open(above, &auth).await?;
+        let end = mysql::binlog_position(&mut source).await;
+        source.close().await;
+        let found = if number + 1 == lowest {
+            behind_position(below, end?, on).await
+        } else {
+            let mut between = access::open(below, &auth).await?;
+            let found = behind_position(below, end?, &mut between).await;
+            between.close().await;
+            found
+        };
+        if let Some(seen) = found? {
+            return Ok(Some(seen));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a replica has not applied its source's log up to a position.
+async fn behind_position(
+    replica: &DbInstance,
+    end: Option<mysql::BinlogPosition>,
+    on: &mut Connection,
+) -> Result<Option<Seen>, Fault> {
     let channels = mysql::replication_status(on).await?;
     let Some(channel) = channels.first() else {
         return Ok(Some(Seen::pending("does not replicate yet")));
@@ -298,21 +329,40 @@ async fn behind(
         return Ok(Some(Seen::stuck(
             format!(
                 "replication of {} stopped with error {code}: {text}",
-                instance.identifier()
+                replica.identifier()
             ),
             "mend replication (mysql.rds_skip_repl_error if that is right), then resume",
         )));
     }
-    let (Some(end), Some(applied)) = (end?, &channel.applied) else {
+    let (Some(end), Some(applied)) = (end, &channel.applied) else {
         return Ok(Some(Seen::pending("no position to compare yet")));
     };
     if applied.order() < end.order() {
         return Ok(Some(Seen::pending(format!(
-            "applied {}:{} of {}:{}",
-            applied.file, applied.position, end.file, end.position
+            "{} has applied {}:{} of {}:{}",
+            replica.identifier(),
+            applied.file,
+            applied.position,
+            end.file,
+            end.position
         ))));
     }
     Ok(None)
+}
+
+/// [`behind`] of an instance whose server is asked; `None` where none is.
+pub(super) async fn behind_of(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    replica: &Target,
+) -> Result<Option<Seen>, Fault> {
+    let Server::Asked(instance, auth) = server(cx, view, replica)? else {
+        return Ok(None);
+    };
+    let mut connection = access::open(instance, &auth).await?;
+    let found = behind(cx, view, replica, &mut connection).await;
+    connection.close().await;
+    found
 }
 
 /// Runs the statements that are missing.

@@ -7,7 +7,7 @@ use atrest_model::plan::{DataCheck, Method, Target};
 use atrest_scanner::compare::{self, Pair};
 use serde_json::{Value, json};
 
-use super::{Cx, Seen, left_to_do, quiesce, sql};
+use super::{Cx, Seen, blue_green, cluster, left_to_do, live, quiesce, sql};
 use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::RegionView;
@@ -45,12 +45,28 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         Ok(sides) => sides,
         Err(seen) => return Ok(seen),
     };
-    let follows = cx.migration.method == Method::Replica;
+    let follows = matches!(cx.migration.method, Method::Replica | Method::BlueGreen);
     // Before the comparison, which may take long, and after it.
     if !follows && let Err(broken) = quiesce::fence(cx, view).await? {
         return Ok(broken);
     }
-    let pairs = compared(cx, view, sides, data_check(cx)).await;
+    let mut pairs = if cx.migration.method == Method::BlueGreen {
+        match live(cx, view, &sides).await? {
+            Ok(pairs) => pairs,
+            Err(seen) => return Ok(seen),
+        }
+    } else {
+        compared(cx, view, sides, data_check(cx)).await
+    };
+    if let Some(planned) = &cx.migration.cluster {
+        let (old, new) = match cluster::both(cx, view)? {
+            Ok(both) => both,
+            Err(seen) => return Ok(seen),
+        };
+        let (old_names, new_names) = compare::names_of(cx.migration);
+        let name = planned.identifier.as_str();
+        pairs.insert(0, compare::clusters(name, old, &old_names, new, &new_names));
+    }
     let not_proven = match follows {
         true => Vec::new(),
         false => match quiesce::fence(cx, view).await? {
@@ -112,9 +128,66 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
 /// While the successor replicates clients may write, and rows are never equal; they were compared at the held position.
 fn data_check(cx: &Cx<'_>) -> DataCheck {
     match cx.migration.method {
-        Method::Replica => DataCheck::None,
+        Method::Replica | Method::BlueGreen => DataCheck::None,
         Method::Cold => cx.plan.data_check,
     }
+}
+
+/// Green follows blue, which clients write to. A difference counts when it is there twice, unchanged: what changes
+/// between two looks is being written.
+async fn live(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    sides: &[Side<'_>],
+) -> Result<Result<Vec<PairDiff>, Seen>, Fault> {
+    let (old_names, new_names) = blue_green::names_now(cx, view)?;
+    let (old_names, new_names) = (&old_names, &new_names);
+    let auth = sql::login(cx, view);
+    let unlinked = blue_green::to_compare(cx, view)?;
+    let mut pairs = Vec::new();
+    for ((name, _, _), (old, new)) in sides.iter().zip(&unlinked) {
+        let target = Target::MadeBy(
+            cx.migration
+                .members()
+                .find(|member| member.identifier.as_str() == *name)
+                .map(|member| member.made_by.clone())
+                .unwrap_or_default(),
+        );
+        let pair = Pair {
+            name,
+            old,
+            new,
+            old_names,
+            new_names,
+        };
+        let look = async || -> Result<Result<PairDiff, Seen>, Fault> {
+            if let Some(behind) = sql::behind_of(cx, view, &target).await? {
+                return Ok(Err(behind));
+            }
+            Ok(Ok(compare::pair(
+                cx.rds,
+                &pair,
+                auth.as_ref(),
+                &cx.plan.mysql,
+                cx.plan.data_check,
+            )
+            .await))
+        };
+        let first = match look().await? {
+            Ok(first) => first,
+            Err(behind) => return Ok(Err(behind)),
+        };
+        let found = if first.drift() == 0 {
+            first
+        } else {
+            match look().await? {
+                Ok(second) => live::settled(&first, second),
+                Err(behind) => return Ok(Err(behind)),
+            }
+        };
+        pairs.push(live::without_scheduler(found));
+    }
+    Ok(Ok(pairs))
 }
 
 async fn compared(
@@ -213,6 +286,9 @@ fn follows_cutover(difference: &mut Difference) {
 
 /// Under its real name every member must be encrypted under the key and ready, and the policy must be content.
 pub(super) fn rescan(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
+    if let Some(seen) = cluster::rescan(cx, view)? {
+        return Ok(seen);
+    }
     for member in cx.migration.members() {
         let name = member.identifier.as_str();
         let Some(instance) = cx.find(view, &Target::MadeBy(member.made_by.clone()))? else {

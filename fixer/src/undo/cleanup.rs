@@ -74,6 +74,12 @@ fn of(
         }
         None => {}
     }
+    if migration.cluster.is_some() {
+        return Err(Refusal::new(
+            "the old cluster of a migration is not removed in this version",
+            "delete its DB instances and then the cluster by hand, with a last snapshot",
+        ));
+    }
     soaked(facts, options, migration)?;
     let none = Region::default();
     let region = facts.regions.get(&migration.region).unwrap_or(&none);
@@ -142,7 +148,7 @@ fn soaked(
     let cut_over = migration
         .steps
         .iter()
-        .filter(|step| matches!(step.action, Action::Rename { cutover: true, .. }))
+        .filter(|step| step.action.is_cutover())
         .filter_map(|step| records.get(&step.id))
         .map(|record| record.changed_at)
         .max();

@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 
 use atrest_model::id::{InvalidId, RunId};
-use atrest_model::plan::{Action, Member, Migration, Plan, Step, TAG_CLAIM, TAG_RUN, Target};
+use atrest_model::plan::{
+    Action, Member, Method, Migration, Plan, Step, TAG_CLAIM, TAG_RUN, Target,
+};
 use serde_json::{Map, Value};
 
 /// Seconds that a deletion may take.
@@ -16,6 +18,20 @@ const SHORT: u64 = 3600;
 
 /// What is put behind the name of a run for its rehearsal.
 const SUFFIX: &str = "-rehearsal";
+
+/// Why a migration cannot be tried out beside its source. Only the cold steps can be, without those that take clients away.
+#[must_use]
+pub fn why_not(migration: &Migration) -> Option<&'static str> {
+    if migration.cluster.is_some() {
+        return Some("it is a cluster, which this version cannot rehearse");
+    }
+    match migration.method {
+        Method::Cold => None,
+        Method::Replica | Method::BlueGreen => Some(
+            "its method builds beside the live source anyway: `--stop-before cutover` stops before clients notice",
+        ),
+    }
+}
 
 /// The plan of the rehearsal of a plan.
 ///

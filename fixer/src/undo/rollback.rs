@@ -90,7 +90,7 @@ fn of(
         }
         Some((PhaseKind::Rollback, false)) | None => {}
     }
-    if !matches!(migration.method, Method::Cold | Method::Replica) {
+    if !matches!(migration.method, Method::Cold | Method::Replica) || migration.cluster.is_some() {
         return Err(Refusal::new(
             "its method has no rollback in this version",
             "go back by hand: `atrest status RUN --journal` tells what was done",

@@ -156,17 +156,16 @@ pub(crate) struct Away {
 
 impl Away {
     fn of(migration: &Migration, steps: &[&StepTime]) -> Option<Self> {
-        let renames = |wanted: bool| {
-            let is = move |action: &Action| matches!(action, Action::Rename { cutover, .. } if *cutover == wanted);
-            migration.steps.iter().filter(move |step| is(&step.action))
-        };
+        let those =
+            |is: fn(&Action) -> bool| migration.steps.iter().filter(move |step| is(&step.action));
         let time = |id: &str| steps.iter().find(|step| step.step == id);
-        let from = renames(false)
+        let from = those(Action::takes_clients_away)
             .filter_map(|step| time(&step.id))
             .map(|step| step.began)
             .min()?;
-        let back: Option<Vec<Timestamp>> =
-            renames(true).map(|step| time(&step.id)?.ended).collect();
+        let back: Option<Vec<Timestamp>> = those(Action::is_cutover)
+            .map(|step| time(&step.id)?.ended)
+            .collect();
         Some(Self {
             from,
             until: back.and_then(|back| back.into_iter().max()),

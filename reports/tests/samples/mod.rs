@@ -720,6 +720,7 @@ pub(crate) fn migration_plan() -> Plan {
         id: format!("eu-central-1/{source}"),
         region: "eu-central-1".to_owned(),
         method: Method::Cold,
+        cluster: None,
         not_taken: Vec::new(),
         engine: "mysql".to_owned(),
         allocated_storage: 100,
@@ -758,7 +759,7 @@ pub(crate) fn migration_plan() -> Plan {
         left_out: vec![
             LeftOut {
                 arn: "arn:aws:rds:us-east-1:111122223333:cluster:shop-aurora".to_owned(),
-                reason: "it is a cluster; clusters cannot be migrated by this version".to_owned(),
+                reason: "it has no DB instances; restore it from its snapshot with a key".to_owned(),
             },
             LeftOut {
                 arn: "arn:aws:rds:us-east-1:111122223333:db:legacy-billing".to_owned(),

@@ -450,7 +450,8 @@ impl Spec {
             db_name: spec
                 .db_name
                 .clone()
-                .or_else(|| source.and_then(|source| source.db_name.clone())),
+                .or_else(|| source.and_then(|source| source.db_name.clone()))
+                .or_else(|| cluster.and_then(|cluster| cluster.database_name.clone())),
             port: spec.port.unwrap_or_else(|| {
                 source.map_or_else(|| catalog::default_port(&engine), |source| source.port)
             }),

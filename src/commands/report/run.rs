@@ -263,15 +263,12 @@ fn of_journal(
 /// From the moment the source's rename was intended to the moment the last cutover rename was seen.
 fn downtime(migration: &Migration, records: &BTreeMap<String, StepRecord>) -> Option<f64> {
     use atrest_model::plan::Action;
-    let renames = |wanted: bool| {
-        migration.steps.iter().filter(
-            move |step| matches!(step.action, Action::Rename { cutover, .. } if cutover == wanted),
-        )
-    };
-    let began: Timestamp = renames(false)
+    let those =
+        |is: fn(&Action) -> bool| migration.steps.iter().filter(move |step| is(&step.action));
+    let began: Timestamp = those(Action::takes_clients_away)
         .filter_map(|step| records.get(&step.id)?.intended_at)
         .min()?;
-    let back: Option<Vec<Timestamp>> = renames(true)
+    let back: Option<Vec<Timestamp>> = those(Action::is_cutover)
         .map(|step| {
             let record = records.get(&step.id)?;
             (record.status == StepStatus::Done).then_some(record.changed_at)

@@ -20,12 +20,52 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use self::child::{At, Begin, Order};
 use self::world::{Mutation, World, copy};
+use atrest_model::plan::Method;
 
 /// Longest time for one process; it takes a second or two.
 const PATIENCE: Duration = Duration::from_secs(120);
 const POLL_MS: u64 = 15;
 /// 180 virtual seconds are 30 ms of the sandbox's time.
 const WINDOW_MS: u64 = 60;
+
+/// What is migrated, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A source with its replica, while clients are away.
+    Cold,
+    /// The same by a blue/green deployment.
+    BlueGreen,
+    /// An Aurora cluster.
+    Cluster,
+}
+
+impl Kind {
+    /// The word in a table.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::BlueGreen => "blue-green",
+            Self::Cluster => "cluster",
+        }
+    }
+
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Cold | Self::Cluster => Method::Cold,
+            Self::BlueGreen => Method::BlueGreen,
+        }
+    }
+
+    pub(crate) fn scenario(self) -> &'static str {
+        let fleet = include_str!("fleet.toml");
+        match self {
+            Self::Cold => fleet,
+            // RDS makes no deployment of the target of a proxy.
+            Self::BlueGreen => fleet.split("[[proxies]]").next().unwrap_or(fleet),
+            Self::Cluster => include_str!("cluster.toml"),
+        }
+    }
+}
 
 /// Where and how a run is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +127,7 @@ impl fmt::Display for Case {
 #[derive(Debug, Clone)]
 pub(crate) struct Matrix {
     args: Vec<String>,
+    kind: Kind,
     plan: atrest_model::plan::Plan,
     picture: Value,
     mutations: Vec<Mutation>,
@@ -95,12 +136,13 @@ pub(crate) struct Matrix {
 
 impl Matrix {
     /// Runs the migration once without a stop: what every case has to end like. `args` make this program the child.
-    pub(crate) async fn new(args: &[&str]) -> Self {
+    pub(crate) async fn new(args: &[&str], kind: Kind) -> Self {
         world::check_scenario();
-        let world = World::start("").await;
+        let world = World::start(kind, "").await;
         let mut matrix = Self {
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            plan: world.plan().await,
+            kind,
+            plan: world.plan(kind).await,
             picture: Value::Null,
             mutations: Vec::new(),
             records: 0,
@@ -111,9 +153,12 @@ impl Matrix {
         matrix.picture = world.picture().await;
         matrix.mutations = world.mutations();
         matrix.records = world.records();
-        assert_eq!(matrix.picture["encrypted"]["orders"], true);
-        assert_eq!(matrix.picture["encrypted"]["old-orders"], false);
-        assert_eq!(matrix.picture["encrypted"]["orders-reports"], true);
+        for member in matrix.plan.migrations[0].members() {
+            let name = member.identifier.as_str();
+            assert_eq!(matrix.picture["encrypted"][name], true, "{name}");
+        }
+        let old = &matrix.plan.migrations[0].source.old_name;
+        assert_eq!(matrix.picture["encrypted"][old.as_str()], false);
         none_twice(&matrix.mutations);
         world.stop().await;
         matrix
@@ -149,6 +194,11 @@ impl Matrix {
         cases
     }
 
+    /// What is migrated.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// How many records and mutations an unstopped run has.
     pub(crate) fn size(&self) -> (usize, usize) {
         (self.records, self.mutations.len())
@@ -175,8 +225,8 @@ impl Matrix {
             _ => String::new(),
         };
         let mut world = match case {
-            Case::Outage(_) => World::start_to_restart().await,
-            _ => World::start(&faults).await,
+            Case::Outage(_) => World::start_to_restart(self.kind).await,
+            _ => World::start(self.kind, &faults).await,
         };
         match case {
             Case::Killed(at) => {

@@ -15,6 +15,7 @@ use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::Kind;
 use super::child::{self, At, Begin, Order};
 use super::world::{Mutation, World};
 use super::{
@@ -145,10 +146,10 @@ pub(crate) struct UndoMatrix {
 
 impl UndoMatrix {
     pub(crate) async fn new(args: &[&str]) -> Self {
-        let world = World::start("").await;
+        let world = World::start(Kind::Cold, "").await;
         let mut matrix = Self {
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            plan: world.plan().await,
+            plan: world.plan(Kind::Cold).await,
             untouched: world.picture().await,
             until_cutover: 0,
             ways: Vec::new(),
@@ -162,7 +163,7 @@ impl UndoMatrix {
 
     /// Makes the beginning of a way, and goes it once without a stop.
     async fn walk_through(&mut self, way: Way) {
-        let world = World::start("").await;
+        let world = World::start(Kind::Cold, "").await;
         let order = |undo: Option<PhaseKind>| Errand {
             begin: Begin::Fresh,
             die: None,
@@ -353,7 +354,7 @@ impl UndoMatrix {
 
     /// A migration that is killed before its cutover and rolled back has never been.
     async fn migration(&self, at: At) {
-        let world = World::start("").await;
+        let world = World::start(Kind::Cold, "").await;
         let errand = Errand {
             begin: Begin::Fresh,
             die: Some(at),

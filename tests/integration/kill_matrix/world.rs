@@ -15,8 +15,8 @@ use atrest_sandbox::{EngineMode, Sandbox, SandboxError, SandboxOptions, Scenario
 use atrest_scanner::inventory;
 use serde_json::{Value, json};
 
-use super::PATIENCE;
 use super::child::{ACCESS_KEY, REGION, aws};
+use super::{Kind, PATIENCE};
 
 /// Virtual seconds per real second: a migration of an hour takes a second or two.
 pub(crate) const SPEED: f64 = 6000.0;
@@ -44,15 +44,15 @@ pub(crate) struct Mutation {
 
 impl World {
     /// `faults` is added to the scenario.
-    pub(crate) async fn start(faults: &str) -> Self {
-        let mut world = Self::closed(faults, 0);
+    pub(crate) async fn start(kind: Kind, faults: &str) -> Self {
+        let mut world = Self::closed(kind, faults, 0);
         world.open().await;
         world
     }
 
     /// A world that goes on from a kept one: its sandbox and its run folder.
     pub(crate) async fn start_from(kept: &Path) -> Self {
-        let mut world = Self::closed("", 0);
+        let mut world = Self::closed(Kind::Cold, "", 0);
         std::fs::copy(kept.join(STATE), world.dir.path().join(STATE)).unwrap();
         copy(&kept.join("run"), &world.run_dir());
         world.open().await;
@@ -66,13 +66,13 @@ impl World {
         self.dir
     }
 
-    fn closed(faults: &str, port: u16) -> Self {
+    fn closed(kind: Kind, faults: &str, port: u16) -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
             sandbox: None,
             endpoint: String::new(),
             port,
-            scenario: format!("{}\n{faults}", include_str!("fleet.toml")),
+            scenario: format!("{}\n{faults}", kind.scenario()),
         }
     }
 
@@ -105,7 +105,7 @@ impl World {
     }
 
     /// A sandbox whose port nobody is given meanwhile: the kernel gives out those from 32768 on.
-    pub(crate) async fn start_to_restart() -> Self {
+    pub(crate) async fn start_to_restart(kind: Kind) -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let first = u16::try_from(std::process::id() % 10_000).unwrap();
         let port = loop {
@@ -115,7 +115,7 @@ impl World {
                 break port;
             }
         };
-        let mut world = Self::closed("", port);
+        let mut world = Self::closed(kind, "", port);
         world.open().await;
         world
     }
@@ -150,7 +150,7 @@ impl World {
         self.dir.path().join("requests.jsonl")
     }
 
-    pub(crate) async fn plan(&self) -> Plan {
+    pub(crate) async fn plan(&self, kind: Kind) -> Plan {
         let aws = aws(self.endpoint());
         let inventory = inventory::read(&aws, ACCOUNT, &[REGION.to_owned()]).await;
         let key = aws
@@ -162,13 +162,16 @@ impl World {
             created: jiff::Timestamp::UNIX_EPOCH,
             account: ACCOUNT.to_owned(),
             instances: inventory.regions[0].instances.clone(),
-            clusters: Vec::new(),
+            clusters: inventory.regions[0].clusters.clone(),
             keys: BTreeMap::from([(REGION.to_owned(), Ok(key))]),
             mysql: MysqlAccess::Off {
                 reason: "control plane only".to_owned(),
             },
             data_check: DataCheck::None,
-            methods: planner::MethodFacts::default(),
+            methods: planner::MethodFacts {
+                wish: planner::Wish::Only(kind.method()),
+                ..planner::MethodFacts::default()
+            },
             // No server is asked here: nothing is gained by waiting.
             quiesce: Quiesce {
                 window_seconds: 0,
@@ -200,6 +203,9 @@ impl World {
         let rds = aws(self.endpoint()).rds(REGION);
         let (instances, _calls) = rds.db_instances().await.unwrap();
         let snapshots = rds.manual_snapshots().await.unwrap().items;
+        let (clusters, _calls) = rds.db_clusters().await.unwrap();
+        let mut clusters: Vec<Value> = clusters.into_iter().map(|c| c.document).collect();
+        let mut of_clusters = rds.manual_cluster_snapshots().await.unwrap().items;
         let encrypted: BTreeMap<String, bool> = instances
             .iter()
             .map(|i| {
@@ -211,11 +217,22 @@ impl World {
             .collect();
         let mut instances: Vec<Value> = instances.into_iter().map(|i| i.document).collect();
         let mut snapshots = snapshots;
-        instances.iter_mut().chain(&mut snapshots).for_each(settle);
+        instances
+            .iter_mut()
+            .chain(&mut snapshots)
+            .chain(&mut clusters)
+            .chain(&mut of_clusters)
+            .for_each(settle);
+        clusters.sort_by_key(|c| c["DBClusterIdentifier"].to_string());
+        of_clusters.sort_by_key(|s| s["DBClusterSnapshotIdentifier"].to_string());
         instances.sort_by_key(|i| i["DBInstanceIdentifier"].to_string());
         snapshots.sort_by_key(|s| s["DBSnapshotIdentifier"].to_string());
-        let proxied = rds.proxy_targets("front").await.unwrap().items;
-        json!({"instances": instances, "snapshots": snapshots, "encrypted": encrypted, "proxied": proxied})
+        let proxied = rds
+            .proxy_targets("front")
+            .await
+            .map(|listing| listing.items);
+        json!({"instances": instances, "snapshots": snapshots, "encrypted": encrypted,
+            "clusters": clusters, "cluster_snapshots": of_clusters, "proxied": proxied.unwrap_or_default()})
     }
 
     /// The journal holds together, and every step of the plan is done in it.
@@ -272,6 +289,17 @@ fn mutation(line: &str) -> Option<Mutation> {
         "AddRoleToDBInstance" => {
             format!("{} {}", param("DBInstanceIdentifier"), param("FeatureName"))
         }
+        "ModifyDBCluster" => format!(
+            "{} {}",
+            param("DBClusterIdentifier"),
+            param("NewDBClusterIdentifier")
+        ),
+        "CreateDBClusterSnapshot" => param("DBClusterSnapshotIdentifier").to_owned(),
+        "RestoreDBClusterFromSnapshot" => param("DBClusterIdentifier").to_owned(),
+        "CreateBlueGreenDeployment" => param("BlueGreenDeploymentName").to_owned(),
+        "SwitchoverBlueGreenDeployment" | "DeleteBlueGreenDeployment" => {
+            param("BlueGreenDeploymentIdentifier").to_owned()
+        }
         "DeregisterDBProxyTargets" | "RegisterDBProxyTargets" => param("DBProxyName").to_owned(),
         "AddSourceIdentifierToSubscription" => param("SubscriptionName").to_owned(),
         _ => param("DBInstanceIdentifier").to_owned(),
@@ -290,6 +318,7 @@ fn settle(value: &mut Value) {
                 !name.ends_with("Time")
                     && ![
                         "DbiResourceId",
+                        "DbClusterResourceId",
                         "ValidTill",
                         "EnhancedMonitoringResourceArn",
                     ]
@@ -307,5 +336,7 @@ fn settle(value: &mut Value) {
 
 /// The access key of the scenario is the one the child uses.
 pub(crate) fn check_scenario() {
-    assert!(include_str!("fleet.toml").contains(ACCESS_KEY));
+    for kind in [Kind::Cold, Kind::Cluster] {
+        assert!(kind.scenario().contains(ACCESS_KEY));
+    }
 }

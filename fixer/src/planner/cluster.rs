@@ -1,0 +1,304 @@
+//! Aurora clusters: their steps, and which of them are left out. See docs/design/0009-clusters.md.
+
+use atrest_model::document::{bool_of, digest, int_of, list_of, str_of, strings_of};
+use atrest_model::id::DbInstanceIdentifier;
+use atrest_model::instance::{DbCluster, DbInstance};
+use atrest_model::plan::{Action, ClusterMember, Member, Method, Migration, Step, Target};
+
+use super::draft::{Draft, SHORT, snapshot_name};
+use super::{Facts, Refusal, settled_digest};
+use crate::requests::cluster as requests;
+
+/// Seconds for a rename.
+const RENAME: u64 = 2 * 3600;
+
+/// The migration of a flagged cluster with all its members.
+pub(super) fn migration(facts: &Facts, cluster: &DbCluster) -> Result<Migration, Refusal> {
+    if let Some(why) = foreign(cluster) {
+        return Err(Refusal::of("migratable")(why));
+    }
+    let members = members(facts, cluster);
+    let Some((writer, readers)) = members.split_first() else {
+        return Err(Refusal::of("migratable")(
+            "it has no DB instances; restore it from its snapshot with a key".to_owned(),
+        ));
+    };
+    if members.len() != cluster.members().count() {
+        return Err(Refusal::of("migratable")(
+            "not all of its DB instances were found".to_owned(),
+        ));
+    }
+    let kms_key_id = match facts.keys.get(&cluster.region) {
+        Some(Ok(key)) => key.arn.clone(),
+        Some(Err(why)) => return Err(Refusal::of("kms-key")(why.clone())),
+        None => {
+            return Err(Refusal::of("kms-key")(format!(
+                "no key is chosen for {}",
+                cluster.region
+            )));
+        }
+    };
+    let refused = |error: atrest_model::id::InvalidId| Refusal::of("names-free")(error.to_string());
+    let named = |instance: &DbInstance| -> Result<Member, Refusal> {
+        let identifier = DbInstanceIdentifier::try_from(instance.identifier()).map_err(refused)?;
+        Ok(Member {
+            old_name: identifier.prefixed("old").map_err(refused)?,
+            new_name: identifier.prefixed("new").map_err(refused)?,
+            dbi_resource_id: instance.dbi_resource_id().to_owned(),
+            replicates_from: None,
+            digest: settled_digest(instance),
+            made_by: format!("member:{identifier}"),
+            identifier,
+        })
+    };
+    let identifier = DbInstanceIdentifier::try_from(cluster.identifier()).map_err(refused)?;
+    let mut migration = Migration {
+        id: format!("{}/{}", cluster.region, cluster.identifier()),
+        region: cluster.region.clone(),
+        method: Method::Cold,
+        not_taken: Vec::new(),
+        cluster: Some(ClusterMember {
+            old_name: identifier.prefixed("old").map_err(refused)?,
+            new_name: identifier.prefixed("new").map_err(refused)?,
+            db_cluster_resource_id: cluster.resource_id().to_owned(),
+            digest: cluster_digest(cluster),
+            identifier,
+        }),
+        engine: cluster.engine().to_owned(),
+        allocated_storage: int_of(&cluster.document, "AllocatedStorage").unwrap_or(0),
+        kms_key_id,
+        source: named(writer)?,
+        replicas: readers
+            .iter()
+            .map(|reader| named(reader))
+            .collect::<Result<_, _>>()?,
+        notes: notes(cluster),
+        wave: None,
+        steps: Vec::new(),
+    };
+    migration.steps = steps(facts, &migration, cluster, &members);
+    Ok(migration)
+}
+
+/// What the plan of a cluster rests on, without what changes by itself.
+#[must_use]
+pub fn cluster_digest(cluster: &DbCluster) -> String {
+    use atrest_model::attribute::AttributeClass;
+    use atrest_model::attribute::cluster::cluster_attribute;
+    let mut document = cluster.document.clone();
+    if let Some(members) = document.as_object_mut() {
+        members.retain(|name, _| {
+            cluster_attribute(name).is_none_or(|row| row.class != AttributeClass::Volatile)
+        });
+        members.remove("TagList");
+    }
+    digest(&document)
+}
+
+/// Writer first, then the readers in the order in which they would be promoted.
+fn members<'a>(facts: &'a Facts, cluster: &DbCluster) -> Vec<&'a DbInstance> {
+    let rank = |instance: &DbInstance| {
+        let of = list_of(&cluster.document, "DBClusterMembers")
+            .iter()
+            .find(|member| str_of(member, "DBInstanceIdentifier") == Some(instance.identifier()));
+        let writer = of.and_then(|member| bool_of(member, "IsClusterWriter")) == Some(true);
+        let tier = of.and_then(|member| int_of(member, "PromotionTier"));
+        (!writer, tier, instance.identifier().to_owned())
+    };
+    let mut members: Vec<&DbInstance> = facts
+        .instances
+        .iter()
+        .filter(|instance| {
+            instance.region == cluster.region && instance.cluster() == Some(cluster.identifier())
+        })
+        .collect();
+    members.sort_by_key(|member| rank(member));
+    members
+}
+
+/// Why a cluster is not migrated by this version.
+fn foreign(cluster: &DbCluster) -> Option<String> {
+    let document = &cluster.document;
+    let engine = cluster.engine();
+    if matches!(engine, "neptune" | "docdb") {
+        return Some(format!("{engine} is not a DB cluster of RDS proper"));
+    }
+    if !engine.starts_with("aurora") {
+        return Some(format!(
+            "it is a Multi-AZ DB cluster ({engine}), whose DB instances RDS makes itself; only Aurora clusters are migrated by this version"
+        ));
+    }
+    if str_of(document, "EngineMode").is_some_and(|mode| mode != "provisioned") {
+        return Some(format!(
+            "its engine mode is {}; only provisioned clusters, Serverless v2 included, are migrated",
+            str_of(document, "EngineMode").unwrap_or_default()
+        ));
+    }
+    if let Some(global) =
+        str_of(document, "GlobalClusterIdentifier").filter(|name| !name.is_empty())
+    {
+        return Some(format!(
+            "it is a member of the global cluster {global}; remove it from there first"
+        ));
+    }
+    if document.get("MasterUserSecret").is_some() {
+        return Some(
+            "its master password is managed in Secrets Manager, which this version does not carry over"
+                .to_owned(),
+        );
+    }
+    if let Some(source) = str_of(document, "ReplicationSourceIdentifier") {
+        return Some(format!("it is a replica of {source}; migrate that first"));
+    }
+    if let Some(replica) = strings_of(document, "ReadReplicaIdentifiers").next() {
+        return Some(format!(
+            "it has the replica cluster {replica}, which this version does not make again"
+        ));
+    }
+    if let Some(endpoint) = strings_of(document, "CustomEndpoints").next() {
+        return Some(format!(
+            "it has the custom endpoint {endpoint}, which this version does not make again"
+        ));
+    }
+    if bool_of(document, "HttpEndpointEnabled") == Some(true) {
+        return Some("its Data API is on, which this version does not switch on again".to_owned());
+    }
+    if str_of(document, "ActivityStreamStatus").is_some_and(|status| status != "stopped") {
+        return Some(
+            "its activity stream is on, which this version does not start again".to_owned(),
+        );
+    }
+    None
+}
+
+fn notes(cluster: &DbCluster) -> Vec<String> {
+    let name = cluster.identifier();
+    let mut notes = vec![
+        format!(
+            "{name}: point-in-time recovery to times before the migration stays with its old resource id"
+        ),
+        format!(
+            "{name}: {} accounts, rows and client connections are not read; only attributes of the cluster and its DB instances are compared",
+            cluster.engine()
+        ),
+    ];
+    if int_of(&cluster.document, "BacktrackWindow").is_some_and(|seconds| seconds > 0) {
+        notes.push(format!(
+            "{name}: backtracking to times before the migration stays with the old cluster"
+        ));
+    }
+    notes
+}
+
+fn steps(
+    facts: &Facts,
+    migration: &Migration,
+    cluster: &DbCluster,
+    members: &[&DbInstance],
+) -> Vec<Step> {
+    let mut draft = Draft::new(facts, migration, members);
+    let Some(of) = &migration.cluster else {
+        return Vec::new();
+    };
+    let mut own = draft.tags("claim-cluster");
+    own.retain(|(key, _)| key == atrest_model::plan::TAG_RUN);
+    draft.push(
+        "claim-cluster",
+        &[] as &[&str],
+        SHORT,
+        Action::ClaimCluster { tags: own },
+    );
+    let mut claims = draft.claims();
+    claims.push("claim-cluster".to_owned());
+    let away = Action::RenameCluster {
+        from: of.identifier.clone(),
+        to: of.old_name.clone(),
+        cutover: false,
+    };
+    draft.push("rename-old-cluster", &claims, RENAME, away);
+    let renamed = draft.rename_old(&["rename-old-cluster".to_owned()]);
+    let quiesce = Action::Quiesce {
+        instance: Target::Old(migration.source.dbi_resource_id.clone()),
+        window_seconds: facts.quiesce.window_seconds,
+        kill_connections: facts.quiesce.kill_connections,
+    };
+    draft.push("quiesce", &renamed, SHORT, quiesce);
+    let name = snapshot_name(&of.db_cluster_resource_id, "raw");
+    let snapshot = Action::ClusterSnapshot {
+        snapshot: name.clone(),
+        tags: draft.tags("cluster-snapshot"),
+    };
+    draft.push("cluster-snapshot", &["quiesce"], draft.data, snapshot);
+    let restore = Action::RestoreCluster {
+        snapshot: name,
+        name: of.new_name.clone(),
+        request: requests::restore(
+            cluster,
+            &migration.kms_key_id,
+            &draft.tags("restore-cluster"),
+        ),
+    };
+    draft.push(
+        "restore-cluster",
+        &["cluster-snapshot"],
+        draft.data,
+        restore,
+    );
+    let mut last = "restore-cluster".to_owned();
+    let request = requests::modify_after_restore(cluster);
+    if !request.is_empty() {
+        draft.push(
+            "modify-cluster",
+            &[last],
+            SHORT,
+            Action::ModifyCluster { request },
+        );
+        last = "modify-cluster".to_owned();
+    }
+    let mut ends = Vec::new();
+    for (number, role) in list_of(&cluster.document, "AssociatedRoles")
+        .iter()
+        .enumerate()
+    {
+        let Some(role_arn) = str_of(role, "RoleArn") else {
+            continue;
+        };
+        // Unlike those of an instance they may be for no feature.
+        let feature = str_of(role, "FeatureName").unwrap_or_default();
+        let id = match feature {
+            "" => format!("cluster-role:{}", number + 1),
+            feature => format!("cluster-role:{feature}"),
+        };
+        let role = Action::AddClusterRole {
+            role_arn: role_arn.to_owned(),
+            feature_name: feature.to_owned(),
+        };
+        draft.push(&id, &[&last], SHORT, role);
+        last = id;
+    }
+    // The writer first: Aurora makes the first instance of a cluster its writer.
+    let mut writer = last;
+    for (member, instance) in migration.members().zip(members) {
+        let create = Action::CreateMember {
+            name: member.new_name.clone(),
+            request: requests::create_member(instance, &draft.tags(&member.made_by)),
+        };
+        draft.push(&member.made_by, &[&writer], draft.data, create);
+        draft.settle_after(&member.made_by, member, instance, serde_json::Map::new());
+        if member.identifier == migration.source.identifier {
+            writer.clone_from(&member.made_by);
+        }
+        ends.push(draft.settled(member));
+    }
+    draft.push("validate", &ends, draft.data, Action::Validate);
+    let back = Action::RenameCluster {
+        from: of.new_name.clone(),
+        to: of.identifier.clone(),
+        cutover: true,
+    };
+    draft.push("rename-new-cluster", &["validate"], RENAME, back);
+    let cutover = draft.rename_new(&["rename-new-cluster"]);
+    draft.push("rescan", &cutover, SHORT, Action::Rescan);
+    draft.push("handover", &["rescan"], SHORT, Action::Handover);
+    draft.steps
+}

@@ -1,0 +1,223 @@
+//! From the describe answer of a cluster to the arguments that make its like, and its members.
+
+use atrest_model::document::{bool_of, int_of, list_of, str_of, strings_of};
+use atrest_model::instance::{DbCluster, DbInstance};
+use atrest_model::plan::TAG_PREFIX;
+use serde_json::{Value, json};
+
+use super::{Request, copy_int, copy_str, first_str, in_order, insights, monitoring, tags};
+
+/// `RestoreDBClusterFromSnapshot`: everything it accepts, and the key, which encrypts an unencrypted snapshot here.
+pub(crate) fn restore(
+    cluster: &DbCluster,
+    kms_key_id: &str,
+    own_tags: &[(String, String)],
+) -> Request {
+    let document = &cluster.document;
+    let mut request = Request::new();
+    request.insert("KmsKeyId".to_owned(), json!(kms_key_id));
+    for (member, argument) in [
+        ("Engine", "Engine"),
+        ("DBSubnetGroup", "DBSubnetGroupName"),
+        ("DBClusterParameterGroup", "DBClusterParameterGroupName"),
+        ("StorageType", "StorageType"),
+        ("NetworkType", "NetworkType"),
+        ("PreferredBackupWindow", "PreferredBackupWindow"),
+        // Omitted, it enrols the cluster in extended support, which is billed.
+        ("EngineLifecycleSupport", "EngineLifecycleSupport"),
+    ] {
+        copy_str(document, member, &mut request, argument);
+    }
+    for member in ["Port", "BackupRetentionPeriod"] {
+        copy_int(document, member, &mut request, member);
+    }
+    // Only Aurora MySQL takes it, and only where it is on.
+    if int_of(document, "BacktrackWindow").is_some_and(|seconds| seconds > 0) {
+        copy_int(document, "BacktrackWindow", &mut request, "BacktrackWindow");
+    }
+    for member in ["DeletionProtection", "CopyTagsToSnapshot"] {
+        if let Some(flag) = bool_of(document, member) {
+            request.insert(member.to_owned(), json!(flag));
+        }
+    }
+    if let Some(flag) = bool_of(document, "IAMDatabaseAuthenticationEnabled") {
+        request.insert("EnableIAMDatabaseAuthentication".to_owned(), json!(flag));
+    }
+    let groups: Vec<&str> = list_of(document, "VpcSecurityGroups")
+        .iter()
+        .filter(|group| matches!(str_of(group, "Status"), Some("active" | "adding") | None))
+        .filter_map(|group| str_of(group, "VpcSecurityGroupId"))
+        .collect();
+    if !groups.is_empty() {
+        request.insert("VpcSecurityGroupIds".to_owned(), json!(groups));
+    }
+    let exports: Vec<&str> = strings_of(document, "EnabledCloudwatchLogsExports").collect();
+    if !exports.is_empty() {
+        request.insert("EnableCloudwatchLogsExports".to_owned(), json!(exports));
+    }
+    if let Some(scaling) = document.get("ServerlessV2ScalingConfiguration") {
+        let bounds: Request = ["MinCapacity", "MaxCapacity", "SecondsUntilAutoPause"]
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), scaling.get(*name)?.clone())))
+            .collect();
+        if !bounds.is_empty() {
+            request.insert(
+                "ServerlessV2ScalingConfiguration".to_owned(),
+                Value::Object(bounds),
+            );
+        }
+    }
+    let kept = cluster
+        .tags()
+        .into_iter()
+        .filter(|(key, _)| !key.starts_with("aws:") && !key.starts_with(TAG_PREFIX));
+    let own = own_tags
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()));
+    let all: Value = kept
+        .chain(own)
+        .map(|(key, value)| json!({"Key": key, "Value": value}))
+        .collect();
+    request.insert("Tags".to_owned(), all);
+    request
+}
+
+/// `ModifyDBCluster` after a restore: what the restore does not accept, and what it may ignore.
+pub(crate) fn modify_after_restore(cluster: &DbCluster) -> Request {
+    let document = &cluster.document;
+    let mut request = Request::new();
+    for member in ["PreferredMaintenanceWindow", "PreferredBackupWindow"] {
+        copy_str(document, member, &mut request, member);
+    }
+    copy_int(
+        document,
+        "BackupRetentionPeriod",
+        &mut request,
+        "BackupRetentionPeriod",
+    );
+    request
+}
+
+/// `CreateDBInstance` of a member: what is not said here is the cluster's.
+pub(crate) fn create_member(instance: &DbInstance, own_tags: &[(String, String)]) -> Request {
+    let document = &instance.document;
+    let mut request = Request::new();
+    for member in [
+        "AvailabilityZone",
+        "CACertificateIdentifier",
+        "DBInstanceClass",
+        "Engine",
+        "PreferredMaintenanceWindow",
+    ] {
+        copy_str(document, member, &mut request, member);
+    }
+    if let Some(group) = first_str(document, "DBParameterGroups", "DBParameterGroupName") {
+        request.insert("DBParameterGroupName".to_owned(), json!(group));
+    }
+    for member in [
+        "AutoMinorVersionUpgrade",
+        "CopyTagsToSnapshot",
+        "PubliclyAccessible",
+    ] {
+        if let Some(flag) = bool_of(document, member) {
+            request.insert(member.to_owned(), json!(flag));
+        }
+    }
+    copy_int(document, "PromotionTier", &mut request, "PromotionTier");
+    monitoring(document, &mut request);
+    insights(document, &mut request);
+    // A setting of the cluster.
+    request.remove("DatabaseInsightsMode");
+    request.insert("Tags".to_owned(), tags(instance, own_tags));
+    request
+}
+
+/// The part of a modify request that the cluster does not show yet.
+pub(crate) fn missing(request: &Request, cluster: &DbCluster) -> Request {
+    let shown = |member: &str| match member {
+        "PreferredMaintenanceWindow" | "PreferredBackupWindow" => {
+            str_of(&cluster.document, member).map(|window| Value::from(window.to_lowercase()))
+        }
+        _ => cluster.document.get(member).cloned(),
+    };
+    request
+        .iter()
+        .filter(|(member, value)| {
+            shown(member).is_none_or(|shown| in_order(&shown) != in_order(value))
+        })
+        .map(|(member, value)| (member.clone(), value.clone()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(document: Value) -> DbCluster {
+        DbCluster {
+            region: "eu-central-1".to_owned(),
+            document,
+        }
+    }
+
+    #[test]
+    fn a_restore_says_everything_and_names_the_key() {
+        let request = restore(
+            &cluster(json!({
+                "Engine": "aurora-mysql", "DBSubnetGroup": "s", "DBClusterParameterGroup": "p", "Port": 3307,
+                "BacktrackWindow": 0, "DeletionProtection": true, "IAMDatabaseAuthenticationEnabled": true,
+                "ServerlessV2ScalingConfiguration": {"MinCapacity": "0.5", "MaxCapacity": "8"},
+                "EnabledCloudwatchLogsExports": ["audit"], "StorageEncrypted": false,
+                "TagList": [{"Key": "aws:x", "Value": "1"}, {"Key": "team", "Value": "a"}],
+            })),
+            "arn:key",
+            &[("atrest:run".to_owned(), "r".to_owned())],
+        );
+        assert_eq!(request["KmsKeyId"], "arn:key");
+        assert_eq!(request["DBSubnetGroupName"], "s");
+        assert_eq!(request["DBClusterParameterGroupName"], "p");
+        assert_eq!(
+            request["ServerlessV2ScalingConfiguration"]["MaxCapacity"],
+            "8"
+        );
+        assert!(!request.contains_key("BacktrackWindow"));
+        assert!(!request.contains_key("StorageEncrypted"));
+        assert_eq!(
+            request["Tags"],
+            json!([{"Key": "team", "Value": "a"}, {"Key": "atrest:run", "Value": "r"}])
+        );
+    }
+
+    #[test]
+    fn a_member_leaves_to_the_cluster_what_is_the_clusters() {
+        let instance = DbInstance {
+            region: "eu-central-1".to_owned(),
+            document: json!({
+                "Engine": "aurora-mysql", "DBInstanceClass": "db.r6g.large", "PromotionTier": 0, "BackupRetentionPeriod": 7,
+                "StorageType": "aurora", "AllocatedStorage": 1, "KmsKeyId": "k", "PreferredBackupWindow": "01:00-01:30",
+                "VpcSecurityGroups": [{"VpcSecurityGroupId": "sg-1", "Status": "active"}], "MasterUsername": "admin",
+            }),
+        };
+        let request = create_member(&instance, &[]);
+        let names: Vec<&str> = request.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            ["DBInstanceClass", "Engine", "PromotionTier", "Tags"]
+        );
+    }
+
+    #[test]
+    fn windows_are_compared_in_lower_case() {
+        let request = modify_after_restore(&cluster(json!({
+            "PreferredMaintenanceWindow": "sun:03:00-sun:03:30", "BackupRetentionPeriod": 7,
+        })));
+        let shown = cluster(json!({
+            "PreferredMaintenanceWindow": "Sun:03:00-Sun:03:30", "BackupRetentionPeriod": 1,
+        }));
+        let missing = missing(&request, &shown);
+        assert_eq!(
+            missing.keys().map(String::as_str).collect::<Vec<_>>(),
+            ["BackupRetentionPeriod"]
+        );
+    }
+}

@@ -1,0 +1,244 @@
+//! Aurora clusters, end to end on the control plane: restored with a key, members made again, everything carried over.
+
+use std::time::{Duration, Instant};
+
+use atrest_model::instance::{DbCluster, Encryption};
+use serde_json::Value;
+
+use crate::harness::{Sandbox, Start, pause};
+
+const FLEET: &str = r#"
+description = "An Aurora cluster with a writer and two readers, and clusters that are left out."
+default_region = "eu-central-1"
+
+[[accounts]]
+id = "111122223333"
+access_key_id = "AKIASANDBOX000000001"
+
+[[keys]]
+alias = "alias/rds-migration"
+
+[[cluster_parameter_groups]]
+name = "sky-cluster"
+family = "aurora-mysql8.0"
+[cluster_parameter_groups.parameters]
+long_query_time = "0.5"
+
+[[parameter_groups]]
+name = "sky-instances"
+family = "aurora-mysql8.0"
+[parameter_groups.parameters]
+long_query_time = "1"
+
+[[clusters]]
+id = "sky"
+engine = "aurora-mysql"
+engine_version = "8.0.mysql_aurora.3.05.2"
+database_name = "sky"
+parameter_group = "sky-cluster"
+backup_retention = 9
+deletion_protection = true
+log_exports = ["audit", "error"]
+tags = [{ key = "Name", value = "sky" }]
+
+[[instances]]
+id = "sky-b"
+cluster = "sky"
+class = "db.r6g.large"
+promotion_tier = 2
+parameter_group = "sky-instances"
+tags = [{ key = "role", value = "reader" }]
+
+[[instances]]
+id = "sky-a"
+cluster = "sky"
+cluster_writer = true
+class = "db.r6g.xlarge"
+promotion_tier = 0
+maintenance_window = "tue:02:00-tue:02:30"
+monitoring_interval = 60
+monitoring_role = "arn:aws:iam::111122223333:role/rds-monitoring-role"
+
+[[instances]]
+id = "sky-c"
+cluster = "sky"
+class = "db.r6g.large"
+promotion_tier = 15
+auto_minor_version_upgrade = false
+
+[[clusters]]
+id = "far"
+engine = "aurora-postgresql"
+engine_version = "16.4"
+"#;
+
+const PACE: [&str; 4] = ["--poll-interval", "20ms", "--consistency-window", "1s"];
+
+fn clusters(sandbox: &Sandbox) -> Vec<DbCluster> {
+    block(async {
+        let rds = sandbox.aws("eu-central-1").rds("eu-central-1");
+        rds.db_clusters().await.unwrap().0
+    })
+}
+
+fn block<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
+}
+
+/// What the scenario file has no words for.
+fn decorate(sandbox: &Sandbox) {
+    block(async {
+        let rds = sandbox.aws("eu-central-1").rds("eu-central-1");
+        rds.client()
+            .modify_db_cluster()
+            .db_cluster_identifier("sky")
+            .apply_immediately(true)
+            .vpc_security_group_ids("sg-0a11ce0000000001a")
+            .enable_iam_database_authentication(true)
+            .preferred_backup_window("01:15-01:45")
+            .preferred_maintenance_window("sun:03:00-sun:03:30")
+            .copy_tags_to_snapshot(true)
+            .send()
+            .await
+            .unwrap();
+    });
+    ready(sandbox, |_| true);
+    block(async {
+        let rds = sandbox.aws("eu-central-1").rds("eu-central-1");
+        rds.client()
+            .add_role_to_db_cluster()
+            .db_cluster_identifier("sky")
+            .role_arn("arn:aws:iam::111122223333:role/rds-s3-import")
+            .feature_name("s3Import")
+            .send()
+            .await
+            .unwrap();
+    });
+    ready(sandbox, |cluster| {
+        cluster.document["AssociatedRoles"][0]["Status"] == "ACTIVE"
+    });
+}
+
+fn ready(sandbox: &Sandbox, wanted: impl Fn(&DbCluster) -> bool) {
+    let began = Instant::now();
+    loop {
+        let found = clusters(sandbox);
+        let sky = found.iter().find(|c| c.identifier() == "sky").unwrap();
+        let settled = sky.document["IAMDatabaseAuthenticationEnabled"] == true;
+        if sky.is_ready() && settled && !sky.has_pending_modifications() && wanted(sky) {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{sky:?}");
+        pause();
+    }
+}
+
+#[test]
+fn an_aurora_cluster_is_restored_with_a_key_and_its_members_are_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let scenario = dir.path().join("fleet.toml");
+    std::fs::write(&scenario, FLEET).unwrap();
+    let sandbox = Sandbox::start(&Start {
+        scenario: scenario.to_str().unwrap(),
+        engines: "none",
+        speed: "1000",
+    });
+    decorate(&sandbox);
+    let before = sandbox.mutations().len();
+    let planned = sandbox
+        .run(&[
+            "plan",
+            "--kms-key",
+            "alias/rds-migration",
+            "--mysql",
+            "off",
+            "--run",
+            "sky",
+        ])
+        .expect(0);
+    assert!(planned.stdout.contains("cluster sky"), "{}", planned.stdout);
+    // A cluster without instances is named, with what to do.
+    assert!(
+        planned.stdout.contains("it has no DB instances"),
+        "{}",
+        planned.stdout
+    );
+    assert_eq!(sandbox.mutations().len(), before);
+    let args = [
+        &["fix", "atrest-plan.json", "--execute", "--mysql", "off"][..],
+        &PACE,
+    ]
+    .concat();
+    let fixed = sandbox.run(&args).expect(0);
+    assert!(fixed.stdout.contains("migrated"), "{}", fixed.stdout);
+
+    let found = clusters(&sandbox);
+    let named = |name: &str| found.iter().find(|c| c.identifier() == name).unwrap();
+    let (old, new) = (named("old-sky"), named("sky"));
+    assert_eq!(old.encryption(), Encryption::None);
+    assert_eq!(new.encryption(), Encryption::SseKms);
+    // Not by the tool's own diff.
+    for member in [
+        "BackupRetentionPeriod",
+        "CopyTagsToSnapshot",
+        "DBClusterParameterGroup",
+        "DBSubnetGroup",
+        "DatabaseName",
+        "DeletionProtection",
+        "EnabledCloudwatchLogsExports",
+        "EngineVersion",
+        "IAMDatabaseAuthenticationEnabled",
+        "MasterUsername",
+        "Port",
+        "PreferredBackupWindow",
+        "PreferredMaintenanceWindow",
+        "VpcSecurityGroups",
+        "AssociatedRoles",
+    ] {
+        assert_eq!(
+            old.document.get(member),
+            new.document.get(member),
+            "{member}"
+        );
+    }
+    let instances = sandbox.instances("eu-central-1");
+    for name in ["sky-a", "sky-b", "sky-c"] {
+        let (was, is) = (&instances[&format!("old-{name}")], &instances[name]);
+        assert_eq!(is.encryption(), Encryption::SseKms, "{name}");
+        assert_eq!(is.cluster(), Some("sky"), "{name}");
+        assert_eq!(was.cluster(), Some("old-sky"), "{name}");
+        for member in [
+            "DBInstanceClass",
+            "PromotionTier",
+            "AvailabilityZone",
+            "PreferredMaintenanceWindow",
+            "MonitoringInterval",
+            "AutoMinorVersionUpgrade",
+        ] {
+            assert_eq!(
+                was.document.get(member),
+                is.document.get(member),
+                "{name} {member}"
+            );
+        }
+        let group = |of: &Value| of["DBParameterGroups"][0]["DBParameterGroupName"].clone();
+        assert_eq!(group(&was.document), group(&is.document), "{name}");
+    }
+    let writer = new.document["DBClusterMembers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|member| member["IsClusterWriter"] == true)
+        .unwrap();
+    assert_eq!(writer["DBInstanceIdentifier"], "sky-a");
+    sandbox
+        .run(&["diff", "--run", "sky", "--mysql", "off"])
+        .expect(0);
+    let mutations = sandbox.mutations();
+    assert!(!mutations.iter().any(|r| r.action.starts_with("Delete")));
+    assert!(sandbox.stop().success());
+}
