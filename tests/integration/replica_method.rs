@@ -120,6 +120,8 @@ impl Shop {
             "off",
             "--data-check",
             "checksums",
+            "--quiesce-window",
+            "1s",
             "--run",
             RUN,
         ];
@@ -620,7 +622,8 @@ fn going_back_after_writes_loses_none_of_them_while_the_old_instance_follows() {
 
     let mut args = vec!["rollback", RUN, "--execute"];
     args.extend(PACE);
-    shop.sandbox.run(&args).expect(0);
+    // Rolled back.
+    shop.sandbox.run(&args).expect(23);
     writer.wait_for_more(20);
     let written = writer.stop();
 
@@ -647,7 +650,8 @@ fn giving_up_before_the_cutover_leaves_the_source_as_it_was() {
     shop.sandbox.run(&args).expect(20);
     let mut args = vec!["rollback", RUN, "--execute"];
     args.extend(PACE);
-    shop.sandbox.run(&args).expect(0);
+    // Rolled back.
+    shop.sandbox.run(&args).expect(23);
     writer.wait_for_more(20);
     let written = writer.stop();
     let instances = shop.sandbox.instances("eu-central-1");
