@@ -200,7 +200,9 @@ impl Shop {
 
     /// Starts the fixer and kills it when it has begun an act, or finished a step, that none has before. `None` when the run ended well, else 0
     /// for a kill and the exit code of one that ended otherwise.
-    fn killed_at_a_step(&self, args: &[&str]) -> Option<i32> {
+    ///
+    /// The kill comes up to some milliseconds later: before the act, within it, after it.
+    fn killed_at_a_step(&self, args: &[&str], pauses: usize) -> Option<i32> {
         let mut child = self
             .sandbox
             .command(args)
@@ -229,6 +231,7 @@ impl Shop {
                 return (!status.success()).then(|| status.code().unwrap_or(-1));
             }
             if count() > before {
+                (0..pauses).for_each(|_| pause());
                 child.kill().unwrap();
                 child.wait().unwrap();
                 return Some(0);
@@ -446,8 +449,8 @@ fn lost_answers_lose_no_write_on_mariadb() {
     migrate(&MARIADB, BAD_DAY);
 }
 
-/// The encrypted server is killed in the midst of what it applies, and comes back.
-fn crash(kind: &Kind) {
+/// One of both servers is killed in the midst of what it does, and comes back.
+fn crash(kind: &Kind, who: &str) {
     let Some(shop) = Shop::start(kind) else {
         return;
     };
@@ -458,7 +461,7 @@ fn crash(kind: &Kind) {
     args.extend(["--stop-before", "validate"]);
     shop.sandbox.run(&args).expect(20);
     writer.wait_for_more(100);
-    shop.befall(r#"{"kind": "engine-crash", "target": "new-shop"}"#);
+    shop.befall(&format!(r#"{{"kind": "engine-crash", "target": "{who}"}}"#));
     let mut args = vec!["fix", "--resume", RUN];
     args.extend(PACE);
     shop.sandbox.run(&args).expect(0);
@@ -471,12 +474,17 @@ fn crash(kind: &Kind) {
 
 #[test]
 fn a_crash_while_it_replicates_loses_no_write_on_mariadb() {
-    crash(&MARIADB);
+    crash(&MARIADB, "new-shop");
 }
 
 #[test]
 fn a_crash_while_it_replicates_loses_no_write_on_mysql_5() {
-    crash(&MYSQL_5);
+    crash(&MYSQL_5, "new-shop");
+}
+
+#[test]
+fn a_source_that_crashes_is_followed_on() {
+    crash(&MARIADB, "shop");
 }
 
 /// kill -9 as soon as the fixer has begun an act or finished a step, each time it does so for the first time.
@@ -490,7 +498,7 @@ fn a_fixer_that_is_killed_at_every_step_loses_no_write() {
     let mut kills = 0;
     loop {
         assert!(kills < 400, "the run makes no progress");
-        match shop.killed_at_a_step(&args) {
+        match shop.killed_at_a_step(&args, kills % 6) {
             None => break,
             Some(0) => kills += 1,
             Some(code) => panic!("ended with {code}"),
