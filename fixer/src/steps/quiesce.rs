@@ -222,13 +222,22 @@ fn old_members<'v>(
         .members()
         .map(|member| {
             let target = Target::Old(member.dbi_resource_id.clone());
-            let mark = cx
-                .migration
-                .steps
-                .iter()
-                .find(|step| matches!(&step.action, Action::Quiesce { instance, .. } if *instance == target))
-                .and_then(|step| cx.records.get(&step.id)?.result.get("mark"))
-                .and_then(|mark| serde_json::from_value(mark.clone()).ok());
+            // What came after the window of a source and before its last position is replicated; the run's own ALTER USER
+            // is of that.
+            let left_by = |wanted: &dyn Fn(&Action) -> bool| {
+                let mut steps = cx.migration.steps.iter();
+                let step = steps.find(|step| wanted(&step.action))?;
+                cx.records.get(&step.id)?.result.get("mark")
+            };
+            let mark = left_by(&|action| {
+                matches!(action, Action::FinalPosition { source, .. } if *source == target)
+            })
+            .or_else(|| {
+                left_by(&|action| {
+                    matches!(action, Action::Quiesce { instance, .. } if *instance == target)
+                })
+            });
+            let mark = mark.and_then(|mark| serde_json::from_value(mark.clone()).ok());
             (
                 member.clone(),
                 view.by_resource_id(&member.dbi_resource_id),
