@@ -1,6 +1,6 @@
 //! Pages, read by the parser of a browser engine.
 
-use atrest_reports::{DiffFormat, RunContext, ScanFormat, run_page};
+use atrest_reports::{DiffFormat, PlanFormat, RunContext, ScanFormat, plan_as, run_page};
 use base64::Engine as _;
 use scraper::{Html, Selector};
 use sha2::Digest as _;
@@ -28,6 +28,12 @@ fn diff_page(report: &atrest_model::diff::DiffReport, drift_only: bool) -> Strin
 fn run(report: &atrest_model::run::RunReport, context: &RunContext<'_>) -> String {
     let mut out = Vec::new();
     run_page(report, context, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn plan_page(plan: &atrest_model::plan::Plan) -> String {
+    let mut out = Vec::new();
+    plan_as(plan, PlanFormat::Html, &STYLE, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -66,6 +72,16 @@ fn pages() -> Vec<(String, String)> {
             diff: Some(&diff),
         };
         pages.push((name.to_owned(), run(&report, &context)));
+    }
+    samples::timed_run(|document| {
+        let page = run(document.report, &document.context);
+        pages.push(("run timed".to_owned(), page));
+    });
+    for (name, plan) in [
+        ("plan", samples::migration_plan()),
+        ("plan hostile", samples::hostile_plan()),
+    ] {
+        pages.push((name.to_owned(), plan_page(&plan)));
     }
     pages.push((
         "run bare".to_owned(),
@@ -215,6 +231,106 @@ fn the_page_of_a_diff_shows_both_sides_and_opens_what_is_bad() {
         ["Incomplete: 1 pair was not wholly read"]
     );
     assert_eq!(count(&page, "p.alarm"), 1);
+}
+
+#[test]
+fn the_page_of_a_diff_names_the_controls_that_a_drift_breaks() {
+    let mut diff = samples::diff_report();
+    for difference in diff.pairs.iter_mut().flat_map(|pair| &mut pair.differences) {
+        difference.controls.clear();
+    }
+    let drift = diff.pairs[0]
+        .differences
+        .iter_mut()
+        .find(|difference| difference.class == atrest_model::diff::DiffClass::Drift)
+        .unwrap();
+    drift.controls = ["RDS.5", "RDS.6"]
+        .map(|id| atrest_model::finding::Control {
+            publisher: "security-hub".to_owned(),
+            id: id.to_owned(),
+        })
+        .to_vec();
+    let page = Html::parse_document(&diff_page(&diff, false));
+    let breaks: Vec<String> = select(&page, "tbody.drift tr.note p")
+        .into_iter()
+        .filter(|text| text.starts_with("Breaks"))
+        .collect();
+    assert_eq!(breaks.len(), 1, "{breaks:?}");
+    assert!(
+        breaks[0].contains("RDS.5") && breaks[0].contains("RDS.6"),
+        "{breaks:?}"
+    );
+    assert_eq!(select(&page, "tbody.explained tr.note").len(), 0);
+}
+
+#[test]
+fn the_page_of_a_plan_holds_every_step_with_its_arguments_and_every_check() {
+    let plan = samples::migration_plan();
+    let page = Html::parse_document(&plan_page(&plan));
+    assert_eq!(
+        select(&page, "h1"),
+        ["2 migrations of 3 DB instances planned"]
+    );
+    let steps: usize = plan.migrations.iter().map(|one| one.steps.len()).sum();
+    assert_eq!(
+        count(&page, "dl.arguments") + count(&page, "details p.facts"),
+        steps
+    );
+    let text = page.root_element().text().collect::<String>();
+    for migration in &plan.migrations {
+        for step in &migration.steps {
+            assert!(text.contains(&step.id), "{}", step.id);
+            let request = serde_json::to_value(&step.action).unwrap();
+            for (name, value) in request["request"].as_object().into_iter().flatten() {
+                assert!(text.contains(name.as_str()), "{name}");
+                if let Some(value) = value.as_str() {
+                    assert!(text.contains(value), "{name} {value}");
+                }
+            }
+        }
+        for note in &migration.notes {
+            assert!(text.contains(note), "{note}");
+        }
+    }
+    for check in &plan.checks {
+        assert!(text.contains(&check.detail), "{}", check.detail);
+    }
+    for left in &plan.left_out {
+        assert!(text.contains(&left.reason), "{}", left.reason);
+    }
+    let marks = select(&page, "tr.mark");
+    assert_eq!(
+        marks
+            .iter()
+            .filter(|text| text.contains("are away"))
+            .count(),
+        2
+    );
+    assert_eq!(
+        marks
+            .iter()
+            .filter(|text| text.contains("are back"))
+            .count(),
+        2
+    );
+
+    // A check that blocks what is planned is the first thing that is said.
+    let mut blocked = plan;
+    blocked.checks[0].verdict = atrest_model::check::Verdict::Blocks;
+    let page = Html::parse_document(&plan_page(&blocked));
+    assert!(select(&page, "h1")[0].starts_with("Blocked"));
+    assert_eq!(count(&page, "header.bad"), 1);
+}
+
+#[test]
+fn the_page_of_a_run_says_where_its_time_went() {
+    samples::timed_run(|document| {
+        let page = Html::parse_document(&run(document.report, &document.context));
+        assert_eq!(count(&page, "svg.spent"), document.report.migrations.len());
+        let text = page.root_element().text().collect::<String>();
+        assert!(text.contains("prod-one-replica-1"), "{text}");
+        assert!(text.contains("so far"), "some are away still");
+    });
 }
 
 #[test]
