@@ -70,7 +70,11 @@ impl Progress {
         let mut view = RunView::new(shape.plan, shape.history);
         view.reconcile(&shape.steps);
         let shown = Arc::new(Mutex::new(Seen {
-            lines: EventLines::new(shape.style),
+            lines: EventLines::new(if is_live {
+                frame(shape.style).0
+            } else {
+                shape.style
+            }),
             view,
             quiet: shape.quiet,
             is_live,

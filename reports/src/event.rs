@@ -6,7 +6,7 @@ use atrest_model::event::RunEvent;
 use atrest_model::run::Outcome;
 
 use crate::style::Style;
-use crate::text::{count, duration, printable, seconds};
+use crate::text::{count, duration, paragraph, printable, seconds};
 use crate::watch::RunView;
 
 /// The line of an event; `None` for events that say nothing to a person. [`EventLines`] also tells how far a migration
@@ -148,10 +148,11 @@ impl EventLines {
             "{}  {progress:>5}",
             style.strong(&format!("{name:<width$}"))
         );
-        Some(match step {
+        let line = match step {
             Some(step) => format!("{head}  {:<24}  {text}", printable(step)),
             None => format!("{head}  {text}"),
-        })
+        };
+        Some(paragraph("", &line, 4, style.width))
     }
 }
 

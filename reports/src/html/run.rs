@@ -95,7 +95,11 @@ pub(super) fn part<'a>(
     let (headline, mood) = if report.migrations.is_empty() {
         ("The plan has no migrations".to_owned(), Mood::Odd)
     } else if migrated == report.migrations.len() {
-        (format!("All of {all} done"), Mood::Good)
+        let headline = match migrated {
+            1 => "The migration is done".to_owned(),
+            _ => format!("All of {all} done"),
+        };
+        (headline, Mood::Good)
     } else {
         (format!("{migrated} of {all} done"), Mood::Bad)
     };

@@ -68,8 +68,15 @@ impl RunView {
                 parts.push(format!("{amount} {what}"));
             }
         }
+        // When all has ended, the clock stands.
+        let ends: Option<Vec<Timestamp>> = self
+            .migrations
+            .iter()
+            .map(|one| one.ended.as_ref().map(|(_, at)| *at))
+            .collect();
+        let until = ends.and_then(|ends| ends.into_iter().max()).unwrap_or(now);
         let elapsed = self.began.map_or_else(String::new, |began| {
-            format!("  {}", duration(now.duration_since(began).as_secs_f64()))
+            format!("  {}", duration(until.duration_since(began).as_secs_f64()))
         });
         format!(
             "run {}{elapsed}  {}",
@@ -384,7 +391,11 @@ fn line(cells: &[String; 7], widths: &[usize; 7], style: Style) -> String {
         if index > 0 {
             text.push_str(&" ".repeat(GAP));
         }
-        let cell = fit(cell, *width, style);
+        // What tells names and steps apart stands at their ends as often as at their beginning.
+        let cell = match index {
+            0 | 2 => fit_middle(cell, *width, style),
+            _ => fit(cell, *width, style),
+        };
         let pad = " ".repeat(width.saturating_sub(display_width(&cell)));
         // Numbers stand below each other by their ends.
         if [1, 4, 5, 6].contains(&index) {
@@ -422,6 +433,27 @@ fn fit(text: &str, width: usize, style: Style) -> String {
     cut
 }
 
+/// The same, cut in the middle.
+fn fit_middle(text: &str, width: usize, style: Style) -> String {
+    if display_width(text) <= width {
+        return text.to_owned();
+    }
+    let end = style.ellipsis();
+    let room = width.saturating_sub(display_width(end));
+    let mut tail = Vec::new();
+    let mut used = 0;
+    for character in text.chars().rev() {
+        let wide = display_width(character.encode_utf8(&mut [0; 4]));
+        if used + wide > room / 2 {
+            break;
+        }
+        used += wide;
+        tail.push(character);
+    }
+    let head = fit(text, width.saturating_sub(used), style);
+    head.chars().chain(tail.into_iter().rev()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -444,5 +476,14 @@ mod tests {
         };
         assert_eq!(fit("prod-one", 7, ascii), "prod...");
         assert_eq!(fit("prod-one", 2, ascii), "");
+        assert_eq!(
+            fit_middle("replica:prod-one-replica-2", 16, STYLE),
+            "replica:…plica-2"
+        );
+        assert_eq!(fit_middle("prod", 4, STYLE), "prod");
+        for width in 0..30 {
+            let cut = fit_middle("replica:東京-replica-2", width, STYLE);
+            assert!(display_width(&cut) <= width, "{width}: {cut}");
+        }
     }
 }

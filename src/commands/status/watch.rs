@@ -69,6 +69,8 @@ fn end(
         screen::clear();
         let (style, _) = frame(style);
         say(&view.table(now, &style, usize::MAX))?;
+    } else {
+        say(&[view.headline(now)])?;
     }
     let store =
         RunStore::open_to_read(state_dir, run).map_err(|error| ExpectedError::store(&error))?;
@@ -85,7 +87,7 @@ fn end(
             "no runner holds run {run} any more: it was ended without a word; go on with `atrest fix --resume {run}`"
         )
     };
-    say(&[view.headline(now), why])?;
+    say(&[why])?;
     Ok(Exit::Ok)
 }
 
