@@ -1,6 +1,9 @@
 //! Pages, read by the parser of a browser engine.
 
-use atrest_reports::{DiffFormat, PlanFormat, RunContext, ScanFormat, plan_as, run_page};
+use atrest_reports::{
+    DiffFormat, PlanFormat, Report, RunContext, RunDocument, ScanFormat, plan_as, report_page,
+    run_page,
+};
 use base64::Engine as _;
 use scraper::{Html, Selector};
 use sha2::Digest as _;
@@ -320,6 +323,95 @@ fn the_page_of_a_plan_holds_every_step_with_its_arguments_and_every_check() {
     let page = Html::parse_document(&plan_page(&blocked));
     assert!(select(&page, "h1")[0].starts_with("Blocked"));
     assert_eq!(count(&page, "header.bad"), 1);
+}
+
+/// A run's plan and journal say what it has superseded; a name alone says nothing.
+#[test]
+fn what_a_run_has_superseded_is_told_apart_and_what_only_looks_like_it_is_not() {
+    let mut scan = samples::scan_report();
+    scan.complete = true;
+    scan.regions.retain(|region| region.error.is_none());
+    let old = samples::resource(
+        "eu-central-1",
+        "old-prod-one",
+        "mysql 8.0.39",
+        atrest_model::instance::Encryption::None,
+    );
+    let fail = atrest_model::finding::FindingStatus::Fail;
+    scan.findings = vec![samples::finding(&old, fail, "StorageEncrypted is false")];
+    scan.resources = vec![
+        old,
+        samples::resource(
+            "eu-central-1",
+            "prod-one",
+            "mysql 8.0.39",
+            atrest_model::instance::Encryption::SseKms,
+        ),
+    ];
+    let page = |scan: &atrest_model::scan::ScanReport, runs: &[RunDocument<'_>]| {
+        let mut out = Vec::new();
+        let report = Report {
+            scans: &[scan],
+            runs,
+            ..Report::default()
+        };
+        report_page(&report, &mut out).unwrap();
+        Html::parse_document(&String::from_utf8(out).unwrap())
+    };
+    let alone = page(&scan, &[]);
+    assert_eq!(select(&alone, "h1"), ["1 of 2 resources flagged"]);
+    samples::timed_run(|document| {
+        let mut report = document.report.clone();
+        report.migrations.truncate(1);
+        let told = page(
+            &scan,
+            &[RunDocument {
+                report: &report,
+                ..*document
+            }],
+        );
+        assert_eq!(
+            select(&told, "h1"),
+            [
+                "Nothing is flagged but what is superseded · 1 superseded by run sunday, kept as the way back until cleanup · The migration is done"
+            ]
+        );
+        assert_eq!(count(&told, "header.odd"), 1);
+        let row = select(&told, "#list tbody tr.bad").concat();
+        assert!(
+            row.contains(
+                "superseded by prod-one in run sunday; kept as the way back until cleanup"
+            ),
+            "{row}"
+        );
+
+        let flagged = |scan: &atrest_model::scan::ScanReport,
+                       report: &atrest_model::run::RunReport| {
+            let document = RunDocument {
+                report,
+                ..*document
+            };
+            let h1 = select(&page(scan, &[document]), "h1").concat();
+            assert!(h1.starts_with("1 of 2 resources flagged"), "{h1}");
+            assert!(!h1.contains("superseded"), "{h1}");
+        };
+        // Of another account, of another name, from before the run, or of a migration that has not arrived.
+        let mut other = scan.clone();
+        other.resources[0].account = "999999999999".to_owned();
+        flagged(&other, &report);
+        let mut other = scan.clone();
+        other.resources[0].identifier = "old-prod-four".to_owned();
+        flagged(&other, &report);
+        let mut other = scan.clone();
+        other.started = "2026-11-20T02:00:00Z".parse().unwrap();
+        flagged(&other, &report);
+        let mut stopped = report.clone();
+        stopped.migrations[0].outcome = atrest_model::run::Outcome::Stopped {
+            step: "rescan".to_owned(),
+            reason: "a signal".to_owned(),
+        };
+        flagged(&scan, &stopped);
+    });
 }
 
 #[test]
