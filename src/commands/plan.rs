@@ -125,7 +125,7 @@ pub(crate) async fn run(args: PlanArgs, config: &Config) -> anyhow::Result<Exit>
 }
 
 /// The plan as it is asked for.
-fn show(plan: &Plan, outputs: &[Output<PlanFormat>]) -> anyhow::Result<()> {
+pub(crate) fn show(plan: &Plan, outputs: &[Output<PlanFormat>]) -> anyhow::Result<()> {
     for output in outputs {
         let mut bytes = Vec::new();
         let style = common::style_of(output);

@@ -456,5 +456,6 @@ fn not_begun(migration: &Migration, why: &str, done: usize) -> MigrationReport {
         steps: migration.steps.len(),
         downtime_seconds: None,
         left_to_do: Vec::new(),
+        times: None,
     }
 }
