@@ -7,7 +7,7 @@ use atrest_model::plan::{DataCheck, Method, Target};
 use atrest_scanner::compare::{self, Pair};
 use serde_json::{Value, json};
 
-use super::{Cx, Seen, left_to_do, quiesce, sql};
+use super::{Cx, Seen, quiesce, sql};
 use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::RegionView;
@@ -92,14 +92,7 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
     }
     let left: Vec<Value> = not_proven
         .iter()
-        .map(|why| {
-            left_to_do(
-                "quiesce",
-                &cx.migration.id,
-                format!("nobody could tell whether something was written to the old instance after its snapshot: {why}"),
-                "compare the rows: atrest diff --run RUN --data; set 'binlog retention hours' before the next run",
-            )
-        })
+        .map(|why| quiesce::not_proven(cx, why))
         .collect();
     Ok(Seen::Done {
         detail,
