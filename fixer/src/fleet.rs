@@ -164,6 +164,7 @@ mod tests {
             id: format!("eu-central-1/{name}"),
             region: "eu-central-1".to_owned(),
             method: Method::Cold,
+            cluster: None,
             not_taken: Vec::new(),
             engine: "mysql".to_owned(),
             allocated_storage: gib,

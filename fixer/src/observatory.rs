@@ -77,7 +77,7 @@ impl RegionView {
 
     /// Every manual snapshot; none when this view did not read them.
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = &Value> {
-        self.snapshots.iter().flat_map(BTreeMap::values)
+        self.snapshots.values()
     }
 
     /// The snapshot of that name; an error when this view did not read snapshots.

@@ -200,6 +200,7 @@ impl Rds {
                 .describe_db_cluster_snapshots()
                 .snapshot_type("manual")
         )
+        .whole()
     }
 
     /// `DescribeDBParameters` with source `user`: what somebody has set.

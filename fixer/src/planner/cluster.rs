@@ -73,6 +73,7 @@ pub(super) fn migration(facts: &Facts, cluster: &DbCluster) -> Result<Migration,
             .map(|reader| named(reader))
             .collect::<Result<_, _>>()?,
         notes: notes(cluster),
+        wave: None,
         steps: Vec::new(),
     };
     migration.steps = steps(facts, &migration, cluster, &members);

@@ -113,8 +113,6 @@ pub(crate) struct Cx<'a> {
     pub(crate) noted: Option<&'a Value>,
     /// What the journal says of the step at hand.
     pub(crate) status: StepStatus,
-    /// What the journal knows of the steps of this migration.
-    pub(crate) records: &'a BTreeMap<String, StepRecord>,
     /// When the successor will have caught up.
     pub(crate) forecast: &'a Mutex<replica::Forecast>,
     /// What this run folder claims with.

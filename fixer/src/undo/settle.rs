@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::{Region, tags_of_step};
 use crate::clock::{self, Timing};
 use crate::fault::{Fault, class_of_status};
-use crate::observatory::{Observatory, RegionView};
+use crate::observatory::{Observatory, RegionView, Wanted};
 use crate::store::{RunStore, StoreError};
 
 /// Longest wait for a mutation that is on its way.
@@ -98,7 +98,7 @@ pub async fn settle(
             let view = tokio::select! {
                 biased;
                 () = stopped(stop.clone()) => return Err(SettleError::Interrupted),
-                view = observatory.view(since, true) => view,
+                view = observatory.view(since, Wanted::SNAPSHOTS) => view,
             };
             since = clock::instant();
             let view = match view {
