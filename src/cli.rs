@@ -240,6 +240,9 @@ pub(crate) struct PlanArgs {
     /// How: cold always works; auto takes the best that is possible and says why not a better one
     #[arg(long, value_name = "METHOD", default_value = "cold")]
     pub(crate) method: MethodArg,
+    /// Replica method: let the old instance follow the new one for so many hours after the cutover, at most 168
+    #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=168))]
+    pub(crate) way_back: Option<u32>,
     /// How rows are compared before the cutover
     #[arg(long, value_name = "CHECK", default_value = "counts")]
     pub(crate) data_check: DataCheckArg,

@@ -132,6 +132,15 @@ fn key(region: &str, manager: &str) -> String {
 fn instance(region: &str, number: usize) -> Value {
     let name = format!("prod-orders-{number:06}");
     let is_encrypted = !number.is_multiple_of(10);
+    let subnets: Vec<Value> = ["a", "b", "c"]
+        .iter()
+        .map(|zone| {
+            json!({
+                "SubnetIdentifier": format!("subnet-0a1b2c3d4e5f6071{zone}"), "SubnetStatus": "Active",
+                "SubnetAvailabilityZone": {"Name": format!("{region}{zone}")}, "SubnetOutpost": {},
+            })
+        })
+        .collect();
     let mut document = json!({
         "DBInstanceIdentifier": name,
         "DBInstanceArn": format!("arn:aws:rds:{region}:{ACCOUNT}:db:{name}"),
@@ -164,11 +173,10 @@ fn instance(region: &str, number: usize) -> Value {
         "DBSubnetGroup": {
             "DBSubnetGroupName": "private", "DBSubnetGroupDescription": "private subnets", "VpcId": "vpc-0a1b2c3d4e5f60718",
             "SubnetGroupStatus": "Complete", "SupportedNetworkTypes": ["IPV4"],
-            "Subnets": ["a", "b", "c"].map(|zone| json!({
-                "SubnetIdentifier": format!("subnet-0a1b2c3d4e5f6071{zone}"), "SubnetStatus": "Active",
-                "SubnetAvailabilityZone": {"Name": format!("{region}{zone}")}, "SubnetOutpost": {},
-            })),
+            "Subnets": subnets,
         },
+    });
+    let mut more = json!({
         "PendingModifiedValues": {},
         "LatestRestorableTime": "2026-11-24T01:55:00+00:00",
         "MultiAZ": true,
@@ -209,7 +217,8 @@ fn instance(region: &str, number: usize) -> Value {
         "EngineLifecycleSupport": "open-source-rds-extended-support",
         "IsStorageConfigUpgradeAvailable": false,
     });
-    if let Some(members) = document.as_object_mut() {
+    if let (Some(members), Some(more)) = (document.as_object_mut(), more.as_object_mut()) {
+        members.append(more);
         if is_encrypted {
             let manager = if number % 10 == 1 { "AWS" } else { "CUSTOMER" };
             members.insert("KmsKeyId".to_owned(), key(region, manager).into());

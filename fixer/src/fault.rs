@@ -103,7 +103,7 @@ const CODES: &[(&str, Class)] = &[
     ("CertificateNotFound", NeedsOperator),
     ("DomainNotFound", NeedsOperator),
     ("BackupPolicyNotFound", NeedsOperator),
-    ("DBInstanceAutomatedBackupNotFound", NeedsOperator),
+    ("DBInstanceAutomatedBackupNotFound", ObserveAgain),
     ("DBProxyNotFound", NeedsOperator),
     ("InsufficientAvailableIPsInSubnet", NeedsOperator),
     ("SourceNotFound", ObserveAgain),

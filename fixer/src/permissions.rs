@@ -1,15 +1,15 @@
 //! The permissions that a verb needs, whatever it is given to do: least privilege, for `atrest iam-policy`.
 //!
-//! What a step calls is said once, where the check of a plan asks IAM for it. Here the same is asked about a specimen
-//! of each step, and names become patterns. A run writes to nothing that does not bear its tag: what it changes was claimed
-//! before the first change, and what it makes is made with the tag.
+//! What a step calls, and with which condition keys, is said once, where the check of a plan asks IAM for it. Here the same
+//! is asked about a specimen of each step, and names become patterns. A run writes to nothing that does not bear its tag: what
+//! it changes was claimed before the first change, and what it makes is made with the tag.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_model::plan::{Action, Migration, Step, TAG_RUN, Target};
 use serde_json::{Map, Value, json};
 
-use crate::preflight::permissions::{Need, Place, step_needs};
+use crate::preflight::permissions::{IN_REQUEST, Need, ON_RESOURCE, Place, kind_of, step_needs};
 
 /// What `atrest plan` reads. Without those of IAM it cannot ask what the caller may do, and says so.
 pub const PLAN_READS: &[&str] = &[
@@ -99,16 +99,11 @@ fn statements(
             partition,
             region: "*",
             account: "*",
+            run: "*",
         };
         let needs = step_needs(&place, &migration, &step);
-        // The kind of what the step makes, or claims: the call carries the tag.
-        let tagged: Option<String> = needs
-            .iter()
-            .find(|need| need.action == "rds:AddTagsToResource")
-            .and_then(|need| kind_of(&need.resource))
-            .map(str::to_owned);
         for need in needs {
-            let because = because(&need, tagged.as_deref());
+            let because = because(&need);
             let resource = pattern(partition, &need.resource);
             let actions = allowed.entry((because, resource)).or_default();
             actions.insert(need.action);
@@ -131,12 +126,9 @@ fn statements(
         .collect())
 }
 
-fn because(need: &Need, tagged: Option<&str>) -> Because {
-    let passed = need
-        .context
-        .iter()
-        .find(|(key, _)| key == "iam:PassedToService");
-    if let Some((_, service)) = passed {
+fn because(need: &Need) -> Because {
+    let sent = |key: &str| need.context.iter().find(|(known, _)| known == key);
+    if let Some((_, service)) = sent("iam:PassedToService") {
         return Because::PassedTo(service.clone());
     }
     if need.action.starts_with("kms:") {
@@ -144,17 +136,19 @@ fn because(need: &Need, tagged: Option<&str>) -> Because {
             for_aws_resource: need.action == "kms:CreateGrant",
         };
     }
-    match kind_of(&need.resource) {
-        Some("pg" | "og" | "subgrp") | None => Because::Named,
-        kind if kind == tagged => Because::Tagged,
-        Some(_) => Because::Claimed,
+    if sent(IN_REQUEST).is_some() {
+        Because::Tagged
+    } else if sent(ON_RESOURCE).is_some() {
+        Because::Claimed
+    } else {
+        Because::Named
     }
 }
 
 fn condition(because: &Because) -> Value {
     match because {
-        Because::Claimed => json!({"Null": {format!("aws:ResourceTag/{TAG_RUN}"): "false"}}),
-        Because::Tagged => json!({"Null": {format!("aws:RequestTag/{TAG_RUN}"): "false"}}),
+        Because::Claimed => json!({"Null": {ON_RESOURCE: "false"}}),
+        Because::Tagged => json!({"Null": {IN_REQUEST: "false"}}),
         Because::Named => Value::Null,
         Because::OfRds { for_aws_resource } => {
             let mut condition = json!({"StringLike": {"kms:ViaService": "rds.*.amazonaws.com*"}});
@@ -168,12 +162,6 @@ fn condition(because: &Because) -> Value {
             json!({"StringEquals": {"iam:PassedToService": service}})
         }
     }
-}
-
-/// The kind of an ARN of RDS: `db`, `snapshot`, `pg`, …
-fn kind_of(arn: &str) -> Option<&str> {
-    let mut parts = arn.split(':');
-    (parts.nth(2) == Some("rds")).then(|| parts.nth(2))?
 }
 
 /// Everything of the kind of an ARN, whatever its name.

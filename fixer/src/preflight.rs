@@ -32,6 +32,8 @@ pub use facts::{Around, Offer, Read, RegionFacts};
 pub use gather::gather;
 pub use permissions::questions;
 pub use registry::{CHECKS, CheckMeta, page};
+#[cfg(test)]
+pub(crate) use replication::able_to_replicate;
 pub use replication::{ReplicationFacts, replication_facts};
 
 /// Checks a drafted plan. A migration that something blocks is left out, with its checks; what blocks a whole region

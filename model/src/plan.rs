@@ -599,6 +599,20 @@ pub enum Action {
         /// The successor.
         replica: Target,
     },
+    /// Records where the log of a server ends that nobody writes to yet: where the way back begins.
+    MarkEnd {
+        /// The successor, before it is given its real name.
+        instance: Target,
+    },
+    /// Waits while the old instance follows its successor: a rollback loses nothing meanwhile.
+    KeepWayBack {
+        /// The successor.
+        source: Target,
+        /// The unencrypted instance.
+        replica: Target,
+        /// Hours from the cutover on.
+        hours: u32,
+    },
     /// `DROP USER` of the account the successor replicated with.
     RemoveAccount {
         /// Where it is.
@@ -657,8 +671,8 @@ pub enum Action {
     DeleteSnapshot {
         /// The snapshot.
         snapshot: String,
-        /// `DbiResourceId` of the instance it must be of.
-        source: String,
+        /// The instance it must be of.
+        of: Target,
         /// Tags it must bear.
         tags: Vec<(String, String)>,
     },
@@ -743,6 +757,8 @@ impl Action {
             | Self::CatchUp { .. }
             | Self::FinalPosition { .. }
             | Self::Detach { .. }
+            | Self::MarkEnd { .. }
+            | Self::KeepWayBack { .. }
             | Self::RemoveAccount { .. }
             | Self::RestoreRetention { .. }
             | Self::Validate

@@ -472,21 +472,22 @@ pub(crate) fn describe(migration: &Migration, step: &Step) -> String {
             target(migration, new)
         ),
         Action::Replicate {
-            replica, held_by, ..
-        } => format!(
-            "{} replicates from {}, from {}",
-            target(migration, replica),
-            if held_by.is_some() {
-                migration.source.identifier.as_str()
-            } else {
-                migration.source.old_name.as_str()
-            },
-            if held_by.is_some() {
-                "the held position on"
-            } else {
-                "where it stands"
-            }
-        ),
+            source,
+            replica,
+            held_by,
+            ..
+        } => {
+            let (from, at) = match (source, held_by) {
+                // The source has its real name until the cutover, and its successor after it.
+                (Target::MadeBy(_), _) => (&migration.source.identifier, "the marked position on"),
+                (_, Some(_)) => (&migration.source.identifier, "the held position on"),
+                (_, None) => (&migration.source.old_name, "where it stands"),
+            };
+            format!(
+                "{} replicates from {from}, from {at}",
+                target(migration, replica)
+            )
+        }
         Action::RemoveTemporary { instance } => {
             format!("{operation} {}", target(migration, instance))
         }
@@ -499,6 +500,14 @@ pub(crate) fn describe(migration: &Migration, step: &Step) -> String {
             target(migration, replica)
         ),
         Action::Detach { .. } => "rds_stop_replication, rds_reset_external_master".to_owned(),
+        Action::MarkEnd { instance } => format!(
+            "where the log of {} ends is recorded: the way back begins there",
+            target(migration, instance)
+        ),
+        Action::KeepWayBack { hours, .. } => format!(
+            "{} follows for {hours} h: until then a rollback loses no write",
+            migration.source.old_name
+        ),
         Action::RemoveAccount { account, .. } => format!("DROP USER {account}@'%' on both sides"),
         Action::RestoreRetention { .. } => {
             "rds_set_configuration: binlog retention as noted, on both sides".to_owned()

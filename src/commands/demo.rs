@@ -174,6 +174,7 @@ async fn tell(
             window_seconds: 1,
             ..Quiesce::default()
         },
+        way_back: None,
     };
     let identity = common::identity(aws).await?;
     let auth = setting.auth.as_ref();

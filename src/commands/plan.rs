@@ -91,6 +91,7 @@ pub(crate) async fn run(args: PlanArgs, config: &Config) -> anyhow::Result<Exit>
             window_seconds: args.quiesce_window.as_secs(),
             kill_connections: args.kill_connections,
         },
+        way_back: args.way_back,
     };
     let plan = Box::pin(make(
         &aws,
@@ -209,6 +210,7 @@ pub(crate) struct PlanRequest {
     pub(crate) waves: Waves,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) quiesce: Quiesce,
+    pub(crate) way_back: Option<u32>,
 }
 
 /// Gathers the facts, drafts and checks.
@@ -277,6 +279,7 @@ pub(crate) async fn make(
         methods: MethodFacts {
             wish: request.method,
             blue_green_refused: request.refused,
+            way_back_hours: request.way_back,
             replication,
         },
         quiesce: request.quiesce,

@@ -25,6 +25,7 @@ pub(crate) async fn run(args: RollbackArgs, output: &OutputArgs) -> anyhow::Resu
     // What was begun is gone on with, unless the operator has decided otherwise about it.
     let begun = undo::begun(&store, PhaseKind::Rollback, wanted.as_ref())
         .map_err(|e| ExpectedError::store(&e))?;
+    let any_begun = !begun.is_empty();
     for name in begun {
         let phase = store.phases().iter().find(|phase| phase.phase == name);
         let Some(phase) = phase.cloned() else {
@@ -61,7 +62,7 @@ pub(crate) async fn run(args: RollbackArgs, output: &OutputArgs) -> anyhow::Resu
         })
         .collect();
     if rest.is_empty() {
-        if exit == Exit::Ok && args.execute {
+        if !any_begun {
             tracing::warn!("everything of run {} is rolled back already", args.run);
             exit = Exit::RolledBack;
         }

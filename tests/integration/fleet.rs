@@ -1,5 +1,6 @@
 //! Many migrations in one run: waves, quotas, how much may be changed, pause, and two runs that want the same.
 
+use std::fmt::Write as _;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,9 +20,10 @@ pub(crate) fn fleet(names: &[&str], speed: &str, added: &str) -> Sandbox {
         .to_owned();
     for (name, number) in names.iter().zip(1..) {
         let gib = 10 + number * 10;
-        text.push_str(&format!(
+        let _written = write!(
+            text,
             "[[instances]]\nid = \"{name}\"\nengine = \"mariadb\"\nengine_version = \"10.11.9\"\nclass = \"db.m5.large\"\nallocated_storage = {gib}\nbackup_retention = 1\n"
-        ));
+        );
     }
     text.push_str(added);
     let dir = tempfile::tempdir().unwrap();

@@ -31,6 +31,7 @@ mod policies;
 mod preflight;
 mod quiesce;
 mod remedies;
+mod replica_method;
 mod resume;
 mod scan_edges;
 mod scan_input;

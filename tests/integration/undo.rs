@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use atrest_model::instance::{DbInstance, Encryption};
+use atrest_model::plan::REPLICATION_USER_PREFIX;
 use mysql_async::prelude::Queryable as _;
 
 use crate::harness::{Finished, Sandbox, Start};
@@ -27,9 +28,15 @@ fn start() -> Sandbox {
 
 /// Plans the migration of one source.
 fn plan(sandbox: &Sandbox, source: &str, run: &str) {
+    plan_as(sandbox, source, run, "cold");
+}
+
+fn plan_as(sandbox: &Sandbox, source: &str, run: &str, method: &str) {
     let file = format!("{run}.json");
     let args = [
         "plan",
+        "--method",
+        method,
         "--instance",
         source,
         "--region",
@@ -82,11 +89,15 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 async fn connect(endpoint: (String, u16)) -> mysql_async::Conn {
+    connect_as(endpoint, "wiki", "wiki-password").await
+}
+
+async fn connect_as(endpoint: (String, u16), user: &str, password: &str) -> mysql_async::Conn {
     let options = mysql_async::OptsBuilder::default()
         .ip_or_hostname(endpoint.0)
         .tcp_port(endpoint.1)
-        .user(Some("wiki"))
-        .pass(Some("wiki-password"))
+        .user(Some(user))
+        .pass(Some(password))
         .prefer_socket(false);
     mysql_async::Conn::new(options).await.unwrap()
 }
@@ -326,5 +337,58 @@ fn a_loss_that_is_accepted_goes_back_and_keeps_the_copy() {
         "new-prod-three",
         "UPDATE wiki.page SET title = 'kept' WHERE id = 4000000",
     );
+    assert!(sandbox.stop().success());
+}
+
+/// What the replica method changes on a source: how long it keeps its log, and accounts of ours.
+fn settings(sandbox: &Sandbox, name: &str) -> (Option<String>, Vec<String>) {
+    let endpoint = endpoint(sandbox, name);
+    block_on(async {
+        let mut conn = connect_as(endpoint, "admin", sandbox.password()).await;
+        let rows: Vec<(String, Option<String>, Option<String>)> = conn
+            .query("CALL mysql.rds_show_configuration")
+            .await
+            .unwrap();
+        let accounts =
+            format!("SELECT User FROM mysql.user WHERE User LIKE '{REPLICATION_USER_PREFIX}%'");
+        let accounts = conn.query(accounts).await.unwrap();
+        conn.disconnect().await.unwrap();
+        let retention = rows
+            .into_iter()
+            .find(|(name, _, _)| name == "binlog retention hours")
+            .and_then(|(_, value, _)| value);
+        (retention, accounts)
+    })
+}
+
+#[test]
+fn the_replica_method_leaves_nothing_on_its_source_when_it_is_rolled_back() {
+    let sandbox = start();
+    let before = picture(&sandbox);
+    let kept = settings(&sandbox, "prod-three");
+    plan_as(&sandbox, "prod-three", "follow", "replica");
+    let rehearsed = run(&sandbox, &["fix", "follow.json", "--rehearse", "--execute"]).expect(0);
+    assert!(
+        rehearsed.stdout.contains("forecast"),
+        "{}",
+        rehearsed.stdout
+    );
+    assert_eq!(picture(&sandbox), before);
+    assert_eq!(settings(&sandbox, "prod-three"), kept);
+
+    let args = [
+        "fix",
+        "follow.json",
+        "--execute",
+        "--stop-before",
+        "cutover",
+    ];
+    run(&sandbox, &args).expect(20);
+    assert_ne!(settings(&sandbox, "prod-three"), kept);
+    assert!(picture(&sandbox).contains_key("new-prod-three"));
+    run(&sandbox, &["rollback", "follow", "--execute"]).expect(23);
+    assert_eq!(picture(&sandbox), before);
+    assert_eq!(settings(&sandbox, "prod-three"), kept);
+    assert!(snapshots(&sandbox).is_empty());
     assert!(sandbox.stop().success());
 }

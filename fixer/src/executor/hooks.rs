@@ -28,6 +28,9 @@ const OPERATION: &str = "run the hook";
 const STATE: &str = "hook";
 const STARTED: &str = "started";
 const FAILED: &str = "failed";
+const DONE: &str = "done";
+/// With a hook of the run: the outcome that it was told.
+const OUTCOME: &str = "outcome";
 
 /// The word for an outcome, as hooks are told it.
 pub(super) fn word(outcome: &Outcome) -> &'static str {
@@ -79,13 +82,14 @@ fn told(
     told
 }
 
-/// What the journal keeps of a command that was run.
-fn record(hook: &Hook, ran: &Ran, state: &str) -> Value {
+/// What the journal keeps of a command that was run, with one thing more.
+fn record(hook: &Hook, ran: &Ran, state: &str, (name, text): (&str, &str)) -> Value {
     json!({
         "command": hook.command,
         "ended": words(hook, ran),
         "seconds": ran.seconds,
         "output": ran.output,
+        name: text,
         NOTED: {STATE: state},
     })
 }
@@ -161,12 +165,16 @@ impl Runner<'_> {
             self.stop.clone(),
         )
         .await;
+        let stage = ("stage", hook.at.as_str());
         match (&ran.end, hook.on_failure) {
-            (End::Succeeded, _) => self.finish(step, &line(hook, &ran), record(hook, &ran, "done")),
+            (End::Succeeded, _) => {
+                let kept = record(hook, &ran, DONE, stage);
+                self.finish(step, &line(hook, &ran), kept)
+            }
             (End::Stopped, _) => {
                 // How far it had come is not known: resuming asks.
-                let mut detail = record(hook, &ran, STARTED);
-                detail["reason"] = json!("its hook was ended because the run was interrupted");
+                let why = "its hook was ended because the run was interrupted";
+                let detail = record(hook, &ran, STARTED, ("reason", why));
                 self.record(&step.id, StepEvent::Stop, &detail)?;
                 Ok(Looked::Ended(Outcome::Stopped {
                     step: step.id.clone(),
@@ -175,10 +183,14 @@ impl Runner<'_> {
             }
             (_, OnFailure::Continue) => {
                 let detail = format!("FAILED, and the run goes on: {}", line(hook, &ran));
-                self.finish(step, &detail, record(hook, &ran, FAILED))
+                self.finish(step, &detail, record(hook, &ran, FAILED, stage))
             }
             (_, OnFailure::Stop) => {
-                self.record(&step.id, StepEvent::Refuse, &record(hook, &ran, FAILED))?;
+                self.record(
+                    &step.id,
+                    StepEvent::Refuse,
+                    &record(hook, &ran, FAILED, stage),
+                )?;
                 self.end(
                     step,
                     &format!("the hook failed: {}", line(hook, &ran)),
@@ -289,8 +301,8 @@ impl Sitting<'_> {
         )
         .await;
         let succeeded = ran.end == End::Succeeded;
-        let mut detail = record(hook, &ran, if succeeded { "done" } else { FAILED });
-        detail["outcome"] = json!(outcome);
+        let state = if succeeded { DONE } else { FAILED };
+        let detail = record(hook, &ran, state, (OUTCOME, outcome));
         let passes = succeeded || hook.on_failure == OnFailure::Continue;
         let event = if passes {
             StepEvent::Finish

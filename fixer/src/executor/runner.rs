@@ -402,12 +402,11 @@ impl<'a> Runner<'a> {
         let Some(wanted) = &self.options.stop_before else {
             return false;
         };
+        // The replica method looks at everything once more, however long the operator has waited.
+        let begins = self.migration.method == Method::Replica && step.id == "validate-again";
         let is_cutover = match &step.action {
             Action::Hook(hook) => hook.at == Stage::BeforeCutover,
-            action => {
-                action.is_cutover()
-                    || self.migration.method == Method::Replica && step.id == "lag-gate"
-            }
+            action => begins || action.is_cutover(),
         };
         let cutover = wanted == "cutover" && is_cutover;
         let named = step.id == *wanted || step.id.split(':').next() == Some(wanted);

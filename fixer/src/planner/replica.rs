@@ -177,7 +177,9 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
     draft.push("validate", &ends, data, Action::Validate);
 
     // The cutover.
-    draft.push("lag-gate", &["validate"], SHORT, catch_up);
+    // The operator may have waited for days, and the source has been alive.
+    draft.push("validate-again", &["validate"], data, Action::Validate);
+    draft.push("lag-gate", &["validate-again"], SHORT, catch_up);
     let renamed = draft.rename_old(&["lag-gate".to_owned()]);
     let quiet = draft.quiesce(&renamed);
     let follow = Action::Replicate {
@@ -196,10 +198,45 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
         replica: new.clone(),
     };
     draft.push("detach", &["final-position"], SHORT, detach);
-    let mut proofs = vec!["validate", "detach"];
+    let way_back = facts.methods.way_back_hours;
+    let last = match way_back {
+        None => "detach",
+        Some(_) => {
+            let mark = Action::MarkEnd {
+                instance: new.clone(),
+            };
+            draft.push("mark", &["detach"], SHORT, mark);
+            "mark"
+        }
+    };
+    let mut proofs = vec!["validate-again", last];
     proofs.extend(quiet.iter().map(String::as_str));
     let cutover = draft.rename_new(&proofs);
     draft.push("rescan", &cutover, SHORT, Action::Rescan);
+    let end = match way_back {
+        None => "rescan",
+        Some(hours) => {
+            let follow = Action::Replicate {
+                source: new.clone(),
+                replica: old.clone(),
+                held_by: Some("mark".to_owned()),
+                account: account.clone(),
+            };
+            draft.push("way-back", &["rescan"], SHORT, follow);
+            let keep = Action::KeepWayBack {
+                source: new.clone(),
+                replica: old.clone(),
+                hours,
+            };
+            let deadline = u64::from(hours) * 3600 + SHORT;
+            draft.push("keep-way-back", &["way-back"], deadline, keep);
+            let detach = Action::Detach {
+                replica: old.clone(),
+            };
+            draft.push("end-way-back", &["keep-way-back"], SHORT, detach);
+            "end-way-back"
+        }
+    };
 
     // What the run has changed on the way is as it was.
     let both = vec![new, old];
@@ -207,12 +244,12 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
         instances: both.clone(),
         account,
     };
-    draft.push("remove-account", &["rescan"], SHORT, remove);
+    draft.push("remove-account", &[end], SHORT, remove);
     let restore = Action::RestoreRetention {
         instances: both,
         raised_by: "retention".to_owned(),
     };
-    draft.push("restore-retention", &["rescan"], SHORT, restore);
+    draft.push("restore-retention", &[end], SHORT, restore);
     draft.dependents();
     draft.steps
 }

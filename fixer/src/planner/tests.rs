@@ -171,3 +171,123 @@ fn the_digest_of_an_instance_ignores_times_and_sees_settings() {
     assert_eq!(settled_digest(&base), settled_digest(&later));
     assert_ne!(settled_digest(&base), settled_digest(&larger));
 }
+
+mod methods {
+    use atrest_model::plan::Method;
+
+    use super::*;
+    use crate::preflight::ReplicationFacts;
+    use crate::preflight::able_to_replicate;
+
+    fn wishing(wish: Wish, server: Result<ReplicationFacts, String>) -> Facts {
+        let mut facts = facts(family());
+        facts.methods = MethodFacts {
+            wish,
+            way_back_hours: None,
+            replication: [("db-X".to_owned(), server)].into(),
+        };
+        facts
+    }
+
+    #[test]
+    fn auto_takes_the_replica_method_where_nothing_is_in_the_way() {
+        let plan = plan(&wishing(Wish::Auto, Ok(able_to_replicate())), None);
+        assert_eq!(plan.migrations[0].method, Method::Replica);
+        assert!(plan.migrations[0].not_taken.is_empty());
+    }
+
+    #[test]
+    fn auto_falls_back_to_cold_and_says_why_for_each_better_method() {
+        let plan = plan(&wishing(Wish::Auto, Err("it is asleep".to_owned())), None);
+        let migration = &plan.migrations[0];
+        assert_eq!(migration.method, Method::Cold);
+        let not = &migration.not_taken[0];
+        assert_eq!(not.method, Method::Replica);
+        assert!(not.reasons[0].contains("it is asleep"), "{not:?}");
+    }
+
+    #[test]
+    fn the_replica_method_alone_is_refused_with_its_reasons() {
+        let mut server = able_to_replicate();
+        server.source.events = vec!["shop.nightly".to_owned()];
+        let plan = plan(&wishing(Wish::Only(Method::Replica), Ok(server)), None);
+        assert!(plan.migrations.is_empty());
+        let check = plan.checks.iter().find(|check| check.check == "method");
+        let check = check.unwrap();
+        assert!(check.blocks());
+        assert!(check.detail.contains("shop.nightly"), "{}", check.detail);
+    }
+
+    #[test]
+    fn what_rules_the_replica_method_out_by_the_describe_answer_is_named() {
+        type Case = (&'static str, Value);
+        let cases: [Case; 4] = [
+            ("neither MySQL nor MariaDB", json!({"Engine": "postgres"})),
+            ("no automated backups", json!({"BackupRetentionPeriod": 0})),
+            ("10.2 or later", json!({"EngineVersion": "10.1.48"})),
+            ("RDS keeps binary logs", json!({"AllocatedStorage": 65_536})),
+        ];
+        for (words, change) in cases {
+            let mut facts = wishing(Wish::Auto, Ok(able_to_replicate()));
+            facts.instances = vec![instance("x", change)];
+            let plan = plan(&facts, None);
+            let reasons = &plan.migrations[0].not_taken[0].reasons;
+            assert_eq!(reasons.len(), 1, "{reasons:?}");
+            assert!(reasons[0].contains(words), "{reasons:?}");
+        }
+    }
+
+    #[test]
+    fn the_cutover_begins_after_the_second_validation_and_ends_after_the_last_position() {
+        let plan = plan(&wishing(Wish::Auto, Ok(able_to_replicate())), None);
+        let steps = &plan.migrations[0].steps;
+        let mut seen = BTreeSet::new();
+        for step in steps {
+            for need in &step.needs {
+                assert!(seen.contains(need), "{} needs {need}", step.id);
+            }
+            assert!(seen.insert(step.id.clone()), "{} twice", step.id);
+        }
+        let before = |step: &str| -> BTreeSet<&str> {
+            let mut all = BTreeSet::new();
+            let mut open = vec![step];
+            while let Some(id) = open.pop() {
+                let needs = &steps.iter().find(|s| s.id == id).unwrap().needs;
+                for need in needs {
+                    if all.insert(need.as_str()) {
+                        open.push(need);
+                    }
+                }
+            }
+            all
+        };
+        for step in steps {
+            if step.action.takes_clients_away() {
+                let needed = before(&step.id);
+                for wanted in [
+                    "validate-again",
+                    "lag-gate",
+                    "compare-rows",
+                    "remove-temporary",
+                    "settle:x-leaf",
+                    "accounts:x-replica",
+                ] {
+                    assert!(needed.contains(wanted), "{} without {wanted}", step.id);
+                }
+            }
+            if step.action.is_cutover() {
+                let needed = before(&step.id);
+                for wanted in ["quiesce", "follow", "final-position", "detach"] {
+                    assert!(needed.contains(wanted), "{} without {wanted}", step.id);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_password_is_in_a_plan() {
+        let plan = plan(&wishing(Wish::Auto, Ok(able_to_replicate())), None);
+        let text = serde_json::to_string(&plan).unwrap();
+        assert!(!text.to_ascii_lowercase().contains("password"), "{text}");
+    }
+}

@@ -22,6 +22,37 @@ pub(crate) struct Place<'a> {
     pub(crate) partition: &'a str,
     pub(crate) region: &'a str,
     pub(crate) account: &'a str,
+    /// Name of the run.
+    pub(crate) run: &'a str,
+}
+
+/// Condition keys of the tag of a run: on what is there, and in the request that makes something or claims it.
+pub(crate) const ON_RESOURCE: &str = "aws:ResourceTag/atrest:run";
+pub(crate) const IN_REQUEST: &str = "aws:RequestTag/atrest:run";
+
+/// The kind of an ARN of RDS: `db`, `snapshot`, `pg`, …
+pub(crate) fn kind_of(arn: &str) -> Option<&str> {
+    let mut parts = arn.split(':');
+    (parts.nth(2) == Some("rds")).then(|| parts.nth(2))?
+}
+
+/// Nothing is changed that does not bear the tag of the run, and nothing made without it: the calls have these condition
+/// keys. Groups are named and not changed.
+fn tell_tags(place: &Place<'_>, needs: &mut [Need]) {
+    // The kind of what the step makes, or claims.
+    let tagged = needs
+        .iter()
+        .find(|need| need.action == "rds:AddTagsToResource")
+        .and_then(|need| kind_of(&need.resource))
+        .map(str::to_owned);
+    for need in needs {
+        let key = match kind_of(&need.resource) {
+            None | Some("pg" | "og" | "subgrp") => continue,
+            kind if kind == tagged.as_deref() => IN_REQUEST,
+            Some(_) => ON_RESOURCE,
+        };
+        need.context.push((key.to_owned(), place.run.to_owned()));
+    }
 }
 
 impl Place<'_> {
@@ -69,6 +100,7 @@ fn needs(plan: &Plan, migration: &Migration) -> BTreeSet<Need> {
         partition: migration.kms_key_id.split(':').nth(1).unwrap_or("aws"),
         region: &migration.region,
         account: &plan.account,
+        run: plan.run.as_str(),
     };
     migration
         .steps
@@ -264,6 +296,8 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
         | Action::CatchUp { .. }
         | Action::FinalPosition { .. }
         | Action::Detach { .. }
+        | Action::MarkEnd { .. }
+        | Action::KeepWayBack { .. }
         | Action::RemoveAccount { .. }
         | Action::RestoreRetention { .. }
         | Action::Validate
@@ -320,6 +354,7 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
             });
         }
     }
+    tell_tags(place, &mut needs);
     needs.extend(passed_roles(place, &step.action));
     needs
 }

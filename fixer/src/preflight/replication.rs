@@ -132,36 +132,41 @@ fn some<'a>(names: impl Iterator<Item = &'a str>, count: usize) -> String {
     }
 }
 
+/// A server with nothing in the way.
 #[cfg(test)]
-pub(crate) mod tests {
+pub(crate) fn able_to_replicate() -> ReplicationFacts {
+    ReplicationFacts {
+        server: ServerFacts {
+            version: "10.11.9-MariaDB-log".to_owned(),
+            variables: [
+                ("log_bin", "ON"),
+                ("binlog_format", "MIXED"),
+                ("event_scheduler", "ON"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+            privileges: [
+                "CREATE USER",
+                "REPLICATION SLAVE",
+                "BINLOG MONITOR",
+                "PROCESS",
+            ]
+            .map(str::to_owned)
+            .into(),
+            configuration: Some(BTreeMap::new()),
+            without_transactions: Ok(TableList::default()),
+            without_primary_key: Ok(TableList::default()),
+        },
+        source: SourceFacts::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
     use super::*;
 
-    /// A server with nothing in the way.
-    pub(crate) fn able() -> ReplicationFacts {
-        ReplicationFacts {
-            server: ServerFacts {
-                version: "10.11.9-MariaDB-log".to_owned(),
-                variables: [
-                    ("log_bin", "ON"),
-                    ("binlog_format", "MIXED"),
-                    ("event_scheduler", "ON"),
-                ]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
-                privileges: [
-                    "CREATE USER",
-                    "REPLICATION SLAVE",
-                    "BINLOG MONITOR",
-                    "PROCESS",
-                ]
-                .map(str::to_owned)
-                .into(),
-                configuration: Some(BTreeMap::new()),
-                without_transactions: Ok(TableList::default()),
-                without_primary_key: Ok(TableList::default()),
-            },
-            source: SourceFacts::default(),
-        }
+    fn able() -> ReplicationFacts {
+        able_to_replicate()
     }
 
     fn set(facts: &mut ReplicationFacts, name: &str, value: &str) {

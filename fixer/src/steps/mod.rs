@@ -224,6 +224,8 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::CatchUp { .. }
         | Action::FinalPosition { .. }
         | Action::Detach { .. }
+        | Action::MarkEnd { .. }
+        | Action::KeepWayBack { .. }
         | Action::RemoveAccount { .. }
         | Action::RestoreRetention { .. }
         | Action::Validate
@@ -371,6 +373,12 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
             replica::final_position(cx, view, source, replica).await
         }
         Action::Detach { replica } => replica::detached(cx, view, replica).await,
+        Action::MarkEnd { instance } => replica::mark_end(cx, view, instance).await,
+        Action::KeepWayBack {
+            source,
+            replica,
+            hours,
+        } => replica::keep_way_back(cx, view, source, replica, *hours).await,
         Action::RemoveAccount { instances, account } => {
             replica::no_account(cx, view, instances, account).await
         }
@@ -396,11 +404,9 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
             tags,
             encrypted,
         } => undo::delete(cx, view, instance, name.as_str(), tags, *encrypted),
-        Action::DeleteSnapshot {
-            snapshot,
-            source,
-            tags,
-        } => Ok(undo::delete_snapshot(view, snapshot, source, tags)),
+        Action::DeleteSnapshot { snapshot, of, tags } => {
+            undo::delete_snapshot(cx, view, snapshot, of, tags)
+        }
         Action::DeleteAutomatedBackup { dbi_resource_id } => {
             undo::automated_backup(cx, dbi_resource_id).await
         }
@@ -655,6 +661,8 @@ pub(crate) async fn act(
         | Action::CompareRows { .. }
         | Action::CatchUp { .. }
         | Action::FinalPosition { .. }
+        | Action::MarkEnd { .. }
+        | Action::KeepWayBack { .. }
         | Action::Validate
         | Action::Rescan
         | Action::Handover

@@ -80,6 +80,11 @@ fn is_cut_over(cx: &Cx<'_>, view: &RegionView) -> bool {
         .is_some_and(|made| made.identifier() == source.identifier.as_str())
 }
 
+/// Whether the replica of a channel is the encrypted instance. After the cutover it is not: then the old one follows.
+fn is_successor(replica: &Target) -> bool {
+    matches!(replica, Target::MadeBy(_))
+}
+
 /// What a step of this run has made, by its tags: also when the journal does not know of it.
 fn made_by<'v>(cx: &Cx<'_>, view: &'v RegionView, step: &str) -> Option<&'v DbInstance> {
     view.instances().find(|instance| {
@@ -611,7 +616,7 @@ pub(super) async fn replicate(
     source: &Target,
     replica: &Target,
 ) -> Result<Seen, Fault> {
-    if is_cut_over(cx, view) {
+    if is_successor(replica) && is_cut_over(cx, view) {
         return Ok(Seen::done("the cutover is over"));
     }
     let ends = match ends(cx, view, source, replica).await? {
@@ -635,7 +640,7 @@ pub(super) async fn tell(
     account: &str,
     held_by: Option<&str>,
 ) -> Result<(), Fault> {
-    if is_cut_over(cx, view) {
+    if is_successor(replica) && is_cut_over(cx, view) {
         return Err(Fault::Plan("the cutover is over".to_owned()));
     }
     let (at, auth) = ready(cx, view, source)?;
@@ -661,7 +666,7 @@ pub(super) async fn catch_up(
     source: &Target,
     replica: &Target,
 ) -> Result<Seen, Fault> {
-    if is_cut_over(cx, view) {
+    if is_successor(replica) && is_cut_over(cx, view) {
         return Ok(Seen::done("the cutover is over"));
     }
     let ends = match ends(cx, view, source, replica).await? {
@@ -701,7 +706,7 @@ pub(super) async fn final_position(
     source: &Target,
     replica: &Target,
 ) -> Result<Seen, Fault> {
-    if is_cut_over(cx, view) {
+    if is_successor(replica) && is_cut_over(cx, view) {
         return Ok(Seen::done("the cutover is over"));
     }
     let before = sql::clients(cx, view, source).await?;
@@ -717,11 +722,8 @@ pub(super) async fn final_position(
         .find_map(|(id, name)| after.contains_key(id).then_some(name))
     {
         return Ok(Seen::stuck(
-            format!(
-                "{client} is connected to {} after the rename",
-                cx.migration.source.old_name
-            ),
-            "end it and see to it that it finds the name of the source only, then resume; what it wrote is replicated",
+            format!("{client} is connected to the server that has just lost its name"),
+            "end it and see to it that it uses the real name only, then go on; what it wrote is replicated",
         ));
     }
     Ok(seen)
@@ -755,6 +757,86 @@ pub(super) async fn detach(cx: &Cx<'_>, view: &RegionView, replica: &Target) -> 
     .await;
     connection.close().await;
     done
+}
+
+/// Where the log of the successor ends before anybody can write to it.
+pub(super) async fn mark_end(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    target: &Target,
+) -> Result<Seen, Fault> {
+    if is_cut_over(cx, view) {
+        return Ok(Seen::stuck(
+            "the successor has its real name, and where its log ended before is not known",
+            "there is no way back that loses nothing; make a new plan without --way-back, or go on by hand",
+        ));
+    }
+    let (instance, auth) = match asked(cx, view, target)? {
+        Ok(found) => found,
+        Err(seen) => return Ok(seen),
+    };
+    let mut connection = access::open(instance, auth).await?;
+    let read = async {
+        let end = mysql::binlog_position(&mut connection).await?;
+        let gtid = match &end {
+            Some(end) => gtid_at(&mut connection, end).await?,
+            None => None,
+        };
+        Ok::<_, Fault>((end, gtid))
+    }
+    .await;
+    connection.close().await;
+    let (end, gtid) = read?;
+    Ok(match end {
+        None => Seen::stuck(
+            format!("{} writes no binary log", instance.identifier()),
+            "switch automated backups on, then resume",
+        ),
+        Some(end) => Seen::Done {
+            detail: format!("its log ends at {}:{}", end.file, end.position),
+            result: json!({"file": end.file, "position": end.position, "gtid": gtid}),
+        },
+    })
+}
+
+/// The old instance follows its successor for some hours after the cutover.
+pub(super) async fn keep_way_back(
+    cx: &Cx<'_>,
+    view: &RegionView,
+    source: &Target,
+    replica: &Target,
+    hours: u32,
+) -> Result<Seen, Fault> {
+    // The cutover is over when the last member was seen under its real name.
+    let since = cx
+        .migration
+        .steps
+        .iter()
+        .filter(|step| step.action.is_cutover());
+    let since = since
+        .filter_map(|step| Some(cx.records.get(&step.id)?.changed_at))
+        .max();
+    let until = since.and_then(|at| {
+        at.checked_add(jiff::SignedDuration::from_hours(i64::from(hours)))
+            .ok()
+    });
+    let Some(until) = until else {
+        return Err(Fault::Plan("the cutover is not recorded".to_owned()));
+    };
+    let ends = match ends(cx, view, source, replica).await? {
+        Ok(ends) => ends,
+        Err(seen) => return Ok(seen),
+    };
+    if let Some(seen) = State::of(&ends.channels, &ends.host, ends.port).unless_runs() {
+        return Ok(seen);
+    }
+    Ok(if clock::now() >= until {
+        Seen::done("the time for the way back is over")
+    } else {
+        Seen::pending(format!(
+            "the old instance follows; a rollback loses nothing until {until:.0}"
+        ))
+    })
 }
 
 /// The `DbiResourceId` that a snapshot of a target bears, as far as it is known.

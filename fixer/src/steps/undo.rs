@@ -86,35 +86,40 @@ pub(super) fn delete(
 
 /// A snapshot is deleted when no manual snapshot has its name.
 pub(super) fn delete_snapshot(
+    cx: &Cx<'_>,
     view: &RegionView,
     name: &str,
-    source: &str,
+    of: &Target,
     tags: &[(String, String)],
-) -> Seen {
+) -> Result<Seen, Fault> {
+    let source = cx.id(of)?;
     let Ok(found) = view.snapshot(name) else {
-        return Seen::pending("snapshots were not read");
+        return Ok(Seen::pending("snapshots were not read"));
     };
     let Some(document) = found else {
-        return Seen::done("gone");
+        return Ok(Seen::done("gone"));
     };
     let status = str_of(document, "Status").unwrap_or("unknown");
     if status == "deleting" {
-        return Seen::pending(status.to_owned());
+        return Ok(Seen::pending(status.to_owned()));
     }
     if str_of(document, "DbiResourceId") != Some(source) {
-        return Seen::stuck(format!("snapshot {name} is not of {source}"), AGAIN);
+        return Ok(Seen::stuck(
+            format!("snapshot {name} is not of {source}"),
+            AGAIN,
+        ));
     }
     let shown = tags_of(document);
     if let Some(run) = foreign_run(&shown, tags) {
-        return Seen::stuck(
+        return Ok(Seen::stuck(
             format!("snapshot {name} belongs to run {run}"),
             "finish that run first",
-        );
+        ));
     }
     if !bears(&shown, tags) {
-        return Seen::pending(format!("{status}, its tags are not shown"));
+        return Ok(Seen::pending(format!("{status}, its tags are not shown")));
     }
-    Seen::absent(status.to_owned())
+    Ok(Seen::absent(status.to_owned()))
 }
 
 /// Automated backups of a deleted instance that somebody had retained.

@@ -45,13 +45,7 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         Ok(sides) => sides,
         Err(seen) => return Ok(seen),
     };
-    // While the successor replicates clients may write, and rows are never equal; they were compared at the held position.
     let follows = matches!(cx.migration.method, Method::Replica | Method::BlueGreen);
-    let data_check = if follows {
-        DataCheck::None
-    } else {
-        cx.plan.data_check
-    };
     // Before the comparison, which may take long, and after it.
     if !follows && let Err(broken) = quiesce::fence(cx, view).await? {
         return Ok(broken);
@@ -62,7 +56,7 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
             Err(seen) => return Ok(seen),
         }
     } else {
-        compared(cx, view, sides, data_check).await
+        compared(cx, view, sides, data_check(cx)).await
     };
     if let Some(planned) = &cx.migration.cluster {
         let (old, new) = match cluster::both(cx, view)? {
@@ -188,6 +182,14 @@ async fn live(
     Ok(Ok(pairs))
 }
 
+/// While the successor replicates clients may write, and rows are never equal; they were compared at the held position.
+fn data_check(cx: &Cx<'_>) -> DataCheck {
+    match cx.migration.method {
+        Method::Replica => DataCheck::None,
+        Method::Cold | Method::BlueGreen => cx.plan.data_check,
+    }
+}
+
 async fn compared(
     cx: &Cx<'_>,
     view: &RegionView,
@@ -239,7 +241,7 @@ pub(super) async fn rehearse(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         schema_version: SCHEMA_VERSION,
         tool: Tool::current(),
         created: clock::now(),
-        pairs: compared(cx, view, sides, cx.plan.data_check).await,
+        pairs: compared(cx, view, sides, data_check(cx)).await,
     };
     if let Some(unread) = unread(&report) {
         return Ok(unread);

@@ -303,7 +303,7 @@ fn steps(
         let tags = tags_of_step(facts.plan, migration, &id);
         plain = Some(Action::DeleteSnapshot {
             snapshot: raw.clone(),
-            source: source.dbi_resource_id.clone(),
+            of: Target::Old(source.dbi_resource_id.clone()),
             tags: tags.clone(),
         });
         let action = Action::Snapshot {

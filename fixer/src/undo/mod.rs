@@ -71,7 +71,8 @@ pub struct Facts<'a> {
     pub now: Timestamp,
     /// The journal, by migration and step.
     pub records: BTreeMap<String, BTreeMap<String, StepRecord>>,
-    /// The phase each migration is in, and whether all of it is done.
+    /// The last phase that has changed something of a migration, and whether all of it is done. One that was refused by
+    /// what it found, before it changed anything, is none.
     pub phases: BTreeMap<String, (PhaseKind, bool)>,
     /// Whether the run folder was made anew: its journal does not have what was done before.
     pub adopted: bool,
@@ -97,9 +98,14 @@ impl<'a> Facts<'a> {
         let mut phases = BTreeMap::new();
         for migration in &plan.migrations {
             let steps = store.steps(&migration.id)?;
-            if let Some(phase) = store.phase_of(&migration.id) {
-                let done = is_done(store.present(migration), &steps);
-                phases.insert(migration.id.clone(), (phase.phase.kind, done));
+            for phase in store.phases() {
+                let Some(of_phase) = phase.migration(&migration.id) else {
+                    continue;
+                };
+                let done = is_done(of_phase, &steps);
+                if done || has_acted(of_phase, &steps) {
+                    phases.insert(migration.id.clone(), (phase.phase.kind, done));
+                }
             }
             records.insert(migration.id.clone(), steps);
         }
@@ -145,6 +151,20 @@ pub fn is_done(migration: &Migration, records: &BTreeMap<String, StepRecord>) ->
         records
             .get(&step.id)
             .is_some_and(|record| record.status == StepStatus::Done)
+    })
+}
+
+/// Whether a step that changes something was begun.
+fn has_acted(migration: &Migration, records: &BTreeMap<String, StepRecord>) -> bool {
+    migration.steps.iter().any(|step| {
+        let looks_only = matches!(
+            step.action,
+            Action::Unwritten { .. } | Action::Unused { .. } | Action::CatchUp { .. }
+        );
+        !looks_only
+            && records
+                .get(&step.id)
+                .is_some_and(|record| record.status != StepStatus::Pending)
     })
 }
 
@@ -260,13 +280,11 @@ fn remove(
     ))
 }
 
-/// Whether a snapshot is one that a step of this run has made of this source.
-fn is_ours(snapshot: &Value, source: &str, tags: &[(String, String)]) -> bool {
+/// Whether a step of this run has made a snapshot for this source: of it, or of a replica of it.
+fn is_ours(snapshot: &Value, tags: &[(String, String)]) -> bool {
     let shown = tags_of(snapshot);
-    str_of(snapshot, "DbiResourceId") == Some(source)
-        && tags
-            .iter()
-            .all(|(key, value)| shown.get(key.as_str()) == Some(&value.as_str()))
+    tags.iter()
+        .all(|(key, value)| shown.get(key.as_str()) == Some(&value.as_str()))
 }
 
 /// Deletes the snapshots that the migration has made and RDS shows: copies before what they were copied from.
@@ -278,7 +296,6 @@ fn remove_snapshots(
     wanted: impl Fn(&Action) -> bool,
     steps: &mut Steps,
 ) -> Vec<String> {
-    let source = migration.source.dbi_resource_id.as_str();
     let mut needs = needs.to_vec();
     for step in migration.steps.iter().rev().filter(|s| wanted(&s.action)) {
         let (Action::Snapshot { snapshot, .. } | Action::EncryptedCopy { snapshot, .. }) =
@@ -287,13 +304,13 @@ fn remove_snapshots(
             continue;
         };
         let tags = tags_of_step(facts.plan, migration, &step.id);
-        let shown = region.snapshot(snapshot);
-        if !shown.is_some_and(|shown| is_ours(shown, source, &tags)) {
+        let shown = region.snapshot(snapshot).filter(|s| is_ours(s, &tags));
+        let Some(source) = shown.and_then(|shown| str_of(shown, "DbiResourceId")) else {
             continue;
-        }
+        };
         let action = Action::DeleteSnapshot {
             snapshot: snapshot.clone(),
-            source: source.to_owned(),
+            of: Target::Old(source.to_owned()),
             tags,
         };
         needs = vec![steps.push(&format!("delete-{}", step.id), &needs, LONG, action)];

@@ -67,24 +67,22 @@ fn rehearsed(migration: &Migration, run: &RunId) -> Result<Migration, InvalidId>
         .filter(|step| matches!(step.action, Action::Claim { .. }))
         .map(|step| step.id.clone())
         .collect();
+    let kept = before_validation(migration);
     let mut steps = Vec::new();
     for step in &migration.steps {
+        if !kept.contains(step.id.as_str()) {
+            continue;
+        }
         let mut step = step.clone();
+        if step.needs.iter().any(|need| !kept.contains(need.as_str())) {
+            step.needs.retain(|need| kept.contains(need.as_str()));
+            step.needs.extend(claims.iter().cloned());
+        }
         match &mut step.action {
-            // Clients stay, and so do those that depend on the source.
-            Action::Rename { .. }
-            | Action::Quiesce { .. }
-            | Action::Rescan
-            | Action::DeregisterProxyTarget { .. }
-            | Action::RegisterProxyTarget { .. }
-            | Action::Subscription { .. }
-            | Action::ReplicateBackups { .. }
-            | Action::Handover => continue,
             Action::Claim { tags, .. } => retag(tags, run),
             Action::Snapshot { snapshot, tags, .. } => {
                 rehearsal_name(snapshot);
                 retag(tags, run);
-                step.needs.clone_from(&claims);
             }
             Action::EncryptedCopy {
                 source_snapshot,
@@ -113,6 +111,7 @@ fn rehearsed(migration: &Migration, run: &RunId) -> Result<Migration, InvalidId>
                 }
                 retag_request(request, run);
             }
+            Action::TemporaryReplica { request, .. } => retag_request(request, run),
             Action::Validate => step.action = Action::Rehearse,
             _ => {}
         }
@@ -125,6 +124,44 @@ fn rehearsed(migration: &Migration, run: &RunId) -> Result<Migration, InvalidId>
     remove(&mut steps, &new, run);
     new.steps = steps;
     Ok(new)
+}
+
+/// The steps up to the comparison, without those that take the source from its clients.
+fn before_validation(migration: &Migration) -> BTreeSet<&str> {
+    let mut kept = BTreeSet::new();
+    let mut open: Vec<&str> = migration
+        .steps
+        .iter()
+        .filter(|step| step.action == Action::Validate)
+        // A second one, before the cutover, has nothing else to find.
+        .take(1)
+        .map(|step| step.id.as_str())
+        .collect();
+    let mut seen = BTreeSet::new();
+    while let Some(id) = open.pop() {
+        let Some(step) = migration.steps.iter().find(|step| step.id == id) else {
+            continue;
+        };
+        if !seen.insert(id) {
+            continue;
+        }
+        // Clients stay, and so do those that depend on the source; hooks stop services.
+        if !matches!(
+            step.action,
+            Action::Rename { .. }
+                | Action::Hook(_)
+                | Action::Quiesce { .. }
+                | Action::DeregisterProxyTarget { .. }
+                | Action::RegisterProxyTarget { .. }
+                | Action::Subscription { .. }
+                | Action::ReplicateBackups { .. }
+                | Action::Handover
+        ) {
+            kept.insert(id);
+        }
+        open.extend(step.needs.iter().map(String::as_str));
+    }
+    kept
 }
 
 /// Removes what was made, replicas first, snapshots last, and takes the claim off.
@@ -149,6 +186,12 @@ fn remove(steps: &mut Vec<Step>, migration: &Migration, run: &RunId) {
             action,
         });
     };
+    // A copy is shown as of the instance that its original is of.
+    let of = steps.iter().find_map(|step| match &step.action {
+        Action::Snapshot { instance, .. } => Some(instance.clone()),
+        _ => None,
+    });
+    let of = of.unwrap_or_else(|| Target::Old(migration.source.dbi_resource_id.clone()));
     let snapshots: Vec<(String, String)> = steps
         .iter()
         .rev()
@@ -156,6 +199,28 @@ fn remove(steps: &mut Vec<Step>, migration: &Migration, run: &RunId) {
             Action::Snapshot { snapshot, .. } | Action::EncryptedCopy { snapshot, .. } => {
                 Some((step.id.clone(), snapshot.clone()))
             }
+            _ => None,
+        })
+        .collect();
+    // What the replica method has changed on the source.
+    let old = vec![Target::Old(migration.source.dbi_resource_id.clone())];
+    let changed: Vec<(&str, Action)> = steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::ReplicationAccount { account, .. } => Some((
+                "remove-account",
+                Action::RemoveAccount {
+                    instances: old.clone(),
+                    account: account.clone(),
+                },
+            )),
+            Action::RaiseRetention { .. } => Some((
+                "restore-retention",
+                Action::RestoreRetention {
+                    instances: old.clone(),
+                    raised_by: step.id.clone(),
+                },
+            )),
             _ => None,
         })
         .collect();
@@ -192,10 +257,13 @@ fn remove(steps: &mut Vec<Step>, migration: &Migration, run: &RunId) {
             LONG,
             Action::DeleteSnapshot {
                 snapshot,
-                source: migration.source.dbi_resource_id.clone(),
+                of: of.clone(),
                 tags: tags(&step),
             },
         );
+    }
+    for (id, action) in changed {
+        push(steps, id.to_owned(), SHORT, action);
     }
     for member in members.iter().rev() {
         push(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use atrest_model::instance::DbInstance;
 use atrest_model::journal::StepStatus;
 use atrest_model::phase::{Phase, PhaseKind};
-use atrest_model::plan::{Action, Member, Method, Migration, Sides, Step, TAG_RUN, Target};
+use atrest_model::plan::{self, Action, Member, Method, Migration, Sides, Step, TAG_RUN, Target};
 
 use super::{
     Facts, LONG, Refusal, Region, SHORT, Steps, release, remove, remove_snapshots, tags_of_step,
@@ -53,7 +53,7 @@ pub fn plan(facts: &Facts<'_>, options: &RollbackOptions) -> Phase {
         match of(facts, options, migration) {
             Ok(steps) => {
                 let mut planned = migration.clone();
-                planned.notes.clear();
+                planned.notes = stays(facts, migration);
                 planned.steps = steps;
                 migrations.push(planned);
             }
@@ -90,7 +90,7 @@ fn of(
         }
         Some((PhaseKind::Rollback, false)) | None => {}
     }
-    if migration.method != Method::Cold || migration.cluster.is_some() {
+    if migration.method == Method::BlueGreen || migration.cluster.is_some() {
         return Err(Refusal::new(
             "its method has no rollback in this version",
             "go back by hand: `atrest status RUN --journal` tells what was done",
@@ -106,7 +106,22 @@ fn of(
     let mut steps = Steps::of(&facts.name);
     let mut needs: Vec<String> = Vec::new();
     if stage == Stage::CutOver {
-        needs = back_from_cutover(facts, migration, &found, accepts, &mut steps)?;
+        let with_writes = follows_back(facts, migration) && !accepts;
+        needs = if with_writes {
+            back_with_writes(facts, migration, &found, &mut steps)?
+        } else {
+            back_from_cutover(facts, migration, &found, accepts, &mut steps)?
+        };
+        if with_writes || may_follow(facts, migration) {
+            needs = vec![steps.push(
+                "detach",
+                &needs,
+                SHORT,
+                Action::Detach {
+                    replica: Target::Old(migration.source.dbi_resource_id.clone()),
+                },
+            )];
+        }
     }
     if stage != Stage::Untouched {
         let mut back = needs.clone();
@@ -125,12 +140,14 @@ fn of(
             }
         }
         needs = vec![steps.push("returned", &back, SHORT, Action::Returned)];
+        reattached(migration, &needs, &mut steps);
     }
     // What was written since the cutover is nowhere else.
     let has_writes = stage == Stage::CutOver && accepts;
     if !options.keep_copies && !has_writes {
         needs = copies(facts, region, migration, &found, needs, &mut steps)?;
     }
+    needs = replication(facts, migration, needs, &mut steps);
     release(migration, &needs, &mut steps);
     Ok(steps.steps)
 }
@@ -226,6 +243,27 @@ fn stage(facts: &Facts<'_>, migration: &Migration, found: &[Found<'_>]) -> Stage
     }
 }
 
+/// Who depends on the names finds the old instances behind them again.
+fn reattached(migration: &Migration, needs: &[String], steps: &mut Steps) {
+    let mut needs = needs.to_vec();
+    for step in &migration.steps {
+        let mut action = step.action.clone();
+        let (Action::DeregisterProxyTarget { instance, .. }
+        | Action::RegisterProxyTarget { instance, .. }
+        | Action::Subscription { instance, .. }) = &mut action
+        else {
+            // Replicated backups stay with the resource id.
+            continue;
+        };
+        let made = |member: &&Member| *instance == Target::MadeBy(member.made_by.clone());
+        let Some(member) = migration.members().find(made) else {
+            continue;
+        };
+        *instance = Target::Old(member.dbi_resource_id.clone());
+        needs = vec![steps.push(&step.id, &needs, SHORT, action)];
+    }
+}
+
 /// The new side gives the real names up, between two proofs that nobody has written to it. Gives what the renames of the
 /// old side need.
 fn back_from_cutover(
@@ -282,16 +320,109 @@ fn back_from_cutover(
             ));
         }
     }
-    if loss_accepted {
-        return Ok(demoted);
+    let mut needs = demoted;
+    if !loss_accepted {
+        // A client may have come between the proof and the rename.
+        needs = vec![steps.push("still-unwritten", &needs, data, proof(Some(first)))];
     }
-    // A client may have come between the proof and the rename.
-    Ok(vec![steps.push(
-        "still-unwritten",
-        &demoted,
-        data,
-        proof(Some(first)),
-    )])
+    Ok(needs)
+}
+
+/// Whether the old instance follows its successor: then it has every write since the cutover.
+fn follows_back(facts: &Facts<'_>, migration: &Migration) -> bool {
+    let is = |step: &str, status: StepStatus| facts.status(&migration.id, step) == status;
+    is("way-back", StepStatus::Done) && is("end-way-back", StepStatus::Pending)
+}
+
+/// The account that the replica method has made.
+fn account(migration: &Migration) -> Option<&str> {
+    migration.steps.iter().find_map(|step| match &step.action {
+        Action::ReplicationAccount { account, .. } => Some(account.as_str()),
+        _ => None,
+    })
+}
+
+/// The new side gives the real names up, and the old one applies the last of what was written there: nothing is lost.
+/// Gives what the renames of the old side need.
+fn back_with_writes(
+    facts: &Facts<'_>,
+    migration: &Migration,
+    found: &[Found<'_>],
+    steps: &mut Steps,
+) -> Result<Vec<String>, Refusal> {
+    if !facts.asks {
+        return Err(Refusal::new(
+            format!(
+                "what was written since the cutover comes back through the server of {}, which is not asked",
+                migration.source.identifier
+            ),
+            "give the login of the servers: the replication is ended through it",
+        ));
+    }
+    let (Some(new), Some(account)) = (found.first().and_then(|f| f.new), account(migration)) else {
+        return Err(Refusal::new(
+            "the encrypted instance is gone, and with it what was written since the cutover",
+            "--accept-data-loss goes back to what the old instance has",
+        ));
+    };
+    let old = Target::Old(migration.source.dbi_resource_id.clone());
+    let new = Target::Old(new.dbi_resource_id().to_owned());
+    let gate = Action::CatchUp {
+        source: new.clone(),
+        replica: old.clone(),
+    };
+    let needs = vec![steps.push("lag-gate", &[], SHORT, gate)];
+    let mut away = needs.clone();
+    for f in found {
+        let Some(new) = f.new else { continue };
+        if new.identifier() == f.member.identifier.as_str() {
+            away.push(steps.push(
+                &format!("name-away:{}", f.member.identifier),
+                &needs,
+                LONG,
+                Action::Rename {
+                    instance: Target::Old(new.dbi_resource_id().to_owned()),
+                    from: f.member.identifier.clone(),
+                    to: f.member.new_name.clone(),
+                    cutover: false,
+                },
+            ));
+        }
+    }
+    let quiesce = Action::Quiesce {
+        instance: new.clone(),
+        window_seconds: plan::QUIESCE_WINDOW,
+        kill_connections: false,
+    };
+    let needs = vec![steps.push("quiesce", &away, SHORT, quiesce)];
+    let follow = Action::Replicate {
+        source: new.clone(),
+        replica: old.clone(),
+        held_by: None,
+        account: account.to_owned(),
+    };
+    let needs = vec![steps.push("follow", &needs, SHORT, follow)];
+    let last = Action::FinalPosition {
+        source: new,
+        replica: old,
+    };
+    let needs = vec![steps.push("final-position", &needs, SHORT, last)];
+    Ok(needs)
+}
+
+/// Whether the old source may replicate from the new one, and is to follow nobody once it has its name back.
+fn may_follow(facts: &Facts<'_>, migration: &Migration) -> bool {
+    let old = Target::Old(migration.source.dbi_resource_id.clone());
+    let any = |wanted: &dyn Fn(&Step) -> bool| migration.steps.iter().any(wanted);
+    let began = any(&|step| {
+        matches!(&step.action, Action::Replicate { replica, .. } if *replica == old)
+            && may_be_done(facts, migration, step)
+    });
+    let ended = any(&|step| {
+        matches!(&step.action, Action::Detach { replica } if *replica == old)
+            && facts.status(&migration.id, &step.id) == StepStatus::Done
+    });
+    began && !ended
 }
 
 /// What the migration has made goes: replicas before what they replicate from, instances before snapshots.
@@ -325,6 +456,23 @@ fn copies(
         }
         needs = vec![remove(steps, &removed, &needs, tags, true)?];
     }
+    for step in &migration.steps {
+        if !matches!(step.action, Action::TemporaryReplica { .. }) {
+            continue;
+        }
+        // It is a replica of the old source, and unencrypted like it.
+        let tags = tags_of_step(facts.plan, migration, &step.id);
+        for temporary in region.made_by(&tags) {
+            let name = temporary.identifier();
+            if temporary.replica_source().is_none() {
+                return Err(Refusal::new(
+                    format!("{name} bears the tags of {} and is no replica", step.id),
+                    "see who promoted it, or keep it with --keep-copies",
+                ));
+            }
+            needs = vec![remove(steps, temporary, &needs, tags.clone(), false)?];
+        }
+    }
     Ok(remove_snapshots(
         facts,
         region,
@@ -333,4 +481,62 @@ fn copies(
         |_| true,
         steps,
     ))
+}
+
+/// Whether a step may have done something.
+fn may_be_done(facts: &Facts<'_>, migration: &Migration, step: &Step) -> bool {
+    facts.adopted || facts.status(&migration.id, &step.id) != StepStatus::Pending
+}
+
+/// What the replica method has changed on the source is as it was: after its copies, which replicate by it.
+fn replication(
+    facts: &Facts<'_>,
+    migration: &Migration,
+    needs: Vec<String>,
+    steps: &mut Steps,
+) -> Vec<String> {
+    let mut needs = needs;
+    let instances = vec![Target::Old(migration.source.dbi_resource_id.clone())];
+    for step in migration.steps.iter().rev() {
+        if !facts.asks || !may_be_done(facts, migration, step) {
+            continue;
+        }
+        let (id, action) = match &step.action {
+            Action::ReplicationAccount { account, .. } => (
+                "remove-account",
+                Action::RemoveAccount {
+                    instances: instances.clone(),
+                    account: account.clone(),
+                },
+            ),
+            Action::RaiseRetention { .. } => (
+                "restore-retention",
+                Action::RestoreRetention {
+                    instances: instances.clone(),
+                    raised_by: step.id.clone(),
+                },
+            ),
+            _ => continue,
+        };
+        needs = vec![steps.push(id, &needs, SHORT, action)];
+    }
+    needs
+}
+
+/// What stays on the source where its server is not asked.
+fn stays(facts: &Facts<'_>, migration: &Migration) -> Vec<String> {
+    let name = &migration.source.identifier;
+    let steps = migration.steps.iter();
+    steps
+        .filter(|step| !facts.asks && may_be_done(facts, migration, step))
+        .filter_map(|step| match &step.action {
+            Action::ReplicationAccount { account, .. } => Some(format!(
+                "the account {account} stays on {name}: its server is not asked"
+            )),
+            Action::RaiseRetention { .. } => Some(format!(
+                "the binlog retention of {name} stays raised: its server is not asked"
+            )),
+            _ => None,
+        })
+        .collect()
 }

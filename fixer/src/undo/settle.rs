@@ -94,6 +94,7 @@ pub async fn settle(
         let began = clock::instant();
         let mut since = began;
         let mut answered = began;
+        let mut told = String::new();
         loop {
             let view = tokio::select! {
                 biased;
@@ -119,7 +120,13 @@ pub async fn settle(
                 if began.elapsed() >= PATIENCE {
                     return Err(SettleError::TooLong(first.clone()));
                 }
-                tracing::info!("waiting until it is known what became of {first}");
+                if told != *first {
+                    tracing::warn!(
+                        "looking until it is known what became of {first}; without a trace for {} s at most",
+                        timing.consistency.as_secs() * 2
+                    );
+                    told.clone_from(first);
+                }
                 continue;
             }
             settled.open.extend(open);
@@ -195,7 +202,9 @@ fn trace(plan: &Plan, migration: &Migration, step: &Step, view: &RegionView) -> 
         | Action::NameBack { instance, from, to } => {
             renamed(plan, migration, view, instance, from.as_str(), to.as_str())
         }
-        Action::Restore { name, .. } | Action::CreateReplica { name, .. } => {
+        Action::Restore { name, .. }
+        | Action::CreateReplica { name, .. }
+        | Action::TemporaryReplica { name, .. } => {
             let tags = tags_of_step(plan, migration, &step.id);
             let bears = |i: &atrest_model::instance::DbInstance| {
                 let shown = i.tags();

@@ -67,6 +67,13 @@ fn planned() -> Plan {
         )]),
         mysql: MysqlAccess::Required,
         data_check: DataCheck::Counts,
+        methods: planner::MethodFacts {
+            wish: planner::Wish::Only(atrest_model::plan::Method::Cold),
+            ..planner::MethodFacts::default()
+        },
+        quiesce: planner::Quiesce::default(),
+        dependents: BTreeMap::new(),
+        login: None,
     };
     planner::plan(&facts, None)
 }
@@ -346,6 +353,36 @@ fn a_folder_made_anew_proves_what_its_journal_does_not_have() {
 }
 
 #[test]
+fn a_proxy_is_led_back_to_the_old_instance() {
+    let mut bed = Bed::migrated();
+    let target = json!({"made-by": "restore"});
+    for (id, kind) in [
+        ("proxy-off:x", "deregister-proxy-target"),
+        ("proxy-on:x", "register-proxy-target"),
+    ] {
+        let action = json!({"kind": kind, "proxy": "p", "instance": target, "name": "x"});
+        bed.plan.migrations[0].steps.push(Step {
+            id: id.to_owned(),
+            needs: Vec::new(),
+            deadline_seconds: 60,
+            action: serde_json::from_value(action).unwrap(),
+        });
+    }
+    let phase = bed.rollback(&RollbackOptions::default());
+    let found = ids(&phase);
+    let at = found.iter().position(|id| id == "returned").unwrap();
+    assert_eq!(found[at + 1..at + 3], ["proxy-off:x", "proxy-on:x"]);
+    let registered = phase.migrations[0]
+        .steps
+        .iter()
+        .find_map(|step| match &step.action {
+            Action::RegisterProxyTarget { instance, .. } => Some(instance),
+            _ => None,
+        });
+    assert_eq!(registered, Some(&Target::Old("db-X".to_owned())));
+}
+
+#[test]
 fn half_a_cutover_is_a_cutover() {
     let bed = Bed::new(
         "validate",
@@ -488,6 +525,23 @@ fn cleanup_deletes_nothing_before_the_encrypted_copy_is_there() {
 }
 
 #[test]
+fn a_rollback_that_was_refused_before_it_changed_anything_is_no_phase() {
+    let bed = Bed::migrated();
+    let phase = bed.rollback(&RollbackOptions::default());
+    let migration = &phase.migrations[0];
+    let stopped = |id: &str| {
+        let record = StepRecord {
+            status: StepStatus::Stopped,
+            ..done(Timestamp::UNIX_EPOCH, Value::Null)
+        };
+        BTreeMap::from([(format!("rollback-1/{id}"), record)])
+    };
+    assert!(!has_acted(migration, &BTreeMap::new()));
+    assert!(!has_acted(migration, &stopped("unwritten")));
+    assert!(has_acted(migration, &stopped("name-away:x")));
+}
+
+#[test]
 fn cleanup_tells_of_unencrypted_snapshots_that_are_not_its_own() {
     let mut bed = Bed::migrated();
     let theirs = json!({"DBSnapshotIdentifier": "before-upgrade", "DbiResourceId": "db-X", "Encrypted": false,
@@ -552,6 +606,113 @@ fn cleanup_refuses_everything_that_is_not_proven_superseded() {
         let found = changed(change);
         assert!(found.contains(words), "{words}: {found}");
     }
+}
+
+/// Steps of the replica method put into a plan of the cold one, done as far as they may be.
+fn with_replication(bed: &mut Bed, way_back: bool) {
+    let old = json!({"old": "db-X"});
+    let new = json!({"made-by": "restore"});
+    let mut actions = vec![
+        (
+            "retention",
+            json!({"kind": "raise-retention", "instance": old, "hours": 48}),
+        ),
+        (
+            "replication-account",
+            json!({"kind": "replication-account", "instance": old, "account": "atrest_repl_1"}),
+        ),
+        (
+            "temporary-replica",
+            json!({"kind": "temporary-replica", "source": old, "name": "tmp-x", "request": {}}),
+        ),
+    ];
+    if way_back {
+        let follow = json!({"kind": "replicate", "source": new, "replica": old, "held_by": "mark", "account": "atrest_repl_1"});
+        actions.push(("way-back", follow));
+        actions.push(("end-way-back", json!({"kind": "detach", "replica": old})));
+    }
+    let migration = &mut bed.plan.migrations[0];
+    migration.method = atrest_model::plan::Method::Replica;
+    for (id, action) in actions {
+        migration.steps.push(Step {
+            id: id.to_owned(),
+            needs: Vec::new(),
+            deadline_seconds: 60,
+            action: serde_json::from_value(action).unwrap(),
+        });
+        if id != "end-way-back" {
+            let record = done(Timestamp::UNIX_EPOCH, json!({"noted": {"before": null}}));
+            bed.records.insert(id.to_owned(), record);
+        }
+    }
+}
+
+#[test]
+fn what_the_replica_method_has_left_on_a_live_source_is_taken_back_after_its_copies() {
+    let mut temporary = made("tmp-x", "db-T", "temporary-replica");
+    temporary.document["StorageEncrypted"] = json!(false);
+    temporary.document["StorageEncryptionType"] = json!("none");
+    temporary.document["ReadReplicaSourceDBInstanceIdentifier"] = json!("x");
+    let mut bed = Bed::new(
+        "claim:x-r",
+        vec![
+            old("x", "db-X", "r"),
+            old("x-r", "db-XR", "r"),
+            temporary,
+            made("new-x", "db-N", "restore"),
+        ],
+        &["snapshot", "encrypted-copy"],
+    );
+    with_replication(&mut bed, false);
+    for snapshot in &mut bed.regions.get_mut("eu-central-1").unwrap().snapshots {
+        snapshot["DbiResourceId"] = json!("db-T");
+    }
+    let phase = bed.rollback(&RollbackOptions::default());
+    assert_eq!(
+        ids(&phase),
+        [
+            "delete:new-x",
+            "delete:tmp-x",
+            "delete-encrypted-copy",
+            "delete-snapshot",
+            "remove-account",
+            "restore-retention",
+            "release:x-r",
+            "release:x"
+        ]
+    );
+    // A promoted one may be somebody's.
+    for instance in &mut bed.regions.get_mut("eu-central-1").unwrap().instances {
+        if instance.identifier() == "tmp-x" {
+            instance.document["ReadReplicaSourceDBInstanceIdentifier"] = Value::Null;
+        }
+    }
+    assert!(refusal(&bed.rollback(&RollbackOptions::default())).contains("no replica"));
+}
+
+#[test]
+fn an_old_source_that_follows_catches_up_before_the_proof_and_is_detached_before_its_name() {
+    let mut bed = Bed::migrated();
+    with_replication(&mut bed, true);
+    let found = ids(&bed.rollback(&RollbackOptions::default()));
+    assert_eq!(
+        found[..7],
+        [
+            "catch-up",
+            "unwritten",
+            "name-away:x",
+            "name-away:x-r",
+            "still-unwritten",
+            "detach",
+            "name-back:x"
+        ]
+    );
+    // The way back was ended: nothing follows any more.
+    let record = done(Timestamp::UNIX_EPOCH, Value::Null);
+    bed.records.insert("end-way-back".to_owned(), record);
+    let found = ids(&bed.rollback(&RollbackOptions::default()));
+    assert_eq!(found[0], "unwritten");
+    assert!(!found.contains(&"detach".to_owned()));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use atrest_model::plan::{Action, Migration, Plan, Step};
+use atrest_model::plan::{Action, Method, Migration, Plan, Step};
 
 use super::StepTime;
 use crate::style::Style;
@@ -39,10 +39,17 @@ pub fn forecast(
             )?;
             continue;
         };
-        let text = format!(
-            "clients are away for {} (from the snapshot to the end of the comparison, as measured) plus the renames",
-            duration(away)
-        );
+        let text = if migration.method == Method::Replica {
+            format!(
+                "clients are away for the renames and what is left to be applied then; {} of preparation, as measured, run beside them",
+                duration(away)
+            )
+        } else {
+            format!(
+                "clients are away for {} (from the snapshot to the end of the comparison, as measured) plus the renames",
+                duration(away)
+            )
+        };
         writeln!(
             out,
             "{}",

@@ -212,6 +212,12 @@ pub(super) fn for_start(flavor: Flavor, spec: &ServerSpec, start: Start) -> Vec<
         add("--gtid-mode=OFF".to_owned());
         add("--enforce-gtid-consistency=OFF".to_owned());
     }
+    // As on RDS: after a crash a replica goes on where its data is, and not where a file says it was.
+    add("--loose-relay-log-recovery=ON".to_owned());
+    if !flavor.is_mariadb() && !flavor.mysql_since(8, 0, 23) {
+        add("--master-info-repository=TABLE".to_owned());
+        add("--relay-log-info-repository=TABLE".to_owned());
+    }
     // Last, so that they win. Loose: RDS has parameters that this server does not know.
     options.extend(
         server_parameters(spec)

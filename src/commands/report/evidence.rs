@@ -9,6 +9,7 @@ use atrest_fixer::store::{RunStore, StoreError};
 use atrest_model::Tool;
 use atrest_model::diff::DiffReport;
 use atrest_model::finding::FindingStatus;
+use atrest_model::plan::Action;
 use atrest_model::run::Outcome;
 use atrest_model::scan::ScanReport;
 use atrest_reports::{
@@ -200,6 +201,23 @@ fn of_run(store: &RunStore) -> Result<Evidence, StoreError> {
         let name = phase.file_name();
         let about = format!("what was done after the migration: {}", phase.phase);
         gathered.take(&name, &name, &about);
+        for (migration, step) in phase
+            .migrations
+            .iter()
+            .flat_map(|migration| migration.steps.iter().map(move |step| (migration, step)))
+        {
+            let name = format!("{}-{}.json", step.id, migration.id).replace('/', "-");
+            // A proof that was accepted without looking has none.
+            if matches!(step.action, Action::Unwritten { .. }) && store.dir().join(&name).is_file()
+            {
+                let member = format!("diffs/{}", plain(&name));
+                let about = format!(
+                    "old and new of {}, compared before they were swapped back",
+                    migration.id
+                );
+                gathered.take(&name, &member, &about);
+            }
+        }
     }
     let mut journal = Vec::new();
     if let Err(error) = store.export(&mut journal)? {
