@@ -209,6 +209,12 @@ pub(crate) enum IamPolicyVerb {
     Plan,
     /// What a run reads and changes, its audits included
     Fix,
+    /// The same of a rehearsal, which removes what it has made
+    Rehearse,
+    /// What a rollback reads and changes
+    Rollback,
+    /// What a cleanup reads and deletes
+    Cleanup,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use atrest_model::id::DbInstanceIdentifier;
 use atrest_model::plan::{Action, Migration, Step, TAG_RUN, Target};
 use serde_json::{Map, Value, json};
 
@@ -37,11 +38,27 @@ pub const FIX_READS: &[&str] = &[
     "kms:DescribeKey",
     "rds:DescribeAccountAttributes",
     "rds:DescribeDBClusters",
+    "rds:DescribeDBInstanceAutomatedBackups",
     "rds:DescribeDBInstances",
     "rds:DescribeDBParameters",
+    "rds:DescribeDBProxyTargets",
     "rds:DescribeDBSnapshots",
+    "rds:DescribeEventSubscriptions",
     "rds:DescribeOptionGroups",
     "rds:DescribePendingMaintenanceActions",
+];
+
+/// What `atrest rollback` and `atrest cleanup` read.
+pub const UNDO_READS: &[&str] = &[
+    "kms:DescribeKey",
+    "rds:DescribeDBClusters",
+    "rds:DescribeDBInstanceAutomatedBackups",
+    "rds:DescribeDBInstances",
+    "rds:DescribeDBParameters",
+    "rds:DescribeDBProxyTargets",
+    "rds:DescribeDBSnapshots",
+    "rds:DescribeEventSubscriptions",
+    "rds:DescribeOptionGroups",
 ];
 
 /// A statement of a policy that allows something.
@@ -72,13 +89,39 @@ enum Because {
     PassedTo(String),
 }
 
-/// What `atrest fix` changes.
+/// A verb that changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// `atrest fix`.
+    Fix,
+    /// `atrest fix --rehearse`: it removes what it has made.
+    Rehearse,
+    /// `atrest rollback`.
+    Rollback,
+    /// `atrest cleanup`.
+    Cleanup,
+}
+
+impl Verb {
+    /// How its statements are called.
+    #[must_use]
+    pub fn sid(self) -> &'static str {
+        match self {
+            Self::Fix => "AtrestFix",
+            Self::Rehearse => "AtrestRehearse",
+            Self::Rollback => "AtrestRollback",
+            Self::Cleanup => "AtrestCleanup",
+        }
+    }
+}
+
+/// What a verb changes.
 ///
 /// # Errors
 ///
 /// A specimen that is no migration: a bug.
-pub fn fix(partition: &str) -> Result<Vec<Statement>, serde_json::Error> {
-    statements(partition, "AtrestFix", fix_specimens())
+pub fn changes(verb: Verb, partition: &str) -> Result<Vec<Statement>, serde_json::Error> {
+    statements(partition, verb.sid(), specimens(verb))
 }
 
 fn statements(
@@ -169,6 +212,8 @@ fn pattern(partition: &str, arn: &str) -> String {
     match arn.split(':').nth(2) {
         Some("kms") => format!("arn:{partition}:kms:*:*:key/*"),
         Some("iam") => format!("arn:{partition}:iam::*:role/*"),
+        // The names of the secrets that RDS makes are known as far as this.
+        Some("secretsmanager") => arn.to_owned(),
         _ => format!("arn:{partition}:rds:*:*:{}:*", kind_of(arn).unwrap_or("*")),
     }
 }
@@ -191,15 +236,96 @@ fn migration() -> Result<Migration, serde_json::Error> {
 
 const KEY: &str = "arn:aws:kms:*:*:key/specimen";
 
-/// One of each step of a migration that calls AWS, with every argument that names something.
-fn fix_specimens() -> Vec<Action> {
+/// One of each step of a verb that calls AWS, with every argument that names something.
+fn specimens(verb: Verb) -> Vec<Action> {
     let old = || Target::Old(OLD.to_owned());
     let new = || Target::MadeBy(MADE_BY.to_owned());
     let tags = vec![(TAG_RUN.to_owned(), "run".to_owned())];
-    let name = |text: &str| text.to_owned().try_into().ok();
+    let name = |text: &str| DbInstanceIdentifier::try_from(text.to_owned()).ok();
     let (Some(x), Some(old_x), Some(new_x)) = (name("x"), name("old-x"), name("new-x")) else {
         return Vec::new();
     };
+    let snapshot = || "specimen".to_owned();
+    let dependents = || {
+        vec![
+            Action::DeregisterProxyTarget {
+                proxy: "specimen".to_owned(),
+                instance: old(),
+                name: x.clone(),
+            },
+            Action::RegisterProxyTarget {
+                proxy: "specimen".to_owned(),
+                instance: new(),
+                name: x.clone(),
+            },
+            Action::Subscription {
+                subscription: "specimen".to_owned(),
+                instance: new(),
+                name: x.clone(),
+            },
+        ]
+    };
+    let quiesce = || Action::Quiesce {
+        instance: old(),
+        window_seconds: 1,
+        kill_connections: false,
+    };
+    let removals = || {
+        vec![
+            // Deletion protection is switched off first.
+            Action::Modify {
+                instance: new(),
+                request: Map::new(),
+            },
+            Action::Delete {
+                instance: new(),
+                name: new_x.clone(),
+                tags: tags.clone(),
+                encrypted: true,
+            },
+            Action::DeleteSnapshot {
+                snapshot: snapshot(),
+                of: old(),
+                tags: tags.clone(),
+            },
+            Action::Release {
+                instance: old(),
+                keys: vec![TAG_RUN.to_owned()],
+            },
+        ]
+    };
+    let migration = || fix_specimens(&tags, (&x, &old_x, &new_x));
+    match verb {
+        Verb::Fix => [migration(), vec![quiesce()], dependents()].concat(),
+        Verb::Rehearse => [migration(), removals()].concat(),
+        Verb::Rollback => {
+            let back = Action::NameBack {
+                instance: old(),
+                from: old_x.clone(),
+                to: x.clone(),
+            };
+            [vec![quiesce(), back], dependents(), removals()].concat()
+        }
+        Verb::Cleanup => {
+            let backup = Action::DeleteAutomatedBackup {
+                dbi_resource_id: OLD.to_owned(),
+            };
+            [removals(), vec![backup]].concat()
+        }
+    }
+}
+
+/// The steps of a migration. What was made is also deleted by one: the temporary replica.
+fn fix_specimens(
+    tags: &[(String, String)],
+    (x, old_x, new_x): (
+        &DbInstanceIdentifier,
+        &DbInstanceIdentifier,
+        &DbInstanceIdentifier,
+    ),
+) -> Vec<Action> {
+    let old = || Target::Old(OLD.to_owned());
+    let new = || Target::MadeBy(MADE_BY.to_owned());
     let request = || -> Map<String, Value> {
         [
             ("DBParameterGroupName", json!("specimen")),
@@ -213,36 +339,30 @@ fn fix_specimens() -> Vec<Action> {
         .map(|(member, value)| (member.to_owned(), value))
         .collect()
     };
-    let snapshot = || "specimen".to_owned();
     vec![
         Action::Claim {
             instance: old(),
-            tags: tags.clone(),
+            tags: tags.to_vec(),
         },
         Action::Rename {
             instance: old(),
-            from: x,
-            to: old_x,
+            from: x.clone(),
+            to: old_x.clone(),
             cutover: false,
-        },
-        Action::Quiesce {
-            instance: old(),
-            window_seconds: 30,
-            kill_connections: false,
         },
         Action::Snapshot {
             instance: old(),
-            snapshot: snapshot(),
-            tags: tags.clone(),
+            snapshot: "specimen".to_owned(),
+            tags: tags.to_vec(),
         },
         Action::EncryptedCopy {
-            source_snapshot: snapshot(),
-            snapshot: snapshot(),
+            source_snapshot: "specimen".to_owned(),
+            snapshot: "specimen".to_owned(),
             kms_key_id: KEY.to_owned(),
-            tags,
+            tags: tags.to_vec(),
         },
         Action::Restore {
-            snapshot: snapshot(),
+            snapshot: "specimen".to_owned(),
             name: new_x.clone(),
             request: request(),
         },
@@ -253,7 +373,7 @@ fn fix_specimens() -> Vec<Action> {
         },
         Action::TemporaryReplica {
             source: old(),
-            name: new_x,
+            name: new_x.clone(),
             request: request(),
         },
         Action::RemoveTemporary { instance: new() },
@@ -267,6 +387,16 @@ fn fix_specimens() -> Vec<Action> {
             role_arn: "arn:aws:iam::1:role/specimen".to_owned(),
             feature_name: "S3_INTEGRATION".to_owned(),
         },
+        Action::ManagePassword {
+            instance: new(),
+            kms_key_id: Some(KEY.to_owned()),
+        },
+        Action::ReplicateBackups {
+            instance: new(),
+            region: "*".to_owned(),
+            kms_key_id: KEY.to_owned(),
+            retention_days: 1,
+        },
     ]
 }
 
@@ -276,7 +406,7 @@ mod tests {
 
     #[test]
     fn tables_are_sorted_and_read_only() {
-        for table in [PLAN_READS, FIX_READS] {
+        for table in [PLAN_READS, FIX_READS, UNDO_READS] {
             assert!(table.is_sorted(), "{table:?}");
             for action in table {
                 let (_, verb) = action.split_once(':').unwrap();
@@ -288,7 +418,7 @@ mod tests {
 
     #[test]
     fn what_a_run_changes_bears_its_tag_or_is_given_it() {
-        let statements = fix("aws-cn").unwrap();
+        let statements = changes(Verb::Fix, "aws-cn").unwrap();
         let of = |action: &str, kind: &str| -> Vec<&Statement> {
             let resource = format!("arn:aws-cn:rds:*:*:{kind}:*");
             statements
@@ -326,14 +456,22 @@ mod tests {
 
     #[test]
     fn every_specimen_is_in_the_policy() {
-        let specimens = fix_specimens();
-        let operations: BTreeSet<&str> = specimens.iter().filter_map(Action::operation).collect();
-        assert_eq!(specimens.len(), 12);
-        let statements = fix("aws").unwrap();
-        for operation in operations {
-            let action = format!("rds:{operation}");
-            let is_there = statements.iter().any(|one| one.actions.contains(&action));
-            assert!(is_there, "{action}");
+        for (verb, steps) in [
+            (Verb::Fix, 18),
+            (Verb::Rehearse, 18),
+            (Verb::Rollback, 9),
+            (Verb::Cleanup, 5),
+        ] {
+            let specimens = specimens(verb);
+            assert_eq!(specimens.len(), steps, "{verb:?}");
+            let operations: BTreeSet<&str> =
+                specimens.iter().filter_map(Action::operation).collect();
+            let statements = changes(verb, "aws").unwrap();
+            for operation in operations {
+                let action = format!("rds:{operation}");
+                let is_there = statements.iter().any(|one| one.actions.contains(&action));
+                assert!(is_there, "{action}");
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
-use atrest_fixer::permissions;
+use atrest_fixer::permissions::{self, Verb};
 use serde_json::{Value, json};
 
 use super::common;
@@ -38,7 +38,10 @@ pub(crate) fn run(args: &IamPolicyArgs) -> anyhow::Result<Exit> {
     let statements = match args.verb {
         IamPolicyVerb::Scan => scan(args),
         IamPolicyVerb::Plan => plan(args),
-        IamPolicyVerb::Fix => fix(args)?,
+        IamPolicyVerb::Fix => changing(args, Verb::Fix)?,
+        IamPolicyVerb::Rehearse => changing(args, Verb::Rehearse)?,
+        IamPolicyVerb::Rollback => changing(args, Verb::Rollback)?,
+        IamPolicyVerb::Cleanup => changing(args, Verb::Cleanup)?,
     };
     let policy = json!({ "Version": "2012-10-17", "Statement": statements });
     common::deliver(None, &common::json(&policy)?)?;
@@ -73,16 +76,22 @@ fn plan(args: &IamPolicyArgs) -> Vec<Value> {
 }
 
 /// The audits before and after a run are scans of its regions.
-fn fix(args: &IamPolicyArgs) -> anyhow::Result<Vec<Value>> {
-    let reads: BTreeSet<&str> = SCAN
+fn changing(args: &IamPolicyArgs, verb: Verb) -> anyhow::Result<Vec<Value>> {
+    let (audits, table) = match verb {
+        Verb::Fix | Verb::Rehearse => (SCAN, permissions::FIX_READS),
+        Verb::Rollback | Verb::Cleanup => (&[][..], permissions::UNDO_READS),
+    };
+    let reads: BTreeSet<&str> = audits
         .iter()
-        .chain(permissions::FIX_READS)
+        .chain(table)
         .copied()
         .filter(|action| *action != "account:ListRegions")
         .collect();
     let reads: Vec<&str> = reads.into_iter().collect();
-    let mut statements = vec![statement("AtrestFixReads", &reads, &["*"])];
-    for one in permissions::fix(&args.partition).context("the specimen of a migration")? {
+    let sid = format!("{}Reads", verb.sid());
+    let mut statements = vec![statement(&sid, &reads, &["*"])];
+    let changes = permissions::changes(verb, &args.partition);
+    for one in changes.context("the specimen of a migration")? {
         let (actions, resources) = (strs(&one.actions), strs(&one.resources));
         let mut statement = statement(&one.sid, &actions, &resources);
         if let Some(members) = statement

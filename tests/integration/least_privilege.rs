@@ -270,6 +270,52 @@ fn nothing_that_a_run_did_not_claim_can_be_changed_with_its_policy() {
     assert!(bench.sandbox.mutations().is_empty());
 }
 
+#[test]
+fn a_rollback_and_a_cleanup_are_carried_out_with_what_their_policies_allow() {
+    let pace = &FIX[3..];
+    for (verb, fix, then) in [
+        (
+            "rollback",
+            &["--stop-before", "cutover"][..],
+            &["--accept-data-loss", "prod-three"][..],
+        ),
+        ("cleanup", &[], &["--yes", "--min-soak", "0"]),
+    ] {
+        let bench = Bench::planned(&policy(verb));
+        let whole = bench.sandbox.run(&[&FIX[..], fix].concat());
+        assert!(
+            [0, 20].contains(&whole.code),
+            "{}{}",
+            whole.stdout,
+            whole.stderr
+        );
+        let before = bench.sandbox.requests().len();
+        let ended = bench.run(&[&[verb, "least", "--execute"], pace, then].concat());
+        let refused: Vec<_> = bench
+            .sandbox
+            .requests()
+            .into_iter()
+            .skip(before)
+            .filter(|request| request.code.contains("Denied"))
+            .map(|request| request.action)
+            .collect();
+        assert!(refused.is_empty(), "{verb}: {refused:?}");
+        assert!(
+            [0, 23].contains(&ended.code),
+            "{verb}: {}{}",
+            ended.stdout,
+            ended.stderr
+        );
+        let done: BTreeSet<String> = bench
+            .sandbox
+            .mutations()
+            .into_iter()
+            .map(|m| m.action)
+            .collect();
+        assert!(done.contains("DeleteDBInstance"), "{verb}: {done:?}");
+    }
+}
+
 /// The debug form of an error of the SDK tells its code.
 fn refused(error: &impl std::fmt::Debug) {
     let text = format!("{error:?}");

@@ -37,7 +37,7 @@ pub(crate) fn kind_of(arn: &str) -> Option<&str> {
 }
 
 /// Nothing is changed that does not bear the tag of the run, and nothing made without it: the calls have these condition
-/// keys. Groups are named and not changed.
+/// keys. Groups are named and not changed; what else there is bears no tag of a run.
 fn tell_tags(place: &Place<'_>, needs: &mut [Need]) {
     // The kind of what the step makes, or claims.
     let tagged = needs
@@ -47,9 +47,9 @@ fn tell_tags(place: &Place<'_>, needs: &mut [Need]) {
         .map(str::to_owned);
     for need in needs {
         let key = match kind_of(&need.resource) {
-            None | Some("pg" | "og" | "subgrp") => continue,
-            kind if kind == tagged.as_deref() => IN_REQUEST,
-            Some(_) => ON_RESOURCE,
+            kind @ Some("db" | "snapshot") if kind == tagged.as_deref() => IN_REQUEST,
+            Some("db" | "snapshot") => ON_RESOURCE,
+            _ => continue,
         };
         need.context.push((key.to_owned(), place.run.to_owned()));
     }
