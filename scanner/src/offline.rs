@@ -81,6 +81,9 @@ pub struct SavedAccount {
     packs: Arc<Vec<Packed>>,
 }
 
+/// Account and region.
+type Spot = (Arc<str>, Arc<str>);
+
 /// One described thing and where it belongs.
 #[derive(Debug)]
 struct Item {
@@ -186,7 +189,7 @@ pub fn read(path: &Path, surface: &Surface) -> Result<Offline, OfflineError> {
     let packs = Arc::new(packs);
     let keys = keys(&saved);
     let mut accounts: Vec<SavedAccount> = Vec::new();
-    let mut places: HashMap<usize, BTreeSet<(Arc<str>, Arc<str>)>> = HashMap::new();
+    let mut places: HashMap<usize, BTreeSet<Spot>> = HashMap::new();
     for item in items {
         if saved.get(item.file).is_some_and(|s| !s.cut.is_empty()) {
             let place = (Arc::clone(&item.account), Arc::clone(&item.region));

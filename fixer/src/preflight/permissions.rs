@@ -47,8 +47,12 @@ fn tell_tags(place: &Place<'_>, needs: &mut [Need]) {
         .map(str::to_owned);
     for need in needs {
         let key = match kind_of(&need.resource) {
-            kind @ Some("db" | "snapshot") if kind == tagged.as_deref() => IN_REQUEST,
-            Some("db" | "snapshot") => ON_RESOURCE,
+            kind @ Some("db" | "snapshot" | "cluster" | "cluster-snapshot")
+                if kind == tagged.as_deref() =>
+            {
+                IN_REQUEST
+            }
+            Some("db" | "snapshot" | "cluster" | "cluster-snapshot") => ON_RESOURCE,
             _ => continue,
         };
         need.context.push((key.to_owned(), place.run.to_owned()));
