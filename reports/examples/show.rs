@@ -1,6 +1,7 @@
 //! Prints a report as a person sees it: `cargo run -p atrest-reports --example show -- NAME [WIDTH] [plain|color]`.
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "shares its reports with the tests; a failure may panic"
 )]
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use atrest_model::journal::StepStatus;
-use atrest_model::run::{Outcome, RunReport, Spent};
+use atrest_model::run::{LeftToDo, Outcome, RunReport, Spent};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -85,6 +85,13 @@ enum Record<'a> {
         /// Seconds.
         seconds: f64,
     },
+    /// What a person has to do that the run could not.
+    LeftToDo {
+        /// `region/identifier` of its migration.
+        migration: &'a str,
+        /// What it is.
+        left: &'a LeftToDo,
+    },
     /// A step that has begun.
     Step {
         /// `region/identifier`.
@@ -158,6 +165,12 @@ pub(super) fn write(
                 from: instance.from,
                 until: instance.until,
                 seconds: instance.seconds,
+            })?;
+        }
+        for left in &one.left_to_do {
+            line(Record::LeftToDo {
+                migration: &one.migration,
+                left,
             })?;
         }
         let planned = context.plan.and_then(|plan| {
