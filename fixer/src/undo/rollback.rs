@@ -123,6 +123,7 @@ fn of(
             )];
         }
     }
+    let mut attached = Vec::new();
     if stage != Stage::Untouched {
         let mut back = needs.clone();
         for Found { member, old, .. } in &found {
@@ -140,7 +141,7 @@ fn of(
             }
         }
         needs = vec![steps.push("returned", &back, SHORT, Action::Returned)];
-        reattached(migration, &needs, &mut steps);
+        attached = reattached(migration, &needs, &mut steps);
     }
     // What was written since the cutover is nowhere else.
     let has_writes = stage == Stage::CutOver && accepts;
@@ -148,6 +149,8 @@ fn of(
         needs = copies(facts, region, migration, &found, needs, &mut steps)?;
     }
     needs = replication(facts, migration, needs, &mut steps);
+    // Every change before asks for the claim.
+    needs.extend(attached);
     release(migration, &needs, &mut steps);
     Ok(steps.steps)
 }
@@ -243,8 +246,8 @@ fn stage(facts: &Facts<'_>, migration: &Migration, found: &[Found<'_>]) -> Stage
     }
 }
 
-/// Who depends on the names finds the old instances behind them again.
-fn reattached(migration: &Migration, needs: &[String], steps: &mut Steps) {
+/// Who depends on the names finds the old instances behind them again. Gives the last of these steps.
+fn reattached(migration: &Migration, needs: &[String], steps: &mut Steps) -> Vec<String> {
     let mut needs = needs.to_vec();
     for step in &migration.steps {
         let mut action = step.action.clone();
@@ -262,6 +265,7 @@ fn reattached(migration: &Migration, needs: &[String], steps: &mut Steps) {
         *instance = Target::Old(member.dbi_resource_id.clone());
         needs = vec![steps.push(&step.id, &needs, SHORT, action)];
     }
+    needs
 }
 
 /// The new side gives the real names up, between two proofs that nobody has written to it. Gives what the renames of the

@@ -171,7 +171,7 @@ impl Bed {
             made("x", "db-N", "restore"),
             made("x-r", "db-NR", "replica:x-r"),
         ];
-        Self::new("rescan", instances, &["snapshot", "encrypted-copy"])
+        Self::new("the end", instances, &["snapshot", "encrypted-copy"])
     }
 
     fn facts(&self, kind: PhaseKind) -> Facts<'_> {
@@ -372,6 +372,16 @@ fn a_proxy_is_led_back_to_the_old_instance() {
     let found = ids(&phase);
     let at = found.iter().position(|id| id == "returned").unwrap();
     assert_eq!(found[at + 1..at + 3], ["proxy-off:x", "proxy-on:x"]);
+    // Whoever changes something asks for the claim: that goes last.
+    let release = phase.migrations[0]
+        .steps
+        .iter()
+        .find(|s| s.id.contains("release:"));
+    let needs = &release.unwrap().needs;
+    assert!(
+        needs.contains(&"rollback-1/proxy-on:x".to_owned()),
+        "{needs:?}"
+    );
     let registered = phase.migrations[0]
         .steps
         .iter()
