@@ -5,11 +5,11 @@
 //! ```
 //!
 //! Cases: `1`, `10`, `100` (that many migrations side by side), `cap5`, `cap10`, `cap20` (100 migrations, that many at a
-//! time), `500`, `1000` (for its memory: so many DB instances are described at the end, old and new). Virtual time: the sandbox draws every duration and keeps when each
-//! thing that it had taken on was finished. The bound is made of these alone: the critical path of the longest
-//! migration, or with a cap the work divided by it, if that is more. What the run adds is its looking, waiting and
-//! recording. The sandbox is one process and each run another; the run folder lies in memory where there is /dev/shm, for
-//! a disk would be as slow in virtual time as many minutes of RDS.
+//! time), `500`, `1000` (for their memory: so many DB instances are described at the end, old and new). Virtual time: the
+//! sandbox draws every duration and keeps when each thing that it had taken on was finished. The bound is made of these
+//! alone: the critical path of the longest migration, or with a cap the work divided by it, if that is more. What the run
+//! adds is its looking, waiting and recording. The sandbox is one process and each run another; the run folder lies in
+//! memory where there is /dev/shm, for a disk would be as slow in virtual time as many minutes of RDS.
 #![expect(clippy::print_stdout, reason = "an example talks on stdout")]
 
 use std::collections::BTreeMap;
