@@ -171,7 +171,7 @@ impl Bed {
             made("x", "db-N", "restore"),
             made("x-r", "db-NR", "replica:x-r"),
         ];
-        Self::new("rescan", instances, &["snapshot", "encrypted-copy"])
+        Self::new("handover", instances, &["snapshot", "encrypted-copy"])
     }
 
     fn facts(&self, kind: PhaseKind) -> Facts<'_> {
