@@ -146,9 +146,8 @@ fn subscriptions(sheet: &mut Sheet<'_>) {
         "event-subscriptions",
         "no event subscription names them",
         |member, _| {
-            let known = match known {
-                None => return vec![Finding::not_proven("event subscriptions were not read")],
-                Some(known) => known,
+            let Some(known) = known else {
+                return vec![Finding::not_proven("event subscriptions were not read")];
             };
             if let Err(why) = &known.subscriptions {
                 return vec![Finding::not_proven(format!(

@@ -56,6 +56,7 @@ pub fn run_markdown(
             migration.downtime_seconds.map_or_else(String::new, words),
         )?;
     }
+    super::summary::write_markdown(report, out)?;
     let mut left = left_to_do(report).peekable();
     if left.peek().is_some() {
         writeln!(out, "\n### Left to do\n")?;
@@ -70,7 +71,6 @@ pub fn run_markdown(
             markdown(&item.todo)
         )?;
     }
-    super::summary::write_markdown(report, out)?;
     let Some((_, ends)) = span(report, context) else {
         return Ok(());
     };
