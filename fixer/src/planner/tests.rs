@@ -185,6 +185,7 @@ mod methods {
             wish,
             way_back_hours: None,
             replication: [("db-X".to_owned(), server)].into(),
+            ..MethodFacts::default()
         };
         facts
     }
