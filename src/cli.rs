@@ -263,7 +263,7 @@ pub(crate) struct PlanArgs {
     /// Where the plan is written
     #[arg(long, value_name = "PLAN.json", default_value = "atrest-plan.json")]
     pub(crate) out: PathBuf,
-    /// Output: text, json, csv, markdown; FORMAT=FILE writes a file; may be repeated
+    /// Output: text, json, csv, markdown, html; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
 }
@@ -378,9 +378,13 @@ pub(crate) struct FixArgs {
     pub(crate) aws: AwsArgs,
     #[command(flatten)]
     pub(crate) mysql: MysqlArgs,
-    /// Output on stdout: text or json
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: TextOrJson,
+    /// Append each event of the run to FILE as a JSON line as it happens; `-` is stdout (docs/formats.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
+    /// The end of the run: text (the default), table, json, jsonl, csv, markdown, html, junit; of a plan that is only
+    /// shown text, json, csv, markdown, html; FORMAT=FILE writes a file; may be repeated
+    #[arg(long, value_name = "FORMAT[=FILE]")]
+    pub(crate) format: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -399,9 +403,15 @@ pub(crate) struct StatusArgs {
     /// Check an audit trail and name its first broken line
     #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "journal", "format"])]
     pub(crate) verify: Option<PathBuf>,
+    /// Follow the run until it ends, looking every SECONDS; on a terminal a table that is written over, in a pipe a
+    /// line for each change
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
+          value_parser = parse_seconds, requires = "run", conflicts_with_all = ["journal", "format", "verify"])]
+    pub(crate) watch: Option<std::time::Duration>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
-    /// Output: text, json; of its end also table, csv, markdown, junit; FORMAT=FILE writes a file; may be repeated
+    /// Output: text, json; of its end also table, jsonl, csv, markdown, html, junit; FORMAT=FILE writes a file; may be
+    /// repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
 }
@@ -563,6 +573,14 @@ fn parse_window(text: &str) -> Result<std::time::Duration, String> {
     }
 }
 
+/// Seconds, or a duration with its unit.
+fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return parse_duration(&format!("{text}s"));
+    }
+    parse_duration(text)
+}
+
 /// `250ms`, `10s`, `3m`, `2h`.
 pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     let split = text
@@ -607,6 +625,11 @@ mod tests {
         );
         for bad in ["10", "s", "-1s", "0s", "1d", "99999999999999999999s"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_seconds("2"), parse_duration("2s"));
+        assert_eq!(parse_seconds("250ms"), parse_duration("250ms"));
+        for bad in ["", "0", "x"] {
+            assert!(parse_seconds(bad).is_err(), "{bad}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{LogFormat, OutputArgs};
+use crate::screen::Above;
 
 /// Installs the subscriber. `ATREST_LOG` overrides the level of `-v` and `-q` with a filter of its own.
 pub(crate) fn init(output: &OutputArgs) {
@@ -17,7 +18,7 @@ pub(crate) fn init(output: &OutputArgs) {
         EnvFilter::try_from_env("ATREST_LOG").unwrap_or_else(|_unset| EnvFilter::new(level));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(|| Above);
     let installed = match output.log_format {
         LogFormat::Text => builder
             .with_ansi(crate::terminal::stderr_color())

@@ -7,6 +7,7 @@ mod exit;
 mod logging;
 mod progress;
 mod rules;
+mod screen;
 mod terminal;
 
 use std::process::ExitCode;

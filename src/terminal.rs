@@ -38,6 +38,27 @@ pub(crate) fn stdout_width() -> Option<u16> {
     terminal_size::terminal_size().map(|(width, _)| width.0)
 }
 
+/// Whether lines can be written over on standard error: it is a terminal that knows how.
+pub(crate) fn stderr_is_live() -> bool {
+    io::stderr().is_terminal() && knows_escapes()
+}
+
+/// The same of standard output.
+pub(crate) fn stdout_is_live() -> bool {
+    io::stdout().is_terminal() && knows_escapes()
+}
+
+fn knows_escapes() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+}
+
+/// Columns and lines of the terminal that standard error, or else standard output, is.
+pub(crate) fn size() -> Option<(u16, u16)> {
+    let size = terminal_size::terminal_size_of(io::stderr())
+        .or_else(|| terminal_size::terminal_size_of(io::stdout()))?;
+    Some((size.0.0, size.1.0))
+}
+
 /// Whether a person can be asked: somebody types on standard input and sees standard error.
 pub(crate) fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()

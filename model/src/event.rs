@@ -1,11 +1,61 @@
 //! Events of a run: what reporters and the event log are fed.
 
+use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Version of the form of an [`EventLine`].
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A line of the event log `events.jsonl`, and of `fix --events`.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct EventLine<'a> {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The run.
+    pub run: &'a str,
+    /// When.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub event: &'a RunEvent,
+}
+
+impl EventLine<'_> {
+    /// Time and event of a line. `None` for half a line, which a killed process leaves, for an event this version does
+    /// not know, and for a line of a version that wrote no times.
+    #[must_use]
+    pub fn read(line: &str) -> Option<(Timestamp, RunEvent)> {
+        #[derive(Deserialize)]
+        struct Timed {
+            at: Option<Timestamp>,
+        }
+        let at = serde_json::from_str::<Timed>(line).ok()?.at?;
+        Some((at, serde_json::from_str(line).ok()?))
+    }
+}
+
 /// Something that happened in a run. Serialized as one JSON line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum RunEvent {
+    /// A sitting of the run begins: the first line of each.
+    RunBegan {
+        /// Migrations of the plan.
+        migrations: usize,
+        /// Whether it was begun before and is taken up again.
+        resumed: bool,
+    },
+    /// The sitting has ended: its last line.
+    RunEnded {
+        /// Migrations that have arrived.
+        migrated: usize,
+        /// Migrations of the plan.
+        migrations: usize,
+        /// Exit code of the process, see docs/exit-codes.md.
+        exit_code: u8,
+    },
     /// A wave begins: the one before has ended.
     WaveBegan {
         /// Which, from 1.
@@ -77,4 +127,41 @@ pub enum RunEvent {
         /// How.
         outcome: crate::run::Outcome,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_reads_back_and_what_is_none_is_passed_over() {
+        let event = RunEvent::RunBegan {
+            migrations: 3,
+            resumed: true,
+        };
+        let at: Timestamp = "2026-11-22T02:00:00Z".parse().unwrap();
+        let line = EventLine {
+            schema_version: SCHEMA_VERSION,
+            run: "sunday",
+            at,
+            event: &event,
+        };
+        let text = serde_json::to_string(&line).unwrap();
+        assert!(
+            text.starts_with(r#"{"schema_version":1,"run":"sunday","at":"2026-11-22T02:00:00Z","event":"run-began","#),
+            "{text}"
+        );
+        assert_eq!(EventLine::read(&text), Some((at, event)));
+        // Of the version that wrote neither version nor run.
+        let old = r#"{"at":"2026-11-22T02:00:00Z","event":"acted","migration":"r/a","step":"s","operation":"o"}"#;
+        assert!(EventLine::read(old).is_some());
+        for bad in [
+            &text[..text.len() - 2],
+            r#"{"event":"acted","migration":"r/a","step":"s","operation":"o"}"#,
+            r#"{"at":"2026-11-22T02:00:00Z","event":"of-next-year"}"#,
+            "",
+        ] {
+            assert_eq!(EventLine::read(bad), None, "{bad}");
+        }
+    }
 }

@@ -94,6 +94,9 @@ pub struct MigrationReport {
     /// What a person has to do that the run could not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_to_do: Vec<LeftToDo>,
+    /// Where its time went; absent where the journal was not at hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<MigrationTimes>,
 }
 
 /// Something that a person has to do after a run.
@@ -125,6 +128,80 @@ impl LeftToDo {
         all.dedup();
         all
     }
+}
+
+/// Where the time of a migration went, from its first step to its last. Each moment counts once, so that the parts add
+/// up: of steps that ran side by side the one counts that copied, then the one that waited for RDS.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MigrationTimes {
+    /// All of it.
+    pub seconds: f64,
+    /// RDS copied data: snapshots, copies, restores, replicas.
+    pub copying_seconds: f64,
+    /// RDS did something else: renames, restarts, modifications.
+    pub waiting_seconds: f64,
+    /// This tool worked: accounts, comparisons, checks.
+    pub own_seconds: f64,
+    /// It stood still: stopped, killed, or waiting for its turn.
+    pub idle_seconds: f64,
+    /// The same by kind of step, in the order they ran.
+    pub kinds: Vec<KindTime>,
+    /// How long clients of each DB instance were away.
+    pub instances: Vec<InstanceDowntime>,
+}
+
+/// What the time of a step is spent on.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spent {
+    /// RDS copies data; this grows with its size.
+    Copying,
+    /// RDS does something else.
+    Waiting,
+    /// This tool works.
+    Own,
+}
+
+impl Spent {
+    /// In words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Copying => "copying data",
+            Self::Waiting => "waiting for RDS",
+            Self::Own => "our own work",
+        }
+    }
+}
+
+/// What the steps of one kind took of a migration's time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KindTime {
+    /// The kind: a step's name up to the `:`.
+    pub kind: String,
+    /// What it is spent on.
+    pub spent: Spent,
+    /// Steps of this kind that have begun.
+    pub steps: usize,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// How long the clients of a DB instance were away.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InstanceDowntime {
+    /// Its real name.
+    pub identifier: String,
+    /// When it lost that name.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub from: Timestamp,
+    /// When its successor was seen under it; absent while clients are away still.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub until: Option<Timestamp>,
+    /// Seconds, up to the end of the report if clients are away still.
+    pub seconds: f64,
 }
 
 /// The end of a run, or of one sitting of it.

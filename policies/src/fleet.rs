@@ -66,6 +66,20 @@ impl<'a> Fleet<'a> {
         }
     }
 
+    /// Only these instances and clusters are judged; those that were given before are there to be looked up.
+    #[must_use]
+    pub fn judging(
+        self,
+        instances: impl IntoIterator<Item = &'a DbInstance>,
+        clusters: impl IntoIterator<Item = &'a DbCluster>,
+    ) -> Self {
+        Self {
+            instances: instances.into_iter().collect(),
+            clusters: clusters.into_iter().collect(),
+            ..self
+        }
+    }
+
     /// Adds what is neither instance nor cluster.
     #[must_use]
     pub fn with_resources(mut self, others: impl IntoIterator<Item = &'a Described>) -> Self {

@@ -13,8 +13,9 @@ mod samples;
 use std::error::Error;
 use std::path::Path;
 
-use atrest_model::plan::Migration;
-use atrest_reports::{DiffFormat, RunContext, ScanFormat, Style, write_atomically_with};
+use atrest_reports::{
+    DiffFormat, PlanFormat, RunContext, ScanFormat, Style, write_atomically_with,
+};
 
 const STYLE: Style = Style {
     width: None,
@@ -56,26 +57,24 @@ fn main() -> Result<(), Box<dyn Error>> {
             atrest_reports::diff(&diff, DiffFormat::Html, false, &STYLE, out)
         })?;
     }
-    let (run, diff) = (samples::run_report(), samples::diff_report());
-    let mut plan = samples::migration_plan();
-    let one = plan.migrations[1].clone();
-    plan.migrations = run
-        .migrations
-        .iter()
-        .map(|report| Migration {
-            id: report.migration.clone(),
-            ..one.clone()
-        })
-        .collect();
-    let steps = samples::step_times();
-    let context = RunContext {
-        plan: Some(&plan),
-        steps: &steps,
-        marks: &[],
-        diff: Some(&diff),
-    };
-    write_atomically_with(&folder.join("run.html"), |out| {
-        atrest_reports::run_page(&run, &context, out)
-    })?;
-    Ok(())
+    for (name, plan) in [
+        ("plan", samples::migration_plan()),
+        ("hostile-plan", samples::hostile_plan()),
+    ] {
+        write_atomically_with(&folder.join(format!("{name}.html")), |out| {
+            atrest_reports::plan_as(&plan, PlanFormat::Html, &STYLE, out)
+        })?;
+    }
+    let diff = samples::diff_report();
+    let mut written = Ok(());
+    samples::timed_run(|document| {
+        let context = RunContext {
+            diff: Some(&diff),
+            ..document.context
+        };
+        written = write_atomically_with(&folder.join("run.html"), |out| {
+            atrest_reports::run_page(document.report, &context, out)
+        });
+    });
+    Ok(written?)
 }

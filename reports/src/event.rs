@@ -6,7 +6,8 @@ use atrest_model::event::RunEvent;
 use atrest_model::run::Outcome;
 
 use crate::style::Style;
-use crate::text::{count, duration, printable, seconds};
+use crate::text::{count, duration, paragraph, printable, seconds};
+use crate::watch::RunView;
 
 /// The line of an event; `None` for events that say nothing to a person. [`EventLines`] also tells how far a migration
 /// is.
@@ -39,6 +40,15 @@ impl EventLines {
 
     /// The line of the next event.
     pub fn line(&mut self, event: &RunEvent) -> Option<String> {
+        self.make(event, None)
+    }
+
+    /// The line of the next event of a run: what waits is told how long that is expected to take.
+    pub fn line_in(&mut self, event: &RunEvent, run: &RunView) -> Option<String> {
+        self.make(event, Some(run))
+    }
+
+    fn make(&mut self, event: &RunEvent, run: Option<&RunView>) -> Option<String> {
         let style = self.style;
         let (subject, step, text) = match event {
             RunEvent::WaveBegan {
@@ -49,6 +59,7 @@ impl EventLines {
                 let what = count(*migrations, "migration", "migrations");
                 return Some(style.strong(&format!("wave {wave} of {waves}: {what}")));
             }
+            RunEvent::RunBegan { .. } | RunEvent::RunEnded { .. } => return None,
             RunEvent::MigrationBegan {
                 migration,
                 steps,
@@ -74,11 +85,15 @@ impl EventLines {
                 elapsed_seconds,
                 deadline_seconds,
             } => {
-                let clock = format!(
-                    "{} of {}",
-                    duration(*elapsed_seconds),
-                    seconds(*deadline_seconds)
-                );
+                let (elapsed, most) = (duration(*elapsed_seconds), seconds(*deadline_seconds));
+                let clock = match run.map(|run| run.expected(migration, step)) {
+                    None => format!("{elapsed} of {most}"),
+                    Some(None) => format!("{elapsed}, no history, at most {most}"),
+                    Some(Some(expected)) => {
+                        let expected = duration(expected);
+                        format!("{elapsed}, about {expected} expected, at most {most}")
+                    }
+                };
                 let text = format!("{}  {}", printable(state), style.faint(&clock));
                 (migration, Some(step), text)
             }
@@ -133,10 +148,11 @@ impl EventLines {
             "{}  {progress:>5}",
             style.strong(&format!("{name:<width$}"))
         );
-        Some(match step {
+        let line = match step {
             Some(step) => format!("{head}  {:<24}  {text}", printable(step)),
             None => format!("{head}  {text}"),
-        })
+        };
+        Some(paragraph("", &line, 4, style.width))
     }
 }
 

@@ -93,6 +93,8 @@ pub enum PlanFormat {
     Csv,
     /// For a pull request or a ticket.
     Markdown,
+    /// A page.
+    Html,
 }
 
 impl PlanFormat {
@@ -102,6 +104,7 @@ impl PlanFormat {
         ("json", Self::Json),
         ("csv", Self::Csv),
         ("markdown", Self::Markdown),
+        ("html", Self::Html),
     ];
 }
 
@@ -209,10 +212,14 @@ pub enum RunFormat {
     Table,
     /// The whole report.
     Json,
+    /// One JSON record a line: migrations, DB instances, steps.
+    Jsonl,
     /// One line a migration.
     Csv,
     /// For a pull request or a chat.
     Markdown,
+    /// A page.
+    Html,
     /// JUnit XML, a case for each migration.
     Junit,
 }
@@ -222,13 +229,41 @@ impl RunFormat {
     pub const ALL: &[(&str, Self)] = &[
         ("table", Self::Table),
         ("json", Self::Json),
+        ("jsonl", Self::Jsonl),
         ("csv", Self::Csv),
         ("markdown", Self::Markdown),
+        ("html", Self::Html),
         ("junit", Self::Junit),
     ];
 }
 
 impl FromStr for RunFormat {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        named(text, Self::ALL)
+    }
+}
+
+/// Formats of the end of a run as `fix` writes it: those of [`RunFormat`], and `text`, which is its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FixFormat(pub RunFormat);
+
+impl FixFormat {
+    /// Every format with its name.
+    pub const ALL: &[(&str, Self)] = &[
+        ("text", Self(RunFormat::Table)),
+        ("table", Self(RunFormat::Table)),
+        ("json", Self(RunFormat::Json)),
+        ("jsonl", Self(RunFormat::Jsonl)),
+        ("csv", Self(RunFormat::Csv)),
+        ("markdown", Self(RunFormat::Markdown)),
+        ("html", Self(RunFormat::Html)),
+        ("junit", Self(RunFormat::Junit)),
+    ];
+}
+
+impl FromStr for FixFormat {
     type Err = UnknownFormat;
 
     fn from_str(text: &str) -> Result<Self, UnknownFormat> {
@@ -253,8 +288,10 @@ impl StatusFormat {
         ("text", Self::Text),
         ("json", Self::Json),
         ("table", Self::End(RunFormat::Table)),
+        ("jsonl", Self::End(RunFormat::Jsonl)),
         ("csv", Self::End(RunFormat::Csv)),
         ("markdown", Self::End(RunFormat::Markdown)),
+        ("html", Self::End(RunFormat::Html)),
         ("junit", Self::End(RunFormat::Junit)),
     ];
 }

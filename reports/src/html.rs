@@ -10,12 +10,14 @@ mod compared;
 mod coverage;
 mod diff;
 mod gantt;
+mod plan;
 mod policies;
 mod report;
 mod resources;
 mod run;
 mod scan;
 mod sides;
+mod superseded;
 mod trend;
 mod waivers;
 
@@ -33,6 +35,7 @@ use sha2::Digest as _;
 use crate::text::printable;
 
 pub(crate) use diff::write as diff;
+pub(crate) use plan::write as plan;
 pub use report::{Report, RunDocument, report_page};
 pub use run::run_page;
 pub(crate) use scan::write as scan;

@@ -16,7 +16,7 @@ pub(crate) fn write<W: Write + ?Sized>(report: &impl Serialize, out: &mut W) -> 
 }
 
 /// One line of JSON.
-pub(crate) fn line<W: Write>(record: &impl Serialize, out: &mut W) -> io::Result<()> {
+pub(crate) fn line<W: Write + ?Sized>(record: &impl Serialize, out: &mut W) -> io::Result<()> {
     let mut json = serde_json::Serializer::with_formatter(&mut *out, Visible(CompactFormatter));
     record.serialize(&mut json)?;
     writeln!(out)

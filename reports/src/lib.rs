@@ -22,6 +22,7 @@ mod status;
 mod style;
 mod terraform;
 mod text;
+mod watch;
 
 pub use accounts::{
     ACCOUNTS_SCHEMA_VERSION, AccountDifferences, AccountServer, AccountStatement,
@@ -41,7 +42,7 @@ pub use files::{
     write_private,
 };
 pub use format::{
-    DiffFormat, Output, PlanFormat, ReportFormat, RunFormat, ScanFormat, StatusFormat,
+    DiffFormat, FixFormat, Output, PlanFormat, ReportFormat, RunFormat, ScanFormat, StatusFormat,
     UnknownFormat,
 };
 pub use html::{History, Report, RunDocument, report_page, run_page};
@@ -49,7 +50,8 @@ pub use phase::phase;
 pub use plan::{plan, plan_as};
 pub use rule::{Rule, RuleControls};
 pub use run::{
-    MarkKind, RunContext, RunMark, StepTime, forecast, run, run_as, run_markdown, run_steps,
+    MarkKind, RUN_LINE_VERSION, RunContext, RunLine, RunMark, StepTime, forecast, run, run_as,
+    run_markdown, run_steps, step_kind, step_spent,
 };
 pub use scan::{
     PreviousError, PreviousFindings, SCAN_LINE_VERSION, ScanContext, ScanLine, scan, scan_with,
@@ -59,3 +61,4 @@ pub use status::{CurrentStep, MigrationStatus, RunStatus, STATUS_SCHEMA_VERSION}
 pub use style::Style;
 pub use terraform::{Addresses, TERRAFORM_FILES, terraform_import, terraform_removed};
 pub use text::{duration, markdown, printable};
+pub use watch::{RunView, StepHistory};

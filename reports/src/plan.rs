@@ -53,6 +53,7 @@ pub fn plan_as(
         PlanFormat::Json => crate::json::write(plan, out),
         PlanFormat::Csv => csv::write(plan, out),
         PlanFormat::Markdown => plan_markdown(plan, out),
+        PlanFormat::Html => crate::html::plan(plan, out),
     }
 }
 
@@ -72,20 +73,7 @@ pub fn plan(plan: &Plan, style: &Style, out: &mut dyn Write) -> io::Result<()> {
         printable(&plan.tool.name),
         printable(&plan.tool.version)
     )?;
-    let check = match (&plan.mysql, plan.data_check) {
-        (MysqlAccess::Off { reason }, _) => {
-            format!("accounts and rows are NOT compared: {}", printable(reason))
-        }
-        (MysqlAccess::Required, DataCheck::None) => {
-            "accounts are compared before the cutover, rows are NOT".to_owned()
-        }
-        (MysqlAccess::Required, DataCheck::Counts) => {
-            "accounts and row counts are compared before the cutover".to_owned()
-        }
-        (MysqlAccess::Required, DataCheck::Checksums) => {
-            "accounts, row counts and checksums are compared before the cutover".to_owned()
-        }
-    };
+    let check = compared(plan);
     writeln!(out, "{}", paragraph("MySQL: ", &check, 2, style.width))?;
     write_waves(plan, style, out)?;
     for migration in &plan.migrations {
@@ -124,6 +112,24 @@ fn write_waves(plan: &Plan, style: Style, out: &mut dyn Write) -> io::Result<()>
         writeln!(out, "{}", paragraph(&first, &text, 2, style.width))?;
     }
     Ok(())
+}
+
+/// What is compared before the cutover, and what is not.
+pub(crate) fn compared(plan: &Plan) -> String {
+    match (&plan.mysql, plan.data_check) {
+        (MysqlAccess::Off { reason }, _) => {
+            format!("accounts and rows are NOT compared: {}", printable(reason))
+        }
+        (MysqlAccess::Required, DataCheck::None) => {
+            "accounts are compared before the cutover, rows are NOT".to_owned()
+        }
+        (MysqlAccess::Required, DataCheck::Counts) => {
+            "accounts and row counts are compared before the cutover".to_owned()
+        }
+        (MysqlAccess::Required, DataCheck::Checksums) => {
+            "accounts, row counts and checksums are compared before the cutover".to_owned()
+        }
+    }
 }
 
 /// The total and what happens next.
@@ -267,7 +273,7 @@ fn built_as(migration: &Migration, member: &Member) -> String {
 }
 
 /// How many sources are above a member.
-fn depth(migration: &Migration, member: &Member) -> usize {
+pub(crate) fn depth(migration: &Migration, member: &Member) -> usize {
     let mut depth = 0;
     let mut source = member.replicates_from.as_ref();
     // A chain ends at the latest after all members; the bound is against a circle in an edited plan.
@@ -562,7 +568,7 @@ pub(crate) fn describe(migration: &Migration, step: &Step) -> String {
 }
 
 /// A hook's command and what becomes of it: quoted, so that what is one argument is seen to be one.
-fn command(hook: &Hook) -> String {
+pub(crate) fn command(hook: &Hook) -> String {
     let words: Vec<String> = hook
         .command
         .iter()
@@ -588,7 +594,7 @@ fn command(hook: &Hook) -> String {
 }
 
 /// The name a target has while the step runs.
-fn target<'a>(migration: &'a Migration, target: &'a Target) -> &'a str {
+pub(crate) fn target<'a>(migration: &'a Migration, target: &'a Target) -> &'a str {
     let found = migration.members().find(|member| match target {
         Target::Old(id) => member.dbi_resource_id == *id,
         Target::MadeBy(step) => member.made_by == *step,

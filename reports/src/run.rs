@@ -1,10 +1,13 @@
-//! A run: how it ended, and when its steps ran.
+//! A run: how it ended, when its steps ran, and where its time went.
 
 mod csv;
 mod forecast;
+mod jsonl;
 mod junit;
 mod markdown;
+mod spent;
 mod steps;
+mod summary;
 mod times;
 
 use std::io::{self, Write};
@@ -18,18 +21,22 @@ use crate::style::{Style, WHOLE, bad, cell, good, odd};
 use crate::text::{count, duration, paragraph, printable};
 
 pub use forecast::forecast;
+pub use jsonl::{RUN_LINE_VERSION, RunLine};
 pub use markdown::run_markdown;
+pub use spent::{step_kind, step_spent};
 pub(crate) use steps::remarks;
 pub use steps::run_steps;
+pub(crate) use summary::{away, most};
 pub use times::{MarkKind, RunContext, RunMark, StepTime};
 
-/// Renders the end of a run in any of its formats.
+/// Renders the end of a run in any of its formats, with what is known of it beside its end.
 ///
 /// # Errors
 ///
 /// Any error of `out`.
 pub fn run_as(
     report: &RunReport,
+    context: &RunContext<'_>,
     format: RunFormat,
     style: &Style,
     out: &mut dyn Write,
@@ -37,8 +44,10 @@ pub fn run_as(
     match format {
         RunFormat::Table => run(report, style, out),
         RunFormat::Json => crate::json::write(report, out),
+        RunFormat::Jsonl => jsonl::write(report, context, out),
         RunFormat::Csv => csv::write(report, out),
-        RunFormat::Markdown => run_markdown(report, &RunContext::default(), out),
+        RunFormat::Markdown => run_markdown(report, context, out),
+        RunFormat::Html => crate::html::run_page(report, context, out),
         RunFormat::Junit => junit::write(report, out),
     }
 }
@@ -105,6 +114,7 @@ pub fn run(report: &RunReport, style: &Style, out: &mut dyn Write) -> io::Result
         }
     }
     write_left(report, style, out)?;
+    summary::write(report, style, out)?;
     write_total(report, style, out)
 }
 

@@ -1,20 +1,23 @@
 //! JSON schemas of the documents this tool writes.
 
 use atrest_model::diff::DiffReport;
+use atrest_model::event::EventLine;
 use atrest_model::phase::Phase;
 use atrest_model::plan::Plan;
 use atrest_model::run::RunReport;
 use atrest_model::scan::ScanReport;
 use schemars::{Schema, schema_for};
 
+use crate::accounts::{AccountsCloneReport, AccountsDiffReport, AccountsExport};
 use crate::evidence::EvidenceManifest;
+use crate::run::RunLine;
 use crate::scan::ScanLine;
 use crate::status::RunStatus;
 
 /// A schema and the name of its document; `docs/schemas/<name>.json` holds it.
 #[derive(Debug, Clone)]
 pub struct DocumentSchema {
-    /// `scan`, `scan-line`, `plan`, `phase`, `diff` or `run`.
+    /// Such as `scan`, `scan-line` or `plan`.
     pub name: &'static str,
     /// The schema, draft 2020-12.
     pub schema: Schema,
@@ -31,7 +34,12 @@ pub fn schemas() -> Vec<DocumentSchema> {
         of("phase", schema_for!(Phase)),
         of("diff", schema_for!(DiffReport)),
         of("run", schema_for!(RunReport)),
+        of("run-line", schema_for!(RunLine<'static>)),
+        of("event", schema_for!(EventLine<'static>)),
         of("status", schema_for!(RunStatus)),
         of("evidence", schema_for!(EvidenceManifest)),
+        of("accounts-export", schema_for!(AccountsExport)),
+        of("accounts-diff", schema_for!(AccountsDiffReport)),
+        of("accounts-clone", schema_for!(AccountsCloneReport)),
     ]
 }

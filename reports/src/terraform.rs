@@ -227,10 +227,10 @@ fn migrations<'a>(
     report: &'a RunReport,
 ) -> impl Iterator<Item = (&'a Migration, bool)> {
     plan.migrations.iter().map(|migration| {
-        let is_done = report
-            .migrations
-            .iter()
-            .any(|ended| ended.migration == migration.id && ended.outcome == Outcome::Migrated);
+        let is_done = report.migrations.iter().any(|ended| {
+            ended.migration == migration.id
+                && matches!(ended.outcome, Outcome::Migrated | Outcome::CleanedUp)
+        });
         (migration, is_done)
     })
 }

@@ -16,6 +16,9 @@ use atrest_reports::{
     accounts_export,
 };
 
+#[path = "formats/closed.rs"]
+mod closed;
+
 const TERMINAL: Style = Style {
     width: Some(80),
     color: false,
@@ -81,7 +84,19 @@ fn differences(user: &str) -> AccountDifferences {
 }
 
 fn diff(user: &str) -> String {
-    let report = AccountsDiffReport {
+    let mut out = Vec::new();
+    accounts_diff(
+        &diff_report(user),
+        AccountsFormat::Text,
+        &TERMINAL,
+        &mut out,
+    )
+    .unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn diff_report(user: &str) -> AccountsDiffReport {
+    AccountsDiffReport {
         schema_version: 1,
         tool: tool(),
         created: "2026-11-24T08:30:00Z".to_owned(),
@@ -102,10 +117,7 @@ fn diff(user: &str) -> String {
             side: Side::Old,
             account: key("", "localhost"),
         }],
-    };
-    let mut out = Vec::new();
-    accounts_diff(&report, AccountsFormat::Text, &TERMINAL, &mut out).unwrap();
-    String::from_utf8(out).unwrap()
+    }
 }
 
 fn clone_report(user: &str, outcome: Option<CloneOutcome>) -> AccountsCloneReport {
@@ -285,4 +297,43 @@ fn documents_hold_no_hash() {
     assert_eq!(json["schema_version"], 1);
     assert_eq!(json["statements"][0]["account"]["user"], "app");
     assert_eq!(json["outcome"]["remaining"]["missing"][0]["host"], "%");
+}
+
+#[test]
+fn every_document_is_valid_against_its_schema() {
+    let valid = |name: &str, document: serde_json::Value| {
+        let schema = jsonschema::options()
+            .should_validate_formats(true)
+            .build(&closed::schema(name))
+            .unwrap();
+        let errors: Vec<String> = schema
+            .iter_errors(&document)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{name}: {errors:#?}");
+        schema
+    };
+    let value = |document: &dyn Fn() -> serde_json::Result<serde_json::Value>| document().unwrap();
+    for user in ["app", HOSTILE] {
+        let exported = value(&|| serde_json::to_value(export(user)));
+        let schema = valid("accounts-export", exported.clone());
+        let mut bad = exported;
+        bad["accounts"]["accounts"][0][1]["authentication"][0]["credential"] =
+            "$A$005$secret-hash".into();
+        assert!(!schema.is_valid(&bad), "a hash is no fingerprint");
+        let schema = valid(
+            "accounts-diff",
+            value(&|| serde_json::to_value(diff_report(user))),
+        );
+        let mut bad = value(&|| serde_json::to_value(diff_report(user)));
+        bad["old"]["server"]["flavor"] = "oracle".into();
+        assert!(!schema.is_valid(&bad));
+        for outcome in [None, Some(outcome(user))] {
+            let cloned = value(&|| serde_json::to_value(clone_report(user, outcome.clone())));
+            let schema = valid("accounts-clone", cloned.clone());
+            let mut bad = cloned;
+            bad["statements"][0]["step"] = "drop-everything".into();
+            assert!(!schema.is_valid(&bad));
+        }
+    }
 }

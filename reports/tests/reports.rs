@@ -14,7 +14,10 @@ use std::io::{self, Write};
 
 use atrest_model::diff::DiffReport;
 use atrest_model::scan::ScanReport;
-use atrest_reports::{DiffFormat, EventLines, RunFormat, ScanFormat, Style, is_broken_pipe};
+use atrest_reports::{
+    DiffFormat, EventLines, RunContext, RunFormat, RunView, ScanFormat, StepHistory, Style,
+    is_broken_pipe,
+};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -49,7 +52,9 @@ fn texts(
     };
     let run_as = |format| -> Render {
         let run = run.clone();
-        Box::new(move |style, out| atrest_reports::run_as(&run, format, style, out))
+        Box::new(move |style, out| {
+            atrest_reports::run_as(&run, &RunContext::default(), format, style, out)
+        })
     };
     vec![
         ("scan-table", scan_as(ScanFormat::Table)),
@@ -137,6 +142,141 @@ fn events_look_like_this() {
         .filter_map(|event| lines.line(event))
         .collect();
     insta::assert_snapshot!("events", text.join("\n"));
+}
+
+/// A run whose times are known: for a terminal, and for a chat.
+#[test]
+fn where_the_time_went_looks_like_this() {
+    samples::timed_run(|document| {
+        let text = |format, style: &Style| {
+            let mut out = Vec::new();
+            let (report, context) = (document.report, &document.context);
+            atrest_reports::run_as(report, context, format, style, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let narrow = text(RunFormat::Table, &TERMINAL);
+        assert!(
+            narrow.lines().all(|line| line.chars().count() <= 80),
+            "{narrow}"
+        );
+        insta::assert_snapshot!("run-times-80", narrow);
+        insta::assert_snapshot!("run-times-160", text(RunFormat::Table, &WIDE));
+        let markdown = text(RunFormat::Markdown, &PIPE);
+        insta::assert_snapshot!(
+            "run-times-markdown",
+            markdown.split("\n###").next().unwrap()
+        );
+        for times in document
+            .report
+            .migrations
+            .iter()
+            .filter_map(|m| m.times.as_ref())
+        {
+            let parts = times.copying_seconds
+                + times.waiting_seconds
+                + times.own_seconds
+                + times.idle_seconds;
+            assert!((parts - times.seconds).abs() < 0.001, "{times:?}");
+            let kinds: f64 = times.kinds.iter().map(|kind| kind.seconds).sum();
+            assert!((kinds + times.idle_seconds - times.seconds).abs() < 0.001);
+        }
+        // Ten minutes stopped.
+        let stopped = document.report.migrations[2].times.as_ref().unwrap();
+        assert!(stopped.idle_seconds >= 600.0, "{stopped:?}");
+    });
+}
+
+/// A run that goes on, as the sample events tell it.
+fn under_way() -> RunView {
+    let plan = samples::migration_plan();
+    let mut history = StepHistory::default();
+    for step in &plan.migrations[1].steps {
+        history.add(step, 100, if step.id == "restore" { 840.0 } else { 20.0 });
+    }
+    let mut view = RunView::new(&plan, history);
+    let at = samples::ended();
+    for event in samples::events().iter().take(4) {
+        view.apply(at, event);
+    }
+    view
+}
+
+#[test]
+fn a_run_under_way_looks_like_this() {
+    let view = under_way();
+    let now = samples::ended() + jiff::SignedDuration::from_secs(9);
+    for (name, style) in [("80", TERMINAL), ("160", WIDE)] {
+        let lines = view.table(now, &style, 24);
+        for line in &lines {
+            assert!(
+                line.chars().count() <= usize::from(style.width.unwrap()),
+                "{line}"
+            );
+        }
+        insta::assert_snapshot!(format!("watch-{name}"), lines.join("\n"));
+    }
+    // However small the terminal, the headline stays and nothing is wider or higher.
+    for (width, rows) in [(20, 4), (40, 3), (60, 1)] {
+        let lines = view.table(now, &style(Some(width)), rows);
+        assert!((1..=rows).contains(&lines.len()), "{lines:?}");
+        assert!(
+            lines
+                .iter()
+                .all(|line| line.chars().count() <= usize::from(width)),
+            "{lines:?}"
+        );
+    }
+    // In a pipe: all of it first, then what has changed, and nothing while only time passes.
+    let first = view.changes(None, now, &PIPE);
+    insta::assert_snapshot!("watch-pipe", first.join("\n"));
+    let later = now + jiff::SignedDuration::from_mins(3);
+    assert!(view.changes(Some(&view), later, &PIPE).is_empty());
+    let mut ended = view.clone();
+    for event in samples::events() {
+        ended.apply(later, &event);
+    }
+    let changes = ended.changes(Some(&view), later, &PIPE);
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert!(changes[0].contains("a signal"), "{changes:?}");
+}
+
+#[test]
+fn what_is_under_way_stays_on_a_small_terminal() {
+    let mut plan = samples::migration_plan();
+    let one = plan.migrations[1].clone();
+    plan.migrations = (0..80)
+        .map(|number| atrest_model::plan::Migration {
+            id: format!("eu-central-1/prod-{number:02}"),
+            ..one.clone()
+        })
+        .collect();
+    let mut view = RunView::new(&plan, StepHistory::default());
+    for number in 0..80 {
+        let migration = format!("eu-central-1/prod-{number:02}");
+        let event = match number {
+            70..75 => atrest_model::event::RunEvent::Acted {
+                migration,
+                step: "snapshot".to_owned(),
+                operation: "CreateDBSnapshot".to_owned(),
+            },
+            75 => atrest_model::event::RunEvent::MigrationEnded {
+                migration,
+                outcome: atrest_model::run::Outcome::ValidationFailed { drift: 2 },
+            },
+            _ => continue,
+        };
+        view.apply(samples::ended(), &event);
+    }
+    let lines = view.table(samples::ended(), &TERMINAL, 10);
+    assert_eq!(lines.len(), 10, "{lines:?}");
+    for number in 70..=75 {
+        let name = format!("prod-{number}");
+        assert!(
+            lines.iter().any(|line| line.contains(&name)),
+            "{name}: {lines:?}"
+        );
+    }
+    assert_eq!(lines.last().unwrap(), "73 rows more");
 }
 
 #[test]
@@ -317,7 +457,7 @@ fn hostile_diffs_and_runs_stay_rows_and_cases() {
     assert_eq!(csv.lines().count(), records + 1);
     let run_text = |format| {
         let mut out = Vec::new();
-        atrest_reports::run_as(&run, format, &PIPE, &mut out).unwrap();
+        atrest_reports::run_as(&run, &RunContext::default(), format, &PIPE, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     };
     assert_eq!(

@@ -4,10 +4,13 @@
 //! its file's name. A file that is not what it should be ends the read: half a night's evidence must not look like a
 //! whole one.
 
+mod packed;
 mod saved;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use atrest_model::key::{KeyState, Keys, Rotation, account_of, region_of};
 use atrest_model::resource::{DescribedRef, GroupKind, ParameterGroup};
@@ -15,6 +18,7 @@ use atrest_model::scan::ResourceKind;
 use rayon::prelude::*;
 use serde_json::Value;
 
+use self::packed::Packed;
 use self::saved::Saved;
 use crate::inventory::{Inventory, RegionInventory, Surface};
 
@@ -62,22 +66,102 @@ pub enum OfflineError {
 #[derive(Debug)]
 pub struct Offline {
     /// One for each account, sorted.
-    pub inventories: Vec<Inventory>,
+    pub accounts: Vec<SavedAccount>,
     /// What a person should know of it, one sentence each.
     pub notes: Vec<String>,
 }
 
+/// What was saved of one account. Its documents are kept as text, and are values only while somebody looks at them.
+#[derive(Debug)]
+pub struct SavedAccount {
+    /// Everything but documents.
+    frame: Inventory,
+    /// Sorted by region, kind and ARN.
+    items: Vec<Item>,
+    packs: Arc<Vec<Packed>>,
+}
+
 /// One described thing and where it belongs.
+#[derive(Debug)]
 struct Item {
-    account: String,
-    region: String,
+    account: Arc<str>,
+    region: Arc<str>,
     kind: ResourceKind,
     arn: String,
-    /// Which file it came from.
+    /// Which file it came from, and which document of it.
     file: usize,
-    document: Value,
+    index: usize,
     /// Of the document as it was in the file.
     digest: u64,
+    /// Whether another account shares it.
+    is_shared: bool,
+    /// Cluster, or member of one.
+    is_of_cluster: bool,
+    /// Name of an instance, and what it or a cluster says that it replicates from.
+    name: Option<String>,
+    source: Option<(Arc<str>, String)>,
+}
+
+impl SavedAccount {
+    /// Account, regions with what is missing of them, keys and parameter groups; no documents.
+    #[must_use]
+    pub fn frame(&self) -> &Inventory {
+        &self.frame
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn whole(&self) -> Inventory {
+        self.inventory(&self.items.iter().collect::<Vec<_>>())
+    }
+
+    /// All of it, so many documents at a time.
+    pub fn parts(&self, size: NonZero<usize>) -> impl Iterator<Item = Inventory> {
+        self.items
+            .chunks(size.get())
+            .map(|items| self.inventory(&items.iter().collect::<Vec<_>>()))
+    }
+
+    /// What built-in policies look at beside the resource that they judge: clusters, their members, and sources of
+    /// replicas.
+    #[must_use]
+    pub fn context(&self) -> Inventory {
+        let sources: HashSet<(&str, &str)> = self
+            .items
+            .iter()
+            .filter_map(|item| item.source.as_ref())
+            .map(|(region, name)| (&**region, name.as_str()))
+            .collect();
+        let is_source = |item: &Item| {
+            let name = item.name.as_deref();
+            name.is_some_and(|name| sources.contains(&(&*item.region, name)))
+        };
+        let looked_at: Vec<&Item> = self
+            .items
+            .iter()
+            .filter(|item| item.is_of_cluster || is_source(item))
+            .collect();
+        self.inventory(&looked_at)
+    }
+
+    /// These of its documents. Regions and kinds keep their order.
+    fn inventory(&self, items: &[&Item]) -> Inventory {
+        let mut inventory = self.frame.clone();
+        let documents: Vec<Value> = items
+            .par_iter()
+            .map(|item| {
+                let pack = self.packs.get(item.file);
+                pack.map(|pack| pack.get(item.index)).unwrap_or_default()
+            })
+            .collect();
+        for (item, document) in items.iter().zip(documents) {
+            let mut regions = inventory.regions.iter_mut();
+            if let Some(region) = regions.find(|region| *region.region == *item.region) {
+                region.add(item.kind, &item.account, document);
+            }
+        }
+        inventory
+    }
 }
 
 /// Reads a file, or every `.json` file below a folder; of what they hold, `surface`. A file is read item by item, and what
@@ -94,21 +178,45 @@ pub fn read(path: &Path, surface: &Surface) -> Result<Offline, OfflineError> {
         .collect::<Vec<_>>()
         .into_iter()
         .collect::<Result<_, _>>()?;
-    let items = placed(&mut saved);
-    let items = without_duplicates(items, &files)?;
-    let mut by_account: BTreeMap<String, BTreeMap<String, RegionInventory>> = BTreeMap::new();
-    let mut places: HashMap<usize, BTreeSet<(String, String)>> = HashMap::new();
+    let items = without_duplicates(placed(&saved), &files)?;
+    let packs: Vec<Packed> = saved
+        .iter_mut()
+        .map(|saved| std::mem::take(&mut saved.documents))
+        .collect();
+    let packs = Arc::new(packs);
+    let keys = keys(&saved);
+    let mut accounts: Vec<SavedAccount> = Vec::new();
+    let mut places: HashMap<usize, BTreeSet<(Arc<str>, Arc<str>)>> = HashMap::new();
     for item in items {
         if saved.get(item.file).is_some_and(|s| !s.cut.is_empty()) {
-            let place = (item.account.clone(), item.region.clone());
+            let place = (Arc::clone(&item.account), Arc::clone(&item.region));
             places.entry(item.file).or_default().insert(place);
         }
-        by_account
-            .entry(item.account.clone())
-            .or_default()
-            .entry(item.region.clone())
-            .or_insert_with(|| RegionInventory::new(&item.region))
-            .add(item.kind, &item.account, item.document);
+        // They are sorted by account and region.
+        if accounts
+            .last()
+            .is_none_or(|last| *last.frame.account != *item.account)
+        {
+            accounts.push(SavedAccount {
+                frame: Inventory {
+                    account: item.account.to_string(),
+                    keys: keys.clone(),
+                    ..Inventory::default()
+                },
+                items: Vec::new(),
+                packs: Arc::clone(&packs),
+            });
+        }
+        if let Some(account) = accounts.last_mut() {
+            let regions = &mut account.frame.regions;
+            if regions
+                .last()
+                .is_none_or(|last| *last.region != *item.region)
+            {
+                regions.push(RegionInventory::new(&item.region));
+            }
+            account.items.push(item);
+        }
     }
     for (index, (file, saved)) in files.iter().zip(&saved).enumerate() {
         for kind in &saved.cut {
@@ -123,26 +231,18 @@ pub fn read(path: &Path, surface: &Surface) -> Result<Offline, OfflineError> {
                 });
             };
             for (account, region) in places {
-                let found = by_account
-                    .get_mut(account)
-                    .and_then(|regions| regions.get_mut(region));
+                let found = accounts
+                    .iter_mut()
+                    .filter(|known| *known.frame.account == **account)
+                    .flat_map(|known| &mut known.frame.regions)
+                    .find(|known| *known.region == **region);
                 if let Some(found) = found {
                     found.unread.push((*kind, why.clone()));
                 }
             }
         }
     }
-    let keys = keys(&saved);
-    let mut inventories: Vec<Inventory> = by_account
-        .into_iter()
-        .map(|(account, regions)| Inventory {
-            account,
-            regions: regions.into_values().collect(),
-            keys: keys.clone(),
-            ..Inventory::default()
-        })
-        .collect();
-    let mut notes = place_groups(&files, &saved, &mut inventories);
+    let mut notes = place_groups(&files, &saved, &mut accounts);
     let absent: Vec<&str> = surface
         .kinds
         .iter()
@@ -155,7 +255,7 @@ pub fn read(path: &Path, surface: &Surface) -> Result<Offline, OfflineError> {
             absent.join(", ")
         ));
     }
-    Ok(Offline { inventories, notes })
+    Ok(Offline { accounts, notes })
 }
 
 /// The file itself, or the `.json` files below a folder, sorted by name.
@@ -195,57 +295,85 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, OfflineError> {
     Ok(found)
 }
 
-/// Gives every document its account and region, and takes it out of its file.
-fn placed(saved: &mut [Saved]) -> Vec<Item> {
-    let mut items = Vec::new();
-    for (file, saved) in saved.iter_mut().enumerate() {
-        for saved::Described {
-            kind,
-            document,
-            digest,
-        } in std::mem::take(&mut saved.items)
-        {
-            let (account, region) = place(kind, &document);
-            let view = DescribedRef {
-                kind,
-                account: &account,
-                region: &region,
-                document: &document,
-            };
-            let arn = view.arn().into_owned();
-            items.push(Item {
-                account,
-                region,
-                kind,
-                arn,
-                file,
-                document,
-                digest,
-            });
-        }
-    }
+/// Gives every document its account and region.
+fn placed(saved: &[Saved]) -> Vec<Item> {
+    let mut items: Vec<Item> = saved
+        .par_iter()
+        .enumerate()
+        .flat_map_iter(|(file, saved)| {
+            let mut names = Names::default();
+            let items = saved.items.iter();
+            items.map(move |item| item_of(file, item, &saved.documents.get(item.index), &mut names))
+        })
+        .collect();
     // A shared snapshot names its owner. Who sees it is known when everything else is of one account.
-    let is_shared = |item: &Item| {
-        matches!(
-            item.document.get("SnapshotType").and_then(Value::as_str),
-            Some("shared" | "public")
-        )
-    };
     let own: BTreeSet<&str> = items
         .iter()
-        .filter(|item| !is_shared(item))
-        .map(|item| item.account.as_str())
+        .filter(|item| !item.is_shared)
+        .map(|item| &*item.account)
         .collect();
-    let only = own
+    let only: Option<Arc<str>> = own
         .first()
         .filter(|_| own.len() == 1)
-        .map(|account| (*account).to_owned());
+        .map(|account| Arc::from(*account));
     if let Some(only) = only {
-        for item in items.iter_mut().filter(|item| is_shared(item)) {
-            item.account.clone_from(&only);
+        for item in items.iter_mut().filter(|item| item.is_shared) {
+            item.account = Arc::clone(&only);
         }
     }
     items
+}
+
+/// Accounts and regions, each once.
+#[derive(Default)]
+struct Names(HashSet<Arc<str>>);
+
+impl Names {
+    fn get(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(name) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = Arc::from(name);
+        self.0.insert(Arc::clone(&name));
+        name
+    }
+}
+
+fn item_of(file: usize, item: &saved::Described, document: &Value, names: &mut Names) -> Item {
+    let kind = item.kind;
+    let (account, region) = place(kind, document);
+    let view = DescribedRef {
+        kind,
+        account: &account,
+        region: &region,
+        document,
+    };
+    // A name in the same region, else an ARN.
+    let source = [
+        "ReadReplicaSourceDBInstanceIdentifier",
+        "ReadReplicaSourceDBClusterIdentifier",
+    ]
+    .iter()
+    .find_map(|member| view.text(member))
+    .map(|source| {
+        let name = source.rsplit(':').next().unwrap_or(source);
+        let region = region_of(source).unwrap_or(&region);
+        (names.get(region), name.to_owned())
+    });
+    let is_instance = kind == ResourceKind::DbInstance;
+    Item {
+        kind,
+        arn: view.arn().into_owned(),
+        file,
+        index: item.index,
+        digest: item.digest,
+        is_shared: matches!(view.snapshot_type(), Some("shared" | "public")),
+        is_of_cluster: kind == ResourceKind::DbCluster || view.is_cluster_member(),
+        name: is_instance.then(|| view.identifier().to_owned()),
+        source,
+        account: names.get(&account),
+        region: names.get(&region),
+    }
 }
 
 /// Account and region, which [`saved::read`] has seen to be there.
@@ -327,7 +455,7 @@ fn keys(saved: &[Saved]) -> Keys {
 
 /// Gives parameters to the groups their files are named after: `describe-db-parameters.NAME.json` below a folder with
 /// the name of the region.
-fn place_groups(files: &[PathBuf], saved: &[Saved], inventories: &mut [Inventory]) -> Vec<String> {
+fn place_groups(files: &[PathBuf], saved: &[Saved], accounts: &mut [SavedAccount]) -> Vec<String> {
     let mut notes = Vec::new();
     for (file, saved) in files.iter().zip(saved) {
         let Some(parameters) = &saved.parameters else {
@@ -356,12 +484,10 @@ fn place_groups(files: &[PathBuf], saved: &[Saved], inventories: &mut [Inventory
             .map(|folder| folder.as_os_str().to_string_lossy())
             .collect();
         let names = |word: &str| folders.iter().any(|folder| folder == word);
-        let is_one_account = inventories
+        let is_one_account = accounts.iter().any(|known| names(&known.frame.account));
+        let all: BTreeSet<String> = accounts
             .iter()
-            .any(|inventory| names(&inventory.account));
-        let all: BTreeSet<String> = inventories
-            .iter()
-            .flat_map(|inventory| &inventory.regions)
+            .flat_map(|known| &known.frame.regions)
             .map(|region| region.region.clone())
             .collect();
         let region = all
@@ -375,7 +501,7 @@ fn place_groups(files: &[PathBuf], saved: &[Saved], inventories: &mut [Inventory
             ));
             continue;
         };
-        for inventory in &mut *inventories {
+        for inventory in accounts.iter_mut().map(|known| &mut known.frame) {
             if !is_one_account || names(&inventory.account) {
                 inventory.groups.insert(region, kind, name, group.clone());
             }

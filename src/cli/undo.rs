@@ -13,7 +13,7 @@ pub(crate) struct PaceArgs {
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) concurrency: usize,
     /// Time between two describe loops of a region: 10s, 250ms
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub(crate) poll_interval: Duration,
     /// How long RDS may still show the time before a change; a call whose answer was lost is repeated only after it
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = parse_duration)]

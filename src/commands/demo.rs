@@ -16,7 +16,7 @@ use atrest_model::finding::FindingStatus;
 use atrest_model::id::RunId;
 use atrest_model::plan::{DataCheck, LeftOut, MysqlAccess};
 use atrest_model::scan::ScanReport;
-use atrest_reports::{DiffFormat, ScanFormat};
+use atrest_reports::{DiffFormat, ScanFormat, StepHistory};
 use atrest_sandbox::{Sandbox, SandboxOptions};
 use atrest_scanner::access::{MysqlAuth, Password, Tls};
 use atrest_scanner::aws::Aws;
@@ -28,7 +28,7 @@ use super::report::{self, Named, Saved, SavedRun};
 use super::{common, diff, fix, plan, sandbox, scan};
 use crate::cli::{DemoArgs, OutputArgs};
 use crate::exit::{Exit, ExpectedError};
-use crate::progress::Progress;
+use crate::progress::{Progress, Shape};
 
 /// What the demo ends with, also as `summary.json`.
 #[derive(Debug, Serialize)]
@@ -220,14 +220,19 @@ async fn tell(
         fleet: FleetOptions::default(),
         mysql: setting.auth.clone(),
     };
-    let progress = Progress::new(
-        common::stderr_style(),
-        output.no_progress || output.quiet,
-        Some(&run_dir),
-    );
+    let progress = Progress::begin(Shape {
+        plan: &plan,
+        dir: &run_dir,
+        steps: Vec::new(),
+        history: StepHistory::default(),
+        style: common::stderr_style(),
+        quiet: output.no_progress || output.quiet,
+        events: None,
+    });
     let ended = executor::run(aws, store, &options, &progress, common::stop_signal()?)
         .await
         .map_err(|e| ExpectedError::store(&e))?;
+    progress.end();
     show(|out| atrest_reports::run(&ended, &style, out))?;
 
     stage(5, "the audit again: atrest scan");

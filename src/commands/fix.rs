@@ -3,24 +3,27 @@
 use std::path::Path;
 
 use atrest_fixer::clock::Timing;
+use atrest_fixer::executor::{self, Reporter as _};
 use atrest_fixer::fleet::BlastRadius;
+use atrest_fixer::hooks;
 use atrest_fixer::options::{FixOptions, FleetOptions, InterruptedHooks};
 use atrest_fixer::planner::{cluster_digest, settled_digest};
 use atrest_fixer::store::{self, RunStore, read_plan};
 use atrest_fixer::undo::rehearsal;
-use atrest_fixer::{executor, hooks};
+use atrest_model::event::RunEvent;
 use atrest_model::plan::{MysqlAccess, Plan, TAG_RUN};
 use atrest_model::run::{Outcome, RunReport};
+use atrest_reports::{FixFormat, Output, PlanFormat, RunFormat};
 use atrest_scanner::access::MysqlAuth;
 use atrest_scanner::aws::Aws;
 use atrest_scanner::inventory;
 
-use super::report::SavedRun;
-use super::{common, login, refusals, run_scans};
-use crate::cli::{FixArgs, HooksArg, MysqlArgs, OutputArgs, StateArgs, TextOrJson};
+use super::report::{self, SavedRun};
+use super::{common, durations, login, refusals, run_scans};
+use crate::cli::{FixArgs, HooksArg, MysqlArgs, OutputArgs, StateArgs};
 use crate::config::{Config, FleetTable};
 use crate::exit::{Exit, ExpectedError};
-use crate::progress::Progress;
+use crate::progress::{Progress, Shape, Sink};
 
 pub(crate) async fn run(
     args: FixArgs,
@@ -59,8 +62,17 @@ async fn begin(
     let plan = read_plan(path).map_err(|e| ExpectedError::store(&e))?;
     check_stop_before(args, &plan)?;
     check_hooks(&plan, config)?;
-    let aws = common::aws(&args.aws).await?;
     let radius = config.fleet()?.radius(&args.radius);
+    let shown = if args.execute {
+        None
+    } else {
+        Some(outputs_of_plan(args)?)
+    };
+    let told = match &shown {
+        None => Some(Told::of(args)?),
+        Some(_) => None,
+    };
+    let aws = common::aws(&args.aws).await?;
     let auth = check(&aws, &plan, &args.mysql, Some(&radius)).await?;
     let unfit = plan
         .migrations
@@ -79,24 +91,19 @@ async fn begin(
     } else {
         plan
     };
-    if !args.execute {
-        let mut bytes = Vec::new();
-        match args.format {
-            TextOrJson::Json => bytes = common::json(&plan)?,
-            TextOrJson::Text => atrest_reports::plan(&plan, &common::stdout_style(), &mut bytes)?,
-        }
-        common::deliver(None, &bytes)?;
+    let Some(told) = told else {
+        super::plan::show(&plan, &shown.unwrap_or_default())?;
         tracing::warn!("nothing was changed; the plan still fits. Carry it out with --execute");
         return Ok(Exit::Ok);
-    }
+    };
     let store =
         RunStore::create(&args.state.state_dir, plan).map_err(|e| ExpectedError::store(&e))?;
     if args.rehearse {
         // Nothing changes that an audit could show.
-        return drive(&aws, store, args, config, auth, output).await;
+        return drive(&aws, store, args, config, auth, told, output).await;
     }
     run_scans::save(&aws, store.plan(), store.dir(), run_scans::BEFORE).await;
-    drive(&aws, store, args, config, auth, output).await
+    drive(&aws, store, args, config, auth, told, output).await
 }
 
 async fn resume(
@@ -115,9 +122,10 @@ async fn resume(
         ));
     }
     check_stop_before(args, store.plan())?;
+    let told = Told::of(args)?;
     let aws = common::aws(&args.aws).await?;
     let auth = check(&aws, &store.plan().clone(), &args.mysql, None).await?;
-    drive(&aws, store, args, config, auth, output).await
+    drive(&aws, store, args, config, auth, told, output).await
 }
 
 /// Takes a run up from its tags. Freshness is not asked for: the run has changed what the plan was made from.
@@ -129,6 +137,7 @@ async fn adopt(
 ) -> anyhow::Result<Exit> {
     let plan = read_plan(path).map_err(|e| ExpectedError::store(&e))?;
     check_stop_before(args, &plan)?;
+    let told = Told::of(args)?;
     let aws = common::aws(&args.aws).await?;
     let auth = check(&aws, &plan, &args.mysql, None).await?;
     let inventory = inventory::read(&aws, &plan.account, &regions(&plan)).await;
@@ -157,7 +166,7 @@ async fn adopt(
     }
     let store =
         RunStore::adopt(&args.state.state_dir, plan).map_err(|e| ExpectedError::store(&e))?;
-    drive(&aws, store, args, config, auth, output).await
+    drive(&aws, store, args, config, auth, told, output).await
 }
 
 fn regions(plan: &Plan) -> Vec<String> {
@@ -173,6 +182,7 @@ async fn drive(
     args: &FixArgs,
     config: &Config,
     mysql: Option<MysqlAuth>,
+    told: Told,
     output: &OutputArgs,
 ) -> anyhow::Result<Exit> {
     let options = FixOptions {
@@ -188,40 +198,173 @@ async fn drive(
     };
     let dir = store.dir().to_owned();
     let plan = store.plan().clone();
-    let progress = Progress::new(
-        common::stderr_style(),
-        output.no_progress || output.quiet,
-        Some(&dir),
-    );
+    let entries = store.entries().map_err(|e| ExpectedError::store(&e))?;
+    let progress = Progress::begin(Shape {
+        plan: &report::present(&store),
+        dir: &dir,
+        steps: report::step_times(&entries),
+        history: durations::of_state(&args.state.state_dir),
+        style: common::stderr_style(),
+        quiet: output.no_progress || output.quiet,
+        events: told.events,
+    });
+    progress.event(&RunEvent::RunBegan {
+        migrations: plan.migrations.len(),
+        resumed: store.is_resumed(),
+    });
     let stop = common::stop_signal()?;
-    let report = executor::run(aws, store, &options, &progress, stop)
+    let ended = executor::run(aws, store, &options, &progress, stop)
         .await
         .map_err(|error| {
             // The journal could not be written: what was done is in RDS, and resume looks there.
             ExpectedError::of(Exit::Stopped, error.to_string(), error.hint())
         })?;
-    refusals::remember(&args.state.state_dir, &plan, &report);
-    if report
+    refusals::remember(&args.state.state_dir, &plan, &ended);
+    if ended
         .migrations
         .iter()
         .any(|m| m.outcome == Outcome::Migrated)
     {
         run_scans::save(aws, &plan, &dir, run_scans::AFTER).await;
     }
-    let mut bytes = Vec::new();
-    match args.format {
-        TextOrJson::Json => bytes = common::json(&report)?,
-        TextOrJson::Text => atrest_reports::run(&report, &common::stdout_style(), &mut bytes)?,
+    let exit = exit_of(&ended);
+    progress.event(&RunEvent::RunEnded {
+        migrated: migrated(&ended),
+        migrations: ended.migrations.len(),
+        exit_code: exit as u8,
+    });
+    progress.end();
+    write_end(ended, &args.state.state_dir, &plan, &told.ends)?;
+    Ok(exit)
+}
+
+fn migrated(report: &RunReport) -> usize {
+    let outcomes = report.migrations.iter().map(|one| &one.outcome);
+    outcomes.filter(|outcome| outcome.is_whole()).count()
+}
+
+/// What a run tells, and where.
+struct Told {
+    ends: Vec<End>,
+    events: Option<Sink>,
+}
+
+impl Told {
+    /// Read and opened before anything is begun.
+    fn of(args: &FixArgs) -> anyhow::Result<Self> {
+        Ok(Self {
+            ends: outputs(args)?,
+            events: sink(args)?,
+        })
     }
-    if plan.rehearsal_of.is_some() && args.format == TextOrJson::Text {
-        let run = plan.run.as_str();
-        let saved = RunStore::open_to_read(&args.state.state_dir, run)
-            .and_then(|store| SavedRun::of_store(&store))
-            .map_err(|e| ExpectedError::store(&e))?;
-        atrest_reports::forecast(&plan, &saved.steps, &common::stdout_style(), &mut bytes)?;
+}
+
+/// Where the end of the run goes.
+struct End {
+    output: Output<FixFormat>,
+    /// To standard error: standard output belongs to the events.
+    aside: bool,
+}
+
+/// Reads every `--format`, and whether two of them want standard output.
+fn outputs(args: &FixArgs) -> anyhow::Result<Vec<End>> {
+    let events_on_stdout = args.events.as_deref() == Some(Path::new("-"));
+    if args.format.is_empty() {
+        let output = Output {
+            format: FixFormat(RunFormat::Table),
+            path: None,
+        };
+        let aside = events_on_stdout;
+        return Ok(vec![End { output, aside }]);
     }
-    common::deliver(None, &bytes)?;
-    Ok(exit_of(&report))
+    let outputs = common::outputs::<FixFormat>(&args.format, "fix")?;
+    if events_on_stdout && outputs.iter().any(|output| output.path.is_none()) {
+        return Err(ExpectedError::usage(
+            "--events - and a --format without a file both want standard output",
+            "--format FORMAT=FILE, or --events FILE",
+        ));
+    }
+    let aside = false;
+    Ok(outputs
+        .into_iter()
+        .map(|output| End { output, aside })
+        .collect())
+}
+
+/// Formats of a plan that is only shown.
+fn outputs_of_plan(args: &FixArgs) -> anyhow::Result<Vec<Output<PlanFormat>>> {
+    if args.events.is_some() {
+        return Err(ExpectedError::usage(
+            "--events tells what a run does, and without --execute there is none",
+            "atrest fix PLAN.json --execute --events FILE",
+        ));
+    }
+    if args.format.is_empty() {
+        let format = PlanFormat::Text;
+        return Ok(vec![Output { format, path: None }]);
+    }
+    common::outputs::<PlanFormat>(&args.format, "fix")
+}
+
+/// Where the events go beside the run folder. A file is appended to, so that a resumed run goes on in it.
+fn sink(args: &FixArgs) -> anyhow::Result<Option<Sink>> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let Some(path) = &args.events else {
+        return Ok(None);
+    };
+    if path == Path::new("-") {
+        return Ok(Some(Box::new(std::io::stdout())));
+    }
+    let file = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| {
+            ExpectedError::usage(
+                format!("cannot write {}: {error}", path.display()),
+                "check the folder of --events; nothing was begun",
+            )
+        })?;
+    Ok(Some(Box::new(file)))
+}
+
+/// Writes the end of a run in every format that was asked for, with what the journal knows beside it.
+fn write_end(
+    report: RunReport,
+    state_dir: &Path,
+    plan: &Plan,
+    outputs: &[End],
+) -> anyhow::Result<()> {
+    let store = RunStore::open_to_read(state_dir, report.run.as_str());
+    let saved = match store.and_then(|store| SavedRun::of_store(&store)) {
+        Ok(saved) => saved,
+        Err(error) => {
+            tracing::warn!("the end is shown without the times of its steps: {error}");
+            SavedRun::of_report(report)
+        }
+    };
+    let document = saved.document();
+    for End { output, aside } in outputs {
+        let style = match aside {
+            true => common::stderr_style(),
+            false => common::style_of(output),
+        };
+        let FixFormat(format) = output.format;
+        let render = |out: &mut dyn std::io::Write| {
+            atrest_reports::run_as(document.report, &document.context, format, &style, out)?;
+            if plan.rehearsal_of.is_some() && format == RunFormat::Table {
+                atrest_reports::forecast(plan, &saved.steps, &style, out)?;
+            }
+            Ok(())
+        };
+        if *aside {
+            render(&mut anstream::stderr())?;
+        } else {
+            common::write_output(output.path.as_deref(), render)?;
+        }
+    }
+    Ok(())
 }
 
 fn fleet_options(args: &FixArgs, table: &FleetTable) -> FleetOptions {

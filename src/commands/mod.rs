@@ -7,6 +7,7 @@ mod completions;
 mod data_progress;
 mod demo;
 mod diff;
+mod durations;
 mod fix;
 mod iam_policy;
 mod login;
@@ -41,7 +42,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
             let config = Config::load(cli.config.as_deref())?;
             Box::pin(fix::run(args, &config, &output)).await
         }
-        Command::Status(args) => status::run(&args),
+        Command::Status(args) => status::run(&args).await,
         Command::Rollback(args) => Box::pin(rollback::run(args, &output)).await,
         Command::Cleanup(args) => Box::pin(cleanup::run(args, &output)).await,
         Command::Diff(args) => diff::run(args).await,

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use atrest_scanner::inventory::{Inventory, Surface};
-use atrest_scanner::offline;
+use atrest_scanner::inventory::Surface;
+use atrest_scanner::offline::{self, SavedAccount};
 
 use crate::exit::ExpectedError;
 
-/// Reads what was saved, one inventory for each account.
-pub(crate) fn read(path: &Path, surface: &Surface) -> anyhow::Result<Vec<Inventory>> {
+/// Reads what was saved, account by account.
+pub(crate) fn read(path: &Path, surface: &Surface) -> anyhow::Result<Vec<SavedAccount>> {
     let read = offline::read(path, surface).map_err(|error| {
         ExpectedError::usage(
             error.to_string(),
@@ -18,5 +18,5 @@ pub(crate) fn read(path: &Path, surface: &Surface) -> anyhow::Result<Vec<Invento
     for note in &read.notes {
         tracing::warn!("{note}");
     }
-    Ok(read.inventories)
+    Ok(read.accounts)
 }

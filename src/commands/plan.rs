@@ -125,7 +125,7 @@ pub(crate) async fn run(args: PlanArgs, config: &Config) -> anyhow::Result<Exit>
 }
 
 /// The plan as it is asked for.
-fn show(plan: &Plan, outputs: &[Output<PlanFormat>]) -> anyhow::Result<()> {
+pub(crate) fn show(plan: &Plan, outputs: &[Output<PlanFormat>]) -> anyhow::Result<()> {
     for output in outputs {
         let mut bytes = Vec::new();
         let style = common::style_of(output);
@@ -278,8 +278,8 @@ pub(crate) async fn make(
         data_check: request.data_check,
         methods: MethodFacts {
             wish: request.method,
-            blue_green_refused: request.refused,
             way_back_hours: request.way_back,
+            blue_green_refused: request.refused,
             replication,
         },
         quiesce: request.quiesce,

@@ -60,11 +60,11 @@ pub(crate) async fn run(
     match &args.offline {
         Some(path) => {
             let began = Instant::now();
-            let inventories = offline::read(path, &surface)?;
+            let accounts = offline::read(path, &surface)?;
             tracing::info!("the saved output was read in {:.3?}", began.elapsed());
             let began = Instant::now();
-            for inventory in inventories {
-                gathered.add(&judgement, &inventory, inventory.region_rows());
+            for account in accounts {
+                gathered.add_saved(&judgement, &account);
             }
             tracing::info!("it was judged in {:.3?}", began.elapsed());
         }

@@ -1,4 +1,6 @@
-//! `atrest status`: reads the journal only.
+//! `atrest status`: reads the run folder only.
+
+mod watch;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -15,13 +17,16 @@ use super::report::SavedRun;
 use crate::cli::StatusArgs;
 use crate::exit::{Exit, ExpectedError};
 
-pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
     if let Some(file) = &args.verify {
         return verify(file);
     }
     let Some(run) = &args.run else {
         return list(&args.state.state_dir);
     };
+    if let Some(every) = args.watch {
+        return watch::watch(&args.state.state_dir, run, every).await;
+    }
     let store =
         RunStore::open_to_read(&args.state.state_dir, run).map_err(|e| ExpectedError::store(&e))?;
     if args.journal {
@@ -49,16 +54,13 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
                 let mut bytes = Vec::new();
                 let style = common::style_of(output);
                 let document = saved.document();
-                match format {
-                    RunFormat::Markdown => {
-                        atrest_reports::run_markdown(
-                            document.report,
-                            &document.context,
-                            &mut bytes,
-                        )?;
-                    }
-                    _ => atrest_reports::run_as(document.report, format, &style, &mut bytes)?,
-                }
+                atrest_reports::run_as(
+                    document.report,
+                    &document.context,
+                    format,
+                    &style,
+                    &mut bytes,
+                )?;
                 if format == RunFormat::Table {
                     writeln!(bytes)?;
                     atrest_reports::run_steps(

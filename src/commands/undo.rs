@@ -11,13 +11,14 @@ use atrest_fixer::undo::{self, SettleError, Settled};
 use atrest_model::phase::{Phase, PhaseKind, PhaseName};
 use atrest_model::plan::{MysqlAccess, Plan};
 use atrest_model::run::RunReport;
+use atrest_reports::StepHistory;
 use atrest_scanner::access::MysqlAuth;
 use atrest_scanner::aws::Aws;
 
-use super::{common, fix, login, run_scans};
+use super::{common, fix, login, report, run_scans};
 use crate::cli::{MysqlArgs, MysqlMode, OutputArgs, PaceArgs, TextOrJson};
 use crate::exit::{Exit, ExpectedError};
-use crate::progress::Progress;
+use crate::progress::{Progress, Shape};
 
 pub(super) fn timing(pace: &PaceArgs) -> Timing {
     Timing {
@@ -168,20 +169,26 @@ pub(super) async fn drive(
     };
     let dir = store.dir().to_owned();
     let plan = store.plan().clone();
-    let progress = Progress::new(
-        common::stderr_style(),
-        output.no_progress || output.quiet,
-        Some(&dir),
-    );
+    let entries = store.entries().map_err(|e| ExpectedError::store(&e))?;
+    let progress = Progress::begin(Shape {
+        plan: &report::present(&store),
+        dir: &dir,
+        steps: report::step_times(&entries),
+        history: StepHistory::default(),
+        style: common::stderr_style(),
+        quiet: output.no_progress || output.quiet,
+        events: None,
+    });
     let stop = common::stop_signal()?;
-    let report = executor::run(aws, store, &options, &progress, stop)
+    let ended = executor::run(aws, store, &options, &progress, stop)
         .await
         .map_err(|error| {
             // The journal could not be written: what was done is in RDS, and the next sitting looks there.
             ExpectedError::of(Exit::Stopped, error.to_string(), error.hint())
         })?;
     run_scans::save(aws, &plan, &dir, run_scans::AFTER).await;
-    Ok(report)
+    progress.end();
+    Ok(ended)
 }
 
 /// Writes how a sitting ended, and gives the exit code.

@@ -9,6 +9,97 @@ const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/Vpg
 const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
 const OTHER: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAPUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=\n-----END PUBLIC KEY-----\n";
 
+/// With real servers, and accounts and rows compared: what they hold must not come out again.
+#[test]
+fn a_pack_of_a_run_on_real_servers_holds_no_secret() {
+    let sandbox = Sandbox::start(&Start {
+        scenario: "seed-story",
+        engines: "required",
+        speed: "1000",
+    });
+    let ca = sandbox.ca_file().to_owned();
+    let plan = [
+        "plan",
+        "--instance",
+        "prod-two",
+        "--region",
+        "eu-central-1",
+        "--ca-file",
+        &ca,
+        "--kms-key",
+        "alias/rds-migration",
+        "--run",
+        "ev",
+    ];
+    sandbox.run(&plan).expect(0);
+    let fix = [
+        "fix",
+        "atrest-plan.json",
+        "--execute",
+        "--ca-file",
+        &ca,
+        "--poll-interval",
+        "20ms",
+        "--consistency-window",
+        "2s",
+    ];
+    sandbox.run(&fix).expect(0);
+    // The hashes of every account, from the one output that may hold them.
+    let exported = sandbox
+        .run(&[
+            "accounts",
+            "export",
+            "prod-two",
+            "--ca-file",
+            &ca,
+            "--format",
+            "sql",
+            "--allow-secrets-on-stdout",
+        ])
+        .expect(0);
+    let mut secrets: Vec<&str> = exported
+        .stdout
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '*'))
+        .filter(|word| {
+            let digits = word.strip_prefix('*').or_else(|| word.strip_prefix("0x"));
+            digits.is_some_and(|digits| {
+                digits.len() >= 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+            })
+        })
+        .collect();
+    assert!(!secrets.is_empty(), "no account of prod-two has a hash");
+    secrets.extend([sandbox.password(), sandbox.secret_access_key()]);
+
+    sandbox
+        .run(&["report", "ev", "--evidence", "pack.zip"])
+        .expect(0);
+    let unpacked = sandbox.path("unpacked");
+    let done = std::process::Command::new("python3")
+        .args(["-m", "zipfile", "-e"])
+        .args([&sandbox.path("pack.zip"), &unpacked])
+        .status()
+        .unwrap();
+    assert!(done.success());
+    let (mut folders, mut files) = (vec![unpacked], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+            for secret in &secrets {
+                assert!(!text.contains(secret), "a secret is in {}", path.display());
+            }
+        }
+    }
+    // The plan, the journal, the events, the comparison, the end, two audits, controls, manifest, sums.
+    assert!(files >= 10, "{files} files");
+    assert!(sandbox.stop().success());
+}
+
 fn migrated() -> Sandbox {
     let sandbox = Sandbox::start(&Start {
         scenario: "seed-story",

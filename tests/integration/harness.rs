@@ -211,6 +211,11 @@ impl Sandbox {
         &self.access.master_password
     }
 
+    /// What signs its requests.
+    pub(crate) fn secret_access_key(&self) -> &str {
+        &self.access.secret_access_key
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

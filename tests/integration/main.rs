@@ -32,6 +32,7 @@ mod preflight;
 mod quiesce;
 mod remedies;
 mod replica_method;
+mod reports;
 mod resume;
 mod scan_edges;
 mod scan_input;

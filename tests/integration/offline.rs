@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use atrest_model::finding::Finding;
 use atrest_model::key::{KeyState, Rotation};
 use atrest_model::resource::{GroupKind, ParameterGroup};
 use atrest_model::scan::ResourceKind;
+use atrest_policies::{Fleet, Settings, evaluate_with};
 use atrest_scanner::inventory::{Inventory, Surface, read_surface};
 use serde_json::{Value, json};
 
@@ -105,6 +107,8 @@ fn saved_output_gives_the_verdicts_of_aws_and_no_resource_costs_a_call() {
     );
     save(&inventory, &sandbox.path("saved"));
 
+    parts_are_judged_as_the_whole_is(&sandbox.path("saved"));
+
     let before = sandbox.requests().len();
     let json = |args: &[&str]| {
         let mut all = vec!["scan", "--format", "json", "--exit-zero"];
@@ -134,6 +138,50 @@ fn saved_output_gives_the_verdicts_of_aws_and_no_resource_costs_a_call() {
     let report: Value = serde_json::from_str(&online).unwrap();
     let whole = serde_json::to_value(inventory.resources()).unwrap();
     assert_eq!(report["resources"], whole);
+}
+
+/// Saved output is judged part by part; what a policy looks at beside its resource may be in another part.
+fn parts_are_judged_as_the_whole_is(saved: &Path) {
+    let read = atrest_scanner::offline::read(saved, &Surface::whole()).unwrap();
+    let [account] = read.accounts.as_slice() else {
+        panic!("{} accounts", read.accounts.len());
+    };
+    let settings = Settings::default();
+    let fleet = |of: &Inventory| -> Vec<Finding> {
+        let regions = || of.regions.iter();
+        let fleet = Fleet::new(
+            regions().flat_map(|region| &region.instances),
+            regions().flat_map(|region| &region.clusters),
+        );
+        let fleet = fleet
+            .with_resources(regions().flat_map(|region| &region.others))
+            .with_keys(&of.keys)
+            .with_parameter_groups(&of.groups);
+        evaluate_with(&fleet, &settings)
+    };
+    let whole = fleet(&account.whole());
+    let context = account.context();
+    let instances = |of: &Inventory| of.regions[0].instances.len();
+    assert!(instances(&context) > 0 && instances(&context) < instances(&account.whole()));
+    for size in [1, 3, 1000] {
+        let mut found = Vec::new();
+        for part in account.parts(size.try_into().unwrap()) {
+            let fleet = Fleet::new(
+                context.regions.iter().flat_map(|region| &region.instances),
+                context.regions.iter().flat_map(|region| &region.clusters),
+            )
+            .judging(
+                part.regions.iter().flat_map(|region| &region.instances),
+                part.regions.iter().flat_map(|region| &region.clusters),
+            )
+            .with_resources(part.regions.iter().flat_map(|region| &region.others))
+            .with_keys(&part.keys)
+            .with_parameter_groups(&part.groups);
+            found.extend(evaluate_with(&fleet, &settings));
+        }
+        found.sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
+        assert_eq!(found, whole, "{size} at a time");
+    }
 }
 
 #[test]
@@ -194,7 +242,7 @@ fn what_is_no_saved_output_ends_with_its_name() {
         }
         atrest_scanner::offline::read(folder.path(), &Surface::whole())
             .map(|read| {
-                let regions = read.inventories.iter().flat_map(|i| &i.regions);
+                let regions = read.accounts.iter().flat_map(|a| a.whole().regions);
                 regions
                     .map(|r| (r.instances.len(), r.unread.len()))
                     .collect::<Vec<_>>()

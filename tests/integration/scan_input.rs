@@ -67,11 +67,7 @@ fn saved_output_that_is_cut_or_of_another_tool_ends_the_scan_with_its_name() {
             good[..good.len() / 2].to_owned(),
             "ends in the middle",
         ),
-        (
-            "terraform.json",
-            terraform.to_string(),
-            "\"terraform_version\"",
-        ),
+        ("terraform.json", terraform.to_string(), "is no member"),
         ("prowler.json", prowler.to_string(), "without --query"),
         ("page.html", "<html>sign in</html>".to_owned(), "line 1"),
         ("nothing.json", String::new(), "empty"),

@@ -32,7 +32,9 @@ struct Need([i64; 3]);
 impl Need {
     fn of(migration: &Migration, step: &Step) -> Self {
         Self(match &step.action {
-            Action::Restore { request, .. } | Action::CreateReplica { request, .. } => {
+            Action::Restore { request, .. }
+            | Action::CreateReplica { request, .. }
+            | Action::TemporaryReplica { request, .. } => {
                 let storage = request.get("AllocatedStorage").and_then(Value::as_i64);
                 [1, storage.unwrap_or(migration.allocated_storage), 0]
             }
@@ -321,8 +323,8 @@ mod tests {
             id: format!("eu-central-1/{name}"),
             region: "eu-central-1".to_owned(),
             method: Method::Cold,
-            cluster: None,
             not_taken: Vec::new(),
+            cluster: None,
             engine: "mysql".to_owned(),
             allocated_storage: gib,
             kms_key_id: "k".to_owned(),

@@ -82,7 +82,11 @@ async fn a_quota_that_holds_forty_is_honoured_with_sixty_planned() {
         },
         data_check: DataCheck::None,
         methods: planner::MethodFacts::default(),
-        quiesce: planner::Quiesce::default(),
+        // No server is asked: nothing is gained by waiting.
+        quiesce: planner::Quiesce {
+            window_seconds: 0,
+            ..planner::Quiesce::default()
+        },
         dependents: BTreeMap::new(),
         login: None,
     };

@@ -276,6 +276,8 @@ impl<'a> Runner<'a> {
                     .filter(|record| record.status == StepStatus::Done)
                     .map(|record| &record.result),
             ),
+            // The journal tells them, once it is read back.
+            times: None,
         };
         (report, end)
     }

@@ -12,7 +12,7 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
     let mut draft = Draft::new(facts, migration, members);
     let claims = draft.claims();
     let renamed = draft.rename_old(&claims);
-    let mut ends = draft.quiesce(&renamed);
+    let mut ends = draft.quiesce(&renamed, facts.quiesce.window_seconds);
     draft.restored(old, &["quiesce"]);
     for (member, instance) in migration.members().zip(members) {
         if let Some(parent) = &member.replicates_from {

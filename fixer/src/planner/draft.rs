@@ -148,10 +148,10 @@ impl<'a> Draft<'a> {
 
     /// The source is quiet before its snapshot. What is written on a replica itself is not in that: replicas are quiet
     /// a little later. Gives the steps of the replicas.
-    pub(super) fn quiesce(&mut self, renamed: &[String]) -> Vec<String> {
+    pub(super) fn quiesce(&mut self, renamed: &[String], window_seconds: u64) -> Vec<String> {
         let quiesce = |instance: &Member| Action::Quiesce {
             instance: Target::Old(instance.dbi_resource_id.clone()),
-            window_seconds: self.facts.quiesce.window_seconds,
+            window_seconds,
             kill_connections: self.facts.quiesce.kill_connections,
         };
         let source = quiesce(&self.migration.source);

@@ -42,11 +42,11 @@ impl Wish {
 pub struct MethodFacts {
     /// What is asked for.
     pub wish: Wish,
+    /// Replica method: hours for which the old instance follows its successor after the cutover.
+    pub way_back_hours: Option<u32>,
     /// RDS's own words where it has refused an encrypted green side before: by region, or by `DbiResourceId` where it
     /// refused the source as such.
     pub blue_green_refused: BTreeMap<String, String>,
-    /// Replica method: hours for which the old instance follows its successor after the cutover.
-    pub way_back_hours: Option<u32>,
     /// What the servers say of replication, by `DbiResourceId`; read when the replica method may come out.
     pub replication: BTreeMap<String, Read<ReplicationFacts>>,
 }

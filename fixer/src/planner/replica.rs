@@ -14,6 +14,9 @@ const TEMPORARY: &str = "temporary-replica";
 /// The longest RDS keeps binary logs, in hours.
 const LONGEST_RETENTION: u64 = 168;
 
+/// Seconds that nobody may be connected after the rename, at most.
+const LONGEST_WINDOW: u64 = 2;
+
 /// Hours from the held position to the cutover that are counted on: an hour, and three copies of the data at 200 GiB an
 /// hour each.
 fn forecast_hours(gib: i64) -> u64 {
@@ -181,7 +184,10 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
     draft.push("validate-again", &["validate"], data, Action::Validate);
     draft.push("lag-gate", &["validate-again"], SHORT, catch_up);
     let renamed = draft.rename_old(&["lag-gate".to_owned()]);
-    let quiet = draft.quiesce(&renamed);
+    // What is written in spite of it is replicated up to the last position, and after that found by the rename: the window
+    // is downtime here and proves little.
+    let window = facts.quiesce.window_seconds.min(LONGEST_WINDOW);
+    let quiet = draft.quiesce(&renamed, window);
     let follow = Action::Replicate {
         source: old.clone(),
         replica: new.clone(),

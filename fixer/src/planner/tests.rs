@@ -184,8 +184,8 @@ mod methods {
         facts.methods = MethodFacts {
             wish,
             way_back_hours: None,
+            blue_green_refused: BTreeMap::new(),
             replication: [("db-X".to_owned(), server)].into(),
-            ..MethodFacts::default()
         };
         facts
     }

@@ -294,6 +294,12 @@ pub const CHECKS: &[CheckMeta] = &[
     ),
     check(
         "servers",
+        "mysql-events",
+        "No event of the event scheduler runs",
+        "It writes without a connection, on the old instance and on the new one.",
+    ),
+    check(
+        "servers",
         "mysql-engines",
         "Every table has transactions",
         "Other tables are consistent in a snapshot only because nobody writes.",

@@ -156,6 +156,7 @@ pub(crate) fn able_to_replicate() -> ReplicationFacts {
             configuration: Some(BTreeMap::new()),
             without_transactions: Ok(TableList::default()),
             without_primary_key: Ok(TableList::default()),
+            events: Ok(Vec::new()),
         },
         source: SourceFacts::default(),
     }

@@ -92,6 +92,7 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
             }
         },
     );
+    events(sheet);
     sheet.each(
         "mysql-engines",
         "every table has transactions",
@@ -112,6 +113,39 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
                 "without a primary key",
                 "replication by row is slow on them, and rows can only be compared as a whole",
             )
+        },
+    );
+}
+
+/// An event needs no connection: while the source is to be quiet it writes all the same, and on the new instance it runs
+/// before clients are there.
+fn events(sheet: &mut Sheet<'_>) {
+    let scene = sheet.scene;
+    sheet.each(
+        "mysql-events",
+        "no event of the event scheduler runs",
+        |member, instance| {
+            let server = scene.around.servers.get(instance.dbi_resource_id());
+            match server.and_then(|server| server.as_ref().ok()).map(|server| &server.events) {
+                None => Vec::new(),
+                Some(Err(why)) => vec![Finding::not_proven(format!(
+                    "events could not be listed: {why}"
+                ))],
+                Some(Ok(events)) => match events.as_slice() {
+                    [] => Vec::new(),
+                    [first, rest @ ..] => vec![Finding::warns(format!(
+                        "the event scheduler runs {first}{}: what it writes stops the run at step {}, and it would run on the new instance beside the old one; set event_scheduler to OFF in the DB parameter group before the run, and ON after it",
+                        match rest.len() {
+                            0 => String::new(),
+                            more => format!(" and {more} more"),
+                        },
+                        match member.replicates_from {
+                            None => "quiesce".to_owned(),
+                            Some(_) => format!("quiesce:{}", member.identifier),
+                        }
+                    ))],
+                },
+            }
         },
     );
 }
@@ -151,6 +185,11 @@ fn privileges(scene: &super::Scene<'_>, member: &Member, server: &ServerFacts) -
     {
         findings.push(Finding::warns(
             "the login lacks REPLICATION CLIENT: whether replication runs is taken from RDS alone",
+        ));
+    }
+    if !has(&["REPLICATION SLAVE", "BINLOG MONITOR"]) {
+        findings.push(Finding::warns(
+            "the login lacks REPLICATION SLAVE (BINLOG MONITOR on MariaDB): what clients write cannot be told from RDS's heartbeat, and a source is quiet only while neither writes",
         ));
     }
     let clones = scene.migration.steps.iter().find(|step| {

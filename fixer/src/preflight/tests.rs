@@ -98,12 +98,19 @@ fn server() -> ServerFacts {
         variables: variables
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
-        privileges: ["SELECT", "PROCESS", "REPLICATION CLIENT", "CREATE USER"]
-            .map(str::to_owned)
-            .into(),
+        privileges: [
+            "SELECT",
+            "PROCESS",
+            "REPLICATION CLIENT",
+            "REPLICATION SLAVE",
+            "CREATE USER",
+        ]
+        .map(str::to_owned)
+        .into(),
         configuration: Some(BTreeMap::new()),
         without_transactions: Ok(TableList::default()),
         without_primary_key: Ok(TableList::default()),
+        events: Ok(Vec::new()),
     }
 }
 
@@ -985,6 +992,22 @@ fn servers_are_judged() {
         "mysql-read-only",
         "warns eu-central-1/x-replica:",
         "1290",
+    );
+    says(
+        &change("db-X-REPLICA", &|s| {
+            s.events = Ok(vec!["shop.tick".to_owned(), "shop.tock".to_owned()]);
+        }),
+        "mysql-events",
+        "warns eu-central-1/x-replica:",
+        "shop.tick and 1 more: what it writes stops the run at step quiesce:x-replica",
+    );
+    says(
+        &change("db-X", &|s| {
+            s.privileges.remove("REPLICATION SLAVE");
+        }),
+        "mysql-privileges",
+        "warns",
+        "heartbeat",
     );
     says(
         &change("db-X", &set("log_bin", "OFF")),

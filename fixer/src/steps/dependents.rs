@@ -9,7 +9,7 @@ use atrest_model::plan::{Action, Member, Target};
 use atrest_model::scan::ResourceKind;
 use serde_json::{Value, json};
 
-use super::{Cx, Seen, left_to_do};
+use super::{Cx, Seen, left_to_do, quiesce};
 use crate::dependents;
 use crate::fault::{self, Fault};
 use crate::observatory::RegionView;
@@ -297,8 +297,11 @@ pub(super) fn manage_password(
 }
 
 /// What is left to do, read from both sides of every pair.
-pub(super) fn handover(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
-    let mut left = Vec::new();
+pub(super) async fn handover(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
+    let mut left = match quiesce::afterwards(cx, view).await? {
+        Ok(left) => left,
+        Err(seen) => return Ok(seen),
+    };
     for member in cx.migration.members() {
         let name = member.identifier.as_str();
         let new = match arrived(cx, view, &Target::MadeBy(member.made_by.clone()), name)? {

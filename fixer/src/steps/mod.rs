@@ -329,7 +329,7 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
         Action::ReplicateBackups {
             instance, region, ..
         } => dependents::replicate_backups(cx, view, instance, region).await,
-        Action::Handover => dependents::handover(cx, view),
+        Action::Handover => dependents::handover(cx, view).await,
         Action::Accounts { old, new } => sql::accounts(cx, view, old, new).await,
         Action::Configuration { old, new } => sql::configuration(cx, view, old, new).await,
         Action::ClaimCluster { tags } => cluster::claim(cx, view, tags),

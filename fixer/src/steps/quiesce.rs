@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use atrest_model::instance::DbInstance;
-use atrest_model::plan::{Action, Member, Step, Target};
+use atrest_model::plan::{Action, Member, Method, Step, Target};
 use atrest_scanner::access;
 use atrest_scanner::mysql::{Origin, WriteMark};
 use serde_json::{Value, json};
@@ -222,13 +222,22 @@ fn old_members<'v>(
         .members()
         .map(|member| {
             let target = Target::Old(member.dbi_resource_id.clone());
-            let mark = cx
-                .migration
-                .steps
-                .iter()
-                .find(|step| matches!(&step.action, Action::Quiesce { instance, .. } if *instance == target))
-                .and_then(|step| cx.records.get(&step.id)?.result.get("mark"))
-                .and_then(|mark| serde_json::from_value(mark.clone()).ok());
+            // What came after the window of a source and before its last position is replicated; the run's own ALTER USER
+            // is of that.
+            let left_by = |wanted: &dyn Fn(&Action) -> bool| {
+                let mut steps = cx.migration.steps.iter();
+                let step = steps.find(|step| wanted(&step.action))?;
+                cx.records.get(&step.id)?.result.get("mark")
+            };
+            let mark = left_by(&|action| {
+                matches!(action, Action::FinalPosition { source, .. } if *source == target)
+            })
+            .or_else(|| {
+                left_by(&|action| {
+                    matches!(action, Action::Quiesce { instance, .. } if *instance == target)
+                })
+            });
+            let mark = mark.and_then(|mark| serde_json::from_value(mark.clone()).ok());
             (
                 member.clone(),
                 view.by_resource_id(&member.dbi_resource_id),
@@ -284,6 +293,46 @@ pub(super) async fn fence(
         }
     }
     Ok(Ok(not_proven))
+}
+
+/// That nothing was written since the snapshot could not be told.
+pub(super) fn not_proven(cx: &Cx<'_>, why: &str) -> Value {
+    left_to_do(
+        "quiesce",
+        &cx.migration.id,
+        format!(
+            "nobody could tell whether something was written to the old instance after its snapshot: {why}"
+        ),
+        "compare the rows: atrest diff --run RUN --data; set 'binlog retention hours' before the next run",
+    )
+}
+
+/// The old members once more, after the cutover: stopping saves nothing any more, so what is found is told. `Err` while
+/// it has to be waited for.
+pub(super) async fn afterwards(
+    cx: &Cx<'_>,
+    view: &RegionView,
+) -> Result<Result<Vec<Value>, Seen>, Fault> {
+    // A run of the replica method cleans up on the old source itself by now.
+    if cx.migration.method == Method::Replica {
+        return Ok(Ok(Vec::new()));
+    }
+    let found = match fence(cx, view).await {
+        Err(fault) if !fault.is_transient() => {
+            return Ok(Ok(vec![not_proven(cx, &fault.to_string())]));
+        }
+        found => found?,
+    };
+    Ok(match found {
+        Ok(unclear) => Ok(unclear.iter().map(|why| not_proven(cx, why)).collect()),
+        Err(Seen::Stuck { reason, .. }) => Ok(vec![left_to_do(
+            "quiesce",
+            &cx.migration.id,
+            format!("somebody uses the old instance: {reason}"),
+            "find out whether it was before the cutover; what was written there is not in the new instance",
+        )]),
+        Err(waiting) => Err(waiting),
+    })
 }
 
 /// Before the source's name is given away: asked again, for the validation may be days old.

@@ -20,7 +20,7 @@ use atrest_scanner::access::{self, MysqlAuth};
 use atrest_scanner::compare::{self, Pair};
 use atrest_scanner::mysql::{
     self, BinlogPosition, Connection, ReplicationStatus, binary_logs, gtid_at,
-    replication_account_exists, show_configuration,
+    replication_account_exists, show_configuration, write_mark,
 };
 use serde_json::{Value, json};
 
@@ -709,12 +709,26 @@ pub(super) async fn final_position(
     if is_successor(replica) && is_cut_over(cx, view) {
         return Ok(Seen::done("the cutover is over"));
     }
+    let (instance, auth) = match asked(cx, view, source)? {
+        Ok(found) => found,
+        Err(seen) => return Ok(seen),
+    };
+    // Before the end of the log is read: what is written after the mark, the cutover finds and refuses to leave behind.
+    let mut connection = access::open(instance, auth).await?;
+    let mark = write_mark(&mut connection).await;
+    connection.close().await;
+    let mark = mark?;
     let before = sql::clients(cx, view, source).await?;
     let ends = match ends(cx, view, source, replica).await? {
         Ok(ends) => ends,
         Err(seen) => return Ok(seen),
     };
-    let seen = level(cx, &ends);
+    let mut seen = level(cx, &ends);
+    if let Seen::Done { result, .. } = &mut seen
+        && let Some(members) = result.as_object_mut()
+    {
+        members.insert("mark".to_owned(), json!(mark));
+    }
     // Seen twice: not a connection of ours that is just being closed.
     let after = sql::clients(cx, view, source).await?;
     if let Some(client) = before

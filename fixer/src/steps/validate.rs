@@ -7,7 +7,7 @@ use atrest_model::plan::{DataCheck, Method, Target};
 use atrest_scanner::compare::{self, Pair};
 use serde_json::{Value, json};
 
-use super::{Cx, Seen, blue_green, cluster, left_to_do, live, quiesce, sql};
+use super::{Cx, Seen, blue_green, cluster, live, quiesce, sql};
 use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::RegionView;
@@ -108,14 +108,7 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
     }
     let left: Vec<Value> = not_proven
         .iter()
-        .map(|why| {
-            left_to_do(
-                "quiesce",
-                &cx.migration.id,
-                format!("nobody could tell whether something was written to the old instance after its snapshot: {why}"),
-                "compare the rows: atrest diff --run RUN --data; set 'binlog retention hours' before the next run",
-            )
-        })
+        .map(|why| quiesce::not_proven(cx, why))
         .collect();
     Ok(Seen::Done {
         detail,
@@ -123,6 +116,14 @@ pub(super) async fn validate(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
             "report": path, "attributes": compared, "accounts": accounts, "rows": rows, "left_to_do": left,
         }),
     })
+}
+
+/// While the successor replicates clients may write, and rows are never equal; they were compared at the held position.
+fn data_check(cx: &Cx<'_>) -> DataCheck {
+    match cx.migration.method {
+        Method::Replica | Method::BlueGreen => DataCheck::None,
+        Method::Cold => cx.plan.data_check,
+    }
 }
 
 /// Green follows blue, which clients write to. A difference counts when it is there twice, unchanged: what changes
@@ -180,14 +181,6 @@ async fn live(
         pairs.push(live::without_scheduler(found));
     }
     Ok(Ok(pairs))
-}
-
-/// While the successor replicates clients may write, and rows are never equal; they were compared at the held position.
-fn data_check(cx: &Cx<'_>) -> DataCheck {
-    match cx.migration.method {
-        Method::Replica => DataCheck::None,
-        Method::Cold | Method::BlueGreen => cx.plan.data_check,
-    }
 }
 
 async fn compared(

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -97,15 +98,11 @@ pub(super) fn lock(dir: &Path, run: &str, now: Timestamp) -> Result<File, StoreE
         .mode(0o600)
         .open(&path)
         .map_err(|e| StoreError::io(format!("open {}", path.display()), e))?;
-    match file.try_lock() {
+    match try_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
             // A name that cannot be read leaves the refusal as it is.
-            let holder = file
-                .read_to_string(&mut text)
-                .ok()
-                .and_then(|_read| serde_json::from_str(&text).ok());
+            let holder = read_holder(&mut file);
             return Err(StoreError::Locked {
                 run: run.to_owned(),
                 holder,
@@ -129,6 +126,59 @@ pub(super) fn lock(dir: &Path, run: &str, now: Timestamp) -> Result<File, StoreE
         .and_then(|()| file.write_all(text.as_bytes()))
         .map_err(|e| StoreError::io(format!("write {}", path.display()), e))?;
     Ok(file)
+}
+
+/// Takes the lock. Whoever asks for the holder has it for a moment: that is waited for, a runner is not.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    const MOMENT: Duration = Duration::from_millis(10);
+    const TIMES: u32 = 20;
+    for _ in 0..TIMES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {}
+            other => return other,
+        }
+        // Not even a look: the lock of a runner is exclusive, so this is what tells the two apart.
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => return Err(TryLockError::WouldBlock),
+            other => other?,
+        }
+        file.unlock().map_err(TryLockError::Error)?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a file lock has no virtual time, and this is outside of any run"
+        )]
+        std::thread::sleep(MOMENT);
+    }
+    file.try_lock()
+}
+
+fn read_holder(file: &mut File) -> Option<Holder> {
+    let mut text = String::new();
+    file.read_to_string(&mut text)
+        .ok()
+        .and_then(|_read| serde_json::from_str(&text).ok())
+}
+
+/// Who has the lock: by trying to share it, which the lock of a runner forbids.
+pub(super) fn holder(dir: &Path, now: Timestamp) -> Result<Option<Holder>, StoreError> {
+    let path = dir.join(LOCK);
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(StoreError::io(format!("open {}", path.display()), e)),
+    };
+    match file.try_lock_shared() {
+        // Closing the file gives it back.
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => {
+            Ok(Some(read_holder(&mut file).unwrap_or_else(|| Holder {
+                pid: 0,
+                host: "a machine that has not written its name down".to_owned(),
+                since: now,
+            })))
+        }
+        Err(TryLockError::Error(e)) => Err(StoreError::io(format!("lock {}", path.display()), e)),
+    }
 }
 
 /// Makes a folder that only its owner can enter. `false` when it was there.

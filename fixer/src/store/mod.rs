@@ -342,6 +342,15 @@ impl RunStore {
     }
 }
 
+/// The process that executes a run; `None` when nobody does. Looks only: a runner that begins meanwhile is not kept out.
+///
+/// # Errors
+///
+/// [`StoreError::NoSuchRun`], and [`StoreError::Io`] when the lock cannot be asked for.
+pub fn holder(state_dir: &Path, run: &str) -> Result<Option<Holder>, StoreError> {
+    folder::holder(&existing(state_dir, run)?, clock::now())
+}
+
 fn existing(state_dir: &Path, run: &str) -> Result<PathBuf, StoreError> {
     // A run is a name, not a path.
     let valid = atrest_model::id::RunId::try_from(run.to_owned()).is_ok();

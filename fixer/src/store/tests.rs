@@ -65,6 +65,25 @@ fn an_illegal_history_is_an_error() {
 }
 
 #[test]
+fn the_holder_is_known_while_there_is_one_and_asking_keeps_nobody_out() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(
+        super::holder(dir.path(), "r"),
+        Err(StoreError::NoSuchRun { .. })
+    ));
+    let store = RunStore::create(dir.path(), plan("r")).unwrap();
+    let holder = super::holder(dir.path(), "r").unwrap().unwrap();
+    assert_eq!(holder.pid, std::process::id());
+    drop(store);
+    assert_eq!(super::holder(dir.path(), "r").unwrap(), None);
+    // A runner that was killed leaves its name, which says nothing.
+    assert!(dir.path().join("runs/r/lock").exists());
+    let store = RunStore::open(dir.path(), "r").unwrap();
+    assert!(super::holder(dir.path(), "r").unwrap().is_some());
+    drop(store);
+}
+
+#[test]
 fn a_second_runner_is_refused_and_a_reader_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let _store = RunStore::create(dir.path(), plan("r")).unwrap();

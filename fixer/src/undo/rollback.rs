@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use atrest_model::instance::DbInstance;
 use atrest_model::journal::StepStatus;
 use atrest_model::phase::{Phase, PhaseKind};
-use atrest_model::plan::{self, Action, Member, Method, Migration, Sides, Step, TAG_RUN, Target};
+use atrest_model::plan::{Action, Member, Method, Migration, Sides, Step, TAG_RUN, Target};
 
 use super::{
     Facts, LONG, Refusal, Region, SHORT, Steps, release, remove, remove_snapshots, tags_of_step,
@@ -90,7 +90,7 @@ fn of(
         }
         Some((PhaseKind::Rollback, false)) | None => {}
     }
-    if migration.method == Method::BlueGreen || migration.cluster.is_some() {
+    if !matches!(migration.method, Method::Cold | Method::Replica) || migration.cluster.is_some() {
         return Err(Refusal::new(
             "its method has no rollback in this version",
             "go back by hand: `atrest status RUN --journal` tells what was done",
@@ -391,7 +391,8 @@ fn back_with_writes(
     }
     let quiesce = Action::Quiesce {
         instance: new.clone(),
-        window_seconds: plan::QUIESCE_WINDOW,
+        // What is written in spite of it is still replicated.
+        window_seconds: 2,
         kill_connections: false,
     };
     let needs = vec![steps.push("quiesce", &away, SHORT, quiesce)];

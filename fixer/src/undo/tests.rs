@@ -691,22 +691,29 @@ fn what_the_replica_method_has_left_on_a_live_source_is_taken_back_after_its_cop
 }
 
 #[test]
-fn an_old_source_that_follows_catches_up_before_the_proof_and_is_detached_before_its_name() {
+fn an_old_source_that_follows_applies_what_was_written_before_it_gets_its_name() {
     let mut bed = Bed::migrated();
     with_replication(&mut bed, true);
     let found = ids(&bed.rollback(&RollbackOptions::default()));
     assert_eq!(
-        found[..7],
+        found[..8],
         [
-            "catch-up",
-            "unwritten",
+            "lag-gate",
             "name-away:x",
             "name-away:x-r",
-            "still-unwritten",
+            "quiesce",
+            "follow",
+            "final-position",
             "detach",
             "name-back:x"
         ]
     );
+    let facts = Facts {
+        asks: false,
+        ..bed.facts(PhaseKind::Rollback)
+    };
+    let phase = rollback::plan(&facts, &RollbackOptions::default());
+    assert!(refusal(&phase).contains("not asked"), "{}", refusal(&phase));
     // The way back was ended: nothing follows any more.
     let record = done(Timestamp::UNIX_EPOCH, Value::Null);
     bed.records.insert("end-way-back".to_owned(), record);

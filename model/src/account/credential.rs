@@ -1,7 +1,9 @@
 //! What an account proves itself with, kept out of every output.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret as _, SecretBox};
 use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
@@ -71,5 +73,20 @@ impl fmt::Display for Credential {
 impl Serialize for Credential {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.fingerprint())
+    }
+}
+
+/// What [`Credential`] comes out as.
+impl JsonSchema for Credential {
+    fn schema_name() -> Cow<'static, str> {
+        "Credential".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A fingerprint: the first eight hexadecimal digits of a SHA-256; `none` when nothing is stored.",
+            "type": "string",
+            "pattern": "^(none|[0-9a-f]{8})$"
+        })
     }
 }

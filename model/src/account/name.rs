@@ -1,8 +1,10 @@
 //! Names as the server stores them, and the key of an account.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A name as the server stores it: user, host, database, table, column or routine, byte for byte.
@@ -141,6 +143,20 @@ impl Serialize for Name {
     }
 }
 
+impl JsonSchema for Name {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Name".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string"})
+    }
+}
+
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -152,14 +168,17 @@ impl<'de> Deserialize<'de> for Name {
 ///
 /// User names are case-sensitive. Hosts are not: every server stores them in lower case, and so does this
 /// key. On MariaDB a role is an account whose host is empty.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(from = "RawAccountKey")]
 pub struct AccountKey {
     user: Name,
     host: Name,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "AccountKey")]
 struct RawAccountKey {
     user: Name,
     host: Name,

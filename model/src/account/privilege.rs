@@ -1,7 +1,9 @@
 //! Privileges as sets of names, and the levels they are granted at.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::name::{AccountKey, Name};
@@ -209,6 +211,21 @@ impl Serialize for PrivilegeSet {
     }
 }
 
+impl JsonSchema for PrivilegeSet {
+    fn schema_name() -> Cow<'static, str> {
+        "PrivilegeSet".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Privileges by their names in `GRANT`.",
+            "type": "array",
+            "items": {"type": "string"},
+            "uniqueItems": true
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for PrivilegeSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut set = Self::EMPTY;
@@ -222,7 +239,9 @@ impl<'de> Deserialize<'de> for PrivilegeSet {
 }
 
 /// What kind of routine a grant is on. A function and a procedure of one name are different things.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum RoutineKind {
     /// `FUNCTION`.
@@ -260,7 +279,9 @@ impl RoutineKind {
 }
 
 /// What privileges are granted on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(tag = "level", rename_all = "kebab-case")]
 pub enum Level {
     /// `*.*`, static and dynamic privileges.

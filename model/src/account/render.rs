@@ -9,6 +9,7 @@ mod attributes;
 mod grants;
 mod not_transferable;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::diff::{Attribute, DiffOptions, Parts, joined, setting_differences};
@@ -23,7 +24,7 @@ use super::types::{Account, Accounts, Part, PasswordLifetime};
 pub use not_transferable::{NotTransferable, Subject};
 
 /// How far the new server is changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
     /// Only what is missing is added: accounts, grants of existing accounts, default roles where there are

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretBox};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -42,7 +43,9 @@ pub fn quote_identifier(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The place of a statement in the order that works: a statement needs only what earlier steps made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum StatementStep {
     /// Roles, which accounts may need.

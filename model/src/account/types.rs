@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::credential::Credential;
@@ -27,7 +28,7 @@ mod pairs {
 /// The accounts of one server, with what could not be read.
 ///
 /// Serialized for reports only: credentials come out as fingerprints, so it cannot be read back.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Accounts {
     /// The server's family and version.
@@ -40,6 +41,7 @@ pub struct Accounts {
     pub grantable: PrivilegeSet,
     /// Accounts and roles, reserved ones too.
     #[serde(serialize_with = "pairs::serialize")]
+    #[schemars(with = "Vec<(AccountKey, Account)>")]
     pub accounts: BTreeMap<AccountKey, Account>,
     /// Grants whose account does not exist.
     pub orphans: Vec<Orphan>,
@@ -48,7 +50,7 @@ pub struct Accounts {
 }
 
 /// Server settings that decide what grants mean. `None`: the server does not have the setting.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Settings {
     /// `@@lower_case_table_names`: how database and table names in grants are compared.
@@ -64,7 +66,9 @@ pub struct Settings {
 }
 
 /// One part of what is read, as large as one table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// Accounts with their attributes and global privileges.
@@ -104,7 +108,7 @@ impl fmt::Display for Part {
 }
 
 /// Something that could not be read or understood.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Unread {
     /// The part it belongs to.
@@ -116,7 +120,7 @@ pub struct Unread {
 }
 
 /// A grant whose account is not there. Granting it again would make an account, so it is only reported.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Orphan {
     /// The missing account.
@@ -126,7 +130,7 @@ pub struct Orphan {
 }
 
 /// One account or role.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Account {
     /// Made by `CREATE ROLE` on MariaDB. MySQL does not tell roles from accounts.
@@ -155,7 +159,7 @@ pub struct Account {
 }
 
 /// An authentication plugin with what is stored for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Authentication {
     /// The plugin, such as `mysql_native_password`.
@@ -165,7 +169,7 @@ pub struct Authentication {
 }
 
 /// `REQUIRE`: what a connection must prove before the account is let in.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "require", rename_all = "kebab-case")]
 pub enum TlsRequirement {
     /// Nothing.
@@ -187,7 +191,7 @@ pub enum TlsRequirement {
 }
 
 /// Resource limits; 0 = no limit.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Limits {
     /// `MAX_QUERIES_PER_HOUR`.
@@ -203,7 +207,7 @@ pub struct Limits {
 }
 
 /// Password expiry, history and lockout. `None` = the server's default applies.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct PasswordPolicy {
     /// `PASSWORD EXPIRE`: the password must be changed at the next login.
@@ -221,7 +225,7 @@ pub struct PasswordPolicy {
 }
 
 /// How long a password lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PasswordLifetime {
     /// `PASSWORD EXPIRE DEFAULT`.
@@ -234,7 +238,7 @@ pub enum PasswordLifetime {
 }
 
 /// When and for how long failed logins lock an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct FailedLogin {
     /// `FAILED_LOGIN_ATTEMPTS`.
@@ -244,7 +248,7 @@ pub struct FailedLogin {
 }
 
 /// `PASSWORD_LOCK_TIME`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LockTime {
     /// Days.
@@ -254,7 +258,7 @@ pub enum LockTime {
 }
 
 /// What is granted to an account, by level.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Grants {
     /// Static privileges on `*.*`.
@@ -265,22 +269,26 @@ pub struct Grants {
     pub databases: BTreeMap<Name, PrivilegeSet>,
     /// By database and table.
     #[serde(serialize_with = "pairs::serialize")]
+    #[schemars(with = "Vec<((Name, Name), TableGrant)>")]
     pub tables: BTreeMap<(Name, Name), TableGrant>,
     /// By kind, database and routine.
     #[serde(serialize_with = "pairs::serialize")]
+    #[schemars(with = "Vec<((RoutineKind, Name, Name), PrivilegeSet)>")]
     pub routines: BTreeMap<(RoutineKind, Name, Name), PrivilegeSet>,
     /// By proxied account; the value is the grant option.
     #[serde(serialize_with = "pairs::serialize")]
+    #[schemars(with = "Vec<(AccountKey, bool)>")]
     pub proxies: BTreeMap<AccountKey, bool>,
     /// By role; the value is the admin option.
     #[serde(serialize_with = "pairs::serialize")]
+    #[schemars(with = "Vec<(AccountKey, bool)>")]
     pub roles: BTreeMap<AccountKey, bool>,
     /// By database: what is taken away from the global grants there.
     pub restrictions: BTreeMap<Name, PrivilegeSet>,
 }
 
 /// What is granted on a table and on its columns.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct TableGrant {
     /// On the whole table.

@@ -7,13 +7,14 @@ use atrest_model::account::{
     AccountChange, AccountKey, Accounts, AccountsDiff, DiffWarning, NotTransferable, Scope,
     ServerVersion, SettingDifference, Side, SidedOrphan, StatementStep,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Version of the JSON forms of [`AccountsExport`], [`AccountsDiffReport`] and [`AccountsCloneReport`].
 pub const ACCOUNTS_SCHEMA_VERSION: u32 = 1;
 
 /// Which server was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccountServer {
     /// DB instance identifier, or `host:port`.
     pub name: String,
@@ -28,7 +29,7 @@ pub struct AccountServer {
 }
 
 /// The accounts of one server.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct AccountsExport {
     /// [`ACCOUNTS_SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -49,7 +50,7 @@ pub struct AccountsExport {
 }
 
 /// An account that both servers have and that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ChangedAccount {
     /// The account.
     pub account: AccountKey,
@@ -58,7 +59,7 @@ pub struct ChangedAccount {
 }
 
 /// Something that was not compared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccountsNotCompared {
     /// On which server; `None` where it concerns both.
     pub side: Option<Side>,
@@ -73,7 +74,7 @@ pub struct AccountsNotCompared {
 }
 
 /// A value of `mysql.rds_show_configuration` that differs. `None` is `NULL`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ConfigurationDifference {
     /// Such as `binlog retention hours`.
     pub name: String,
@@ -84,7 +85,7 @@ pub struct ConfigurationDifference {
 }
 
 /// What differs between two servers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct AccountDifferences {
     /// Server settings that make equal grants mean different things.
     pub settings: Vec<SettingDifference>,
@@ -130,7 +131,7 @@ impl AccountDifferences {
 }
 
 /// The comparison of two servers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccountsDiffReport {
     /// [`ACCOUNTS_SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -166,7 +167,7 @@ impl AccountsDiffReport {
 }
 
 /// A statement, its credentials replaced by fingerprints.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccountStatement {
     /// Its place in the order.
     pub step: StatementStep,
@@ -177,7 +178,7 @@ pub struct AccountStatement {
 }
 
 /// What bringing accounts from one server to another needs, and, once executed, what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccountsCloneReport {
     /// [`ACCOUNTS_SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -218,7 +219,7 @@ impl AccountsCloneReport {
 }
 
 /// What became of the statements.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct CloneOutcome {
     /// Statements the server took, masked.
     pub applied: Vec<String>,
@@ -239,7 +240,7 @@ pub struct CloneOutcome {
 }
 
 /// A statement the server refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RefusedStatement {
     /// The account it was for.
     pub account: AccountKey,

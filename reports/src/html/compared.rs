@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use askama::Template;
 use atrest_model::scan::ScanReport;
 
-use super::scan::mood;
+use super::scan::{SUPERSEDED, mood};
+use super::superseded::Superseded;
 use super::{Mood, shown, when};
 use crate::scan::rows::{Row, Verdict, failed, rows};
 use crate::text::count;
@@ -38,7 +39,11 @@ struct State {
     word: &'static str,
 }
 
-pub(super) fn compared<'a>(before: &'a ScanReport, after: &'a ScanReport) -> Compared<'a> {
+pub(super) fn compared<'a>(
+    before: &'a ScanReport,
+    after: &'a ScanReport,
+    superseded: &Superseded<'_>,
+) -> Compared<'a> {
     let (old, new) = (rows(before), rows(after));
     let by_arn = |rows: &[Row<'a>]| -> BTreeMap<&'a str, Verdict> {
         rows.iter().map(|row| (row.arn, row.verdict)).collect()
@@ -55,7 +60,13 @@ pub(super) fn compared<'a>(before: &'a ScanReport, after: &'a ScanReport) -> Com
             let place = (row.account(), row.region());
             let [old_holes, new_holes] = &holes;
             let before = state(old_verdicts.get(row.arn), old_holes.contains(&place));
-            let after = state(new_verdicts.get(row.arn), new_holes.contains(&place));
+            let after = match superseded.remark(row.arn) {
+                Some(_) if new_verdicts.get(row.arn) == Some(&Verdict::Flagged) => State {
+                    mood: Mood::Odd.class(),
+                    word: SUPERSEDED,
+                },
+                _ => state(new_verdicts.get(row.arn), new_holes.contains(&place)),
+            };
             let telling = before != after || after.mood == Mood::Bad.class();
             telling.then(|| Shown {
                 name: shown(row.identifier()),

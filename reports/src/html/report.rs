@@ -7,6 +7,7 @@ use atrest_model::run::RunReport;
 use atrest_model::scan::ScanReport;
 
 use super::compared::compared;
+use super::superseded::Superseded;
 use super::trend::{History, trend};
 use super::{Section, diff, run, scan, write_page};
 use crate::rule::Rule;
@@ -46,13 +47,14 @@ pub fn report_page(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     let latest = report.scans.iter().max_by_key(|scan| scan.started);
     let first = report.scans.iter().min_by_key(|scan| scan.started);
     if let Some(latest) = latest {
-        let mut part = scan::part(latest, report.rules);
+        let superseded = Superseded::of(latest, report.runs);
+        let mut part = scan::part(latest, report.rules, &superseded);
         let mut before = Vec::new();
         if let Some(trend) = report.history.and_then(trend) {
             before.push(Section::new("trend", "Trend", trend));
         }
         if let Some(first) = first.filter(|first| first.started < latest.started) {
-            let compared = compared(first, latest);
+            let compared = compared(first, latest, &superseded);
             before.push(Section::new("compared", "Before and after", compared));
         }
         // What was not read stays the first thing that is said.

@@ -9,6 +9,7 @@ use atrest_model::scan::ScanReport;
 
 use super::scan::{VERDICTS, mood};
 use super::shown;
+use super::superseded::Superseded;
 use crate::scan::rows::{Row, Verdict};
 use crate::scan::verdicts::waived;
 
@@ -54,7 +55,11 @@ struct Why<'a> {
     reason: Cow<'a, str>,
 }
 
-pub(super) fn resources<'a>(report: &'a ScanReport, rows: &[Row<'a>]) -> Resources<'a> {
+pub(super) fn resources<'a>(
+    report: &'a ScanReport,
+    rows: &[Row<'a>],
+    superseded: &Superseded<'_>,
+) -> Resources<'a> {
     let mut findings: HashMap<&str, Vec<&'a Finding>> = HashMap::new();
     for finding in &report.findings {
         findings.entry(&finding.resource).or_default().push(finding);
@@ -70,7 +75,19 @@ pub(super) fn resources<'a>(report: &'a ScanReport, rows: &[Row<'a>]) -> Resourc
     Resources {
         rows: rows
             .iter()
-            .map(|found| row(found, findings.get(found.arn).map_or(&[], Vec::as_slice)))
+            .map(|found| {
+                let all = findings.get(found.arn).map_or(&[] as &[_], Vec::as_slice);
+                let mut row = row(found, all);
+                if let Some(remark) = superseded.remark(found.arn) {
+                    let parts = [row.remark.as_str(), remark];
+                    let parts = parts.into_iter().filter(|part| !part.is_empty());
+                    row.remark = parts.collect::<Vec<_>>().join("; ");
+                    if found.verdict == Verdict::Flagged {
+                        row.verdict = "superseded";
+                    }
+                }
+                row
+            })
             .collect(),
         verdicts,
         is_long: rows.len() > LONG,

@@ -6,10 +6,11 @@ use std::io::{self, Write};
 use askama::Template;
 use atrest_model::run::{MigrationReport, Outcome, RunReport};
 
+use super::chart::rounded;
 use super::gantt::{Chart, chart};
 use super::{Mood, Part, Section, Summary, Tile, diff, shown, tool, when, write_page};
-use crate::run::{RunContext, left_to_do};
-use crate::text::{count, number, words};
+use crate::run::{RunContext, away, left_to_do, most};
+use crate::text::{count, duration, number, words};
 
 #[derive(Template)]
 #[template(path = "migrations.html")]
@@ -17,6 +18,8 @@ struct Migrations<'a> {
     id: String,
     title: String,
     rows: Vec<Shown<'a>>,
+    spent: Vec<SpentView<'a>>,
+    instances: Vec<InstanceView<'a>>,
     chart: Option<Chart<'a>>,
     /// Why there is none.
     no_chart: &'static str,
@@ -39,6 +42,29 @@ struct Left<'a> {
     subject: Cow<'a, str>,
     what: Cow<'a, str>,
     todo: Cow<'a, str>,
+}
+
+/// Where the time of a migration went.
+struct SpentView<'a> {
+    name: Cow<'a, str>,
+    total: String,
+    parts: [SpentPart; 4],
+    most: String,
+}
+
+/// Part of a bar of 100 units.
+struct SpentPart {
+    class: &'static str,
+    time: String,
+    x: f64,
+    width: f64,
+}
+
+struct InstanceView<'a> {
+    name: Cow<'a, str>,
+    mood: &'static str,
+    downtime: String,
+    away: String,
 }
 
 /// Renders a run as one self-contained HTML page.
@@ -69,7 +95,11 @@ pub(super) fn part<'a>(
     let (headline, mood) = if report.migrations.is_empty() {
         ("The plan has no migrations".to_owned(), Mood::Odd)
     } else if migrated == report.migrations.len() {
-        (format!("All of {all} done"), Mood::Good)
+        let headline = match migrated {
+            1 => "The migration is done".to_owned(),
+            _ => format!("All of {all} done"),
+        };
+        (headline, Mood::Good)
     } else {
         (format!("{migrated} of {all} done"), Mood::Bad)
     };
@@ -77,6 +107,22 @@ pub(super) fn part<'a>(
         id: id.to_owned(),
         title: title.to_owned(),
         rows: report.migrations.iter().map(row).collect(),
+        spent: report.migrations.iter().filter_map(spent).collect(),
+        instances: report
+            .migrations
+            .iter()
+            .filter_map(|migration| migration.times.as_ref())
+            .flat_map(|times| &times.instances)
+            .map(|instance| InstanceView {
+                name: shown(&instance.identifier),
+                mood: if instance.until.is_none() { "bad" } else { "" },
+                downtime: match instance.until {
+                    Some(_) => words(instance.seconds),
+                    None => format!("{} so far", words(instance.seconds)),
+                },
+                away: away(instance),
+            })
+            .collect(),
         chart: chart(report, context),
         no_chart: if context.plan.is_some() {
             "No step has begun."
@@ -104,6 +150,38 @@ pub(super) fn part<'a>(
         },
         sections,
     }
+}
+
+fn spent(migration: &MigrationReport) -> Option<SpentView<'_>> {
+    let times = migration.times.as_ref()?;
+    let mut x = 0.0;
+    let parts = [
+        ("copying", times.copying_seconds),
+        ("rds", times.waiting_seconds),
+        ("own", times.own_seconds),
+        ("idle", times.idle_seconds),
+    ]
+    .map(|(class, seconds)| {
+        let width = if times.seconds > 0.0 {
+            seconds / times.seconds * 100.0
+        } else {
+            0.0
+        };
+        let part = SpentPart {
+            class,
+            time: duration(seconds),
+            x: rounded(x),
+            width: rounded(width),
+        };
+        x += width;
+        part
+    });
+    Some(SpentView {
+        name: shown(&migration.migration),
+        total: duration(times.seconds),
+        parts,
+        most: shown(&most(times)).into_owned(),
+    })
 }
 
 fn of(report: &RunReport, wanted: fn(&Outcome) -> bool) -> usize {

@@ -11,6 +11,7 @@ use super::chart::stacked;
 use super::coverage::coverage;
 use super::policies::policies;
 use super::resources::resources;
+use super::superseded::Superseded;
 use super::waivers::waivers;
 use super::{Mood, Part, Section, Summary, Tile, shown, tool, when, write_page};
 use crate::rule::Rule;
@@ -47,12 +48,26 @@ pub(super) const VERDICTS: [Verdict; 4] = [
 ];
 
 pub(crate) fn write(report: &ScanReport, rules: &[Rule], out: &mut dyn Write) -> io::Result<()> {
-    write_page(vec![part(report, rules)], "atrest scan", out)
+    let part = part(report, rules, &Superseded::default());
+    write_page(vec![part], "atrest scan", out)
 }
 
-pub(super) fn part<'a>(report: &'a ScanReport, rules: &'a [Rule]) -> Part<'a> {
+/// `superseded` is flagged, is told apart, and is no alarm.
+pub(super) fn part<'a>(
+    report: &'a ScanReport,
+    rules: &'a [Rule],
+    superseded: &Superseded<'a>,
+) -> Part<'a> {
     let rows = rows(report);
-    let parts = VERDICTS.map(|verdict| (of(&rows, verdict), mood(verdict), verdict.as_str()));
+    let kept = kept(&rows, superseded);
+    let mut parts: Vec<(usize, Mood, &'static str)> = VERDICTS
+        .map(|verdict| (of(&rows, verdict), mood(verdict), verdict.as_str()))
+        .to_vec();
+    if let Some((flagged, _, _)) = parts.first_mut() {
+        *flagged -= kept;
+    }
+    parts.insert(1, (kept, Mood::Odd, SUPERSEDED));
+    parts.retain(|(amount, _, word)| *amount > 0 || *word != SUPERSEDED);
     let bar_label = parts
         .iter()
         .map(|(amount, _, word)| format!("{} {word}", number(*amount as u64)))
@@ -76,7 +91,7 @@ pub(super) fn part<'a>(report: &'a ScanReport, rules: &'a [Rule]) -> Part<'a> {
     sections.push(Section::new(
         "resources",
         "Resources",
-        resources(report, &rows),
+        resources(report, &rows, superseded),
     ));
     let waivers = waivers(report);
     if !waivers.is_empty() {
@@ -86,7 +101,7 @@ pub(super) fn part<'a>(report: &'a ScanReport, rules: &'a [Rule]) -> Part<'a> {
     if !policies.is_empty() {
         sections.push(Section::new("policies", "Policies and controls", policies));
     }
-    let (headline, detail, mood) = head(report, &rows);
+    let (headline, detail, mood) = head(report, &rows, superseded);
     Part {
         kind: "encryption at rest of RDS",
         headline,
@@ -95,7 +110,7 @@ pub(super) fn part<'a>(report: &'a ScanReport, rules: &'a [Rule]) -> Part<'a> {
         tool: tool(&report.tool),
         summary: Summary {
             name: "The audit",
-            tiles: tiles(report, &rows),
+            tiles: tiles(report, &rows, &parts),
             bar: stacked(&parts),
             bar_label,
         },
@@ -103,13 +118,30 @@ pub(super) fn part<'a>(report: &'a ScanReport, rules: &'a [Rule]) -> Part<'a> {
     }
 }
 
+/// What is flagged and superseded.
+pub(super) const SUPERSEDED: &str = "superseded, kept";
+
+fn kept(rows: &[Row<'_>], superseded: &Superseded<'_>) -> usize {
+    rows.iter()
+        .filter(|row| row.verdict == Verdict::Flagged && superseded.remark(row.arn).is_some())
+        .count()
+}
+
 fn of(rows: &[Row<'_>], verdict: Verdict) -> usize {
     rows.iter().filter(|row| row.verdict == verdict).count()
 }
 
 /// The verdict in one line; of what and when; and how alarming it is.
-fn head(report: &ScanReport, rows: &[Row<'_>]) -> (String, String, Mood) {
-    let of = |verdict| of(rows, verdict);
+fn head(
+    report: &ScanReport,
+    rows: &[Row<'_>],
+    superseded: &Superseded<'_>,
+) -> (String, String, Mood) {
+    let kept = kept(rows, superseded);
+    let of = |verdict| match verdict {
+        Verdict::Flagged => of(rows, verdict) - kept,
+        _ => of(rows, verdict),
+    };
     let all = count(rows.len(), "resource", "resources");
     let (total, mood) = rows::total(report, rows);
     let incomplete = total.split_once("; ").map(|(_, incomplete)| incomplete);
@@ -125,6 +157,9 @@ fn head(report: &ScanReport, rows: &[Row<'_>]) -> (String, String, Mood) {
             format!("Incomplete: {}", unread_kinds(report).unwrap_or_default())
         }
         (0, 0) if rows.is_empty() => "No DB instance and no cluster was found".to_owned(),
+        (0, 0) if kept > 0 && report.complete => {
+            "Nothing is flagged but what is superseded".to_owned()
+        }
         (0, 0) if of(Verdict::Waived) == 0 && report.complete => format!("All {all} passed"),
         (0, 0) if report.complete => format!("None of {all} is flagged"),
         (0, 0) => "Incomplete".to_owned(),
@@ -147,7 +182,18 @@ fn head(report: &ScanReport, rows: &[Row<'_>]) -> (String, String, Mood) {
         count(report.regions.len(), "region", "regions"),
         when(report.started)
     );
+    let headline = match kept {
+        0 => headline,
+        kept => format!(
+            "{headline} · {} superseded by {}, kept as the way back until cleanup",
+            number(kept as u64),
+            superseded.runs()
+        ),
+    };
     let mood = match mood {
+        rows::Mood::Bad if kept > 0 && of(Verdict::Flagged) == 0 && incomplete.is_none() => {
+            Mood::Odd
+        }
         rows::Mood::Bad => Mood::Bad,
         rows::Mood::Odd => Mood::Odd,
         rows::Mood::Good => Mood::Good,
@@ -155,17 +201,19 @@ fn head(report: &ScanReport, rows: &[Row<'_>]) -> (String, String, Mood) {
     (headline, detail, mood)
 }
 
-fn tiles(report: &ScanReport, rows: &[Row<'_>]) -> Vec<Tile> {
+fn tiles(
+    report: &ScanReport,
+    rows: &[Row<'_>],
+    parts: &[(usize, Mood, &'static str)],
+) -> Vec<Tile> {
     let tile = |amount: usize, label, mood: &'static str| Tile {
         value: number(amount as u64),
         label,
         mood,
     };
     let mut tiles = vec![tile(rows.len(), "resources", "")];
-    tiles.extend(VERDICTS.map(|verdict| {
-        let amount = of(rows, verdict);
-        tile(amount, verdict.as_str(), mood(verdict).of(amount))
-    }));
+    let of_parts = parts.iter();
+    tiles.extend(of_parts.map(|(amount, mood, word)| tile(*amount, *word, mood.of(*amount))));
     let unread = failed(report).count();
     if unread > 0 {
         let label = if unread == 1 {

@@ -70,6 +70,7 @@ pub fn run_markdown(
             markdown(&item.todo)
         )?;
     }
+    super::summary::write_markdown(report, out)?;
     let Some((_, ends)) = span(report, context) else {
         return Ok(());
     };

@@ -4,11 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use atrest_model::plan::Migration;
 use atrest_model::scan::ScanReport;
 use atrest_reports::{
-    History, MarkKind, Report, RunContext, RunDocument, RunMark, ScanFormat, report_page, run_page,
-    write_atomically_with,
+    History, MarkKind, PlanFormat, Report, RunContext, RunDocument, RunMark, ScanFormat, plan_as,
+    report_page, run_page, write_atomically_with,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -102,58 +101,6 @@ fn night(days: i64) -> ScanReport {
     scan
 }
 
-/// A run of several migrations with retries and a stop that was taken up again.
-fn with_run(then: impl FnOnce(&RunDocument<'_>)) {
-    let (report, steps) = (samples::run_report(), samples::step_times());
-    let mut plan = samples::migration_plan();
-    let one = plan.migrations[1].clone();
-    plan.migrations = report
-        .migrations
-        .iter()
-        .map(|migration| Migration {
-            id: migration.migration.clone(),
-            ..one.clone()
-        })
-        .collect();
-    let begin = steps.iter().map(|step| step.began).min().unwrap();
-    let mark = |name: &str, step: &str, minutes: i64, kind, reason: &str| RunMark {
-        migration: format!("eu-central-1/{name}"),
-        step: step.to_owned(),
-        at: begin
-            .checked_add(SignedDuration::from_mins(minutes))
-            .unwrap(),
-        kind,
-        reason: reason.to_owned(),
-    };
-    let marks = [
-        mark(
-            "prod-one",
-            "encrypted-copy",
-            25,
-            MarkKind::Retry,
-            "Throttling: rate exceeded",
-        ),
-        mark(
-            "prod-one",
-            "restore",
-            50,
-            MarkKind::Retry,
-            "ServiceUnavailable",
-        ),
-        mark("prod-two", "restore", 75, MarkKind::Stopped, "a signal"),
-        mark("prod-two", "", 85, MarkKind::Resumed, ""),
-    ];
-    then(&RunDocument {
-        report: &report,
-        context: RunContext {
-            plan: Some(&plan),
-            steps: &steps,
-            marks: &marks,
-            diff: None,
-        },
-    });
-}
-
 /// Everything on one page.
 fn full_page(folder: &Path) {
     let mut history = History::default();
@@ -162,7 +109,7 @@ fn full_page(folder: &Path) {
     }
     let (before, after) = (night(12), night(0));
     let (diff, rules) = (samples::diff_report(), rules());
-    with_run(|run| {
+    samples::timed_run(|run| {
         write(
             folder,
             "full.html",
@@ -271,6 +218,11 @@ fn a_page_is_accessible_in_both_schemes_and_widths() {
     run.migrations.clear();
     write_atomically_with(&folder.path().join("empty.html"), |out| {
         run_page(&run, &context, out)
+    })
+    .unwrap();
+    let plan = samples::migration_plan();
+    write_atomically_with(&folder.path().join("plan.html"), |out| {
+        plan_as(&plan, PlanFormat::Html, &STYLE, out)
     })
     .unwrap();
     checks("look", folder.path());

@@ -1,6 +1,9 @@
 //! Pages, read by the parser of a browser engine.
 
-use atrest_reports::{DiffFormat, RunContext, ScanFormat, run_page};
+use atrest_reports::{
+    DiffFormat, PlanFormat, Report, RunContext, RunDocument, ScanFormat, plan_as, report_page,
+    run_page,
+};
 use base64::Engine as _;
 use scraper::{Html, Selector};
 use sha2::Digest as _;
@@ -28,6 +31,12 @@ fn diff_page(report: &atrest_model::diff::DiffReport, drift_only: bool) -> Strin
 fn run(report: &atrest_model::run::RunReport, context: &RunContext<'_>) -> String {
     let mut out = Vec::new();
     run_page(report, context, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn plan_page(plan: &atrest_model::plan::Plan) -> String {
+    let mut out = Vec::new();
+    plan_as(plan, PlanFormat::Html, &STYLE, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -66,6 +75,16 @@ fn pages() -> Vec<(String, String)> {
             diff: Some(&diff),
         };
         pages.push((name.to_owned(), run(&report, &context)));
+    }
+    samples::timed_run(|document| {
+        let page = run(document.report, &document.context);
+        pages.push(("run timed".to_owned(), page));
+    });
+    for (name, plan) in [
+        ("plan", samples::migration_plan()),
+        ("plan hostile", samples::hostile_plan()),
+    ] {
+        pages.push((name.to_owned(), plan_page(&plan)));
     }
     pages.push((
         "run bare".to_owned(),
@@ -215,6 +234,195 @@ fn the_page_of_a_diff_shows_both_sides_and_opens_what_is_bad() {
         ["Incomplete: 1 pair was not wholly read"]
     );
     assert_eq!(count(&page, "p.alarm"), 1);
+}
+
+#[test]
+fn the_page_of_a_diff_names_the_controls_that_a_drift_breaks() {
+    let mut diff = samples::diff_report();
+    for difference in diff.pairs.iter_mut().flat_map(|pair| &mut pair.differences) {
+        difference.controls.clear();
+    }
+    let drift = diff.pairs[0]
+        .differences
+        .iter_mut()
+        .find(|difference| difference.class == atrest_model::diff::DiffClass::Drift)
+        .unwrap();
+    drift.controls = ["RDS.5", "RDS.6"]
+        .map(|id| atrest_model::finding::Control {
+            publisher: "security-hub".to_owned(),
+            id: id.to_owned(),
+        })
+        .to_vec();
+    let page = Html::parse_document(&diff_page(&diff, false));
+    let breaks: Vec<String> = select(&page, "tbody.drift tr.note p")
+        .into_iter()
+        .filter(|text| text.starts_with("Breaks"))
+        .collect();
+    assert_eq!(breaks.len(), 1, "{breaks:?}");
+    assert!(
+        breaks[0].contains("RDS.5") && breaks[0].contains("RDS.6"),
+        "{breaks:?}"
+    );
+    assert_eq!(select(&page, "tbody.explained tr.note").len(), 0);
+}
+
+#[test]
+fn the_page_of_a_plan_holds_every_step_with_its_arguments_and_every_check() {
+    let plan = samples::migration_plan();
+    let page = Html::parse_document(&plan_page(&plan));
+    assert_eq!(
+        select(&page, "h1"),
+        ["2 migrations of 3 DB instances planned"]
+    );
+    let steps: usize = plan.migrations.iter().map(|one| one.steps.len()).sum();
+    assert_eq!(
+        count(&page, "dl.arguments") + count(&page, "details p.facts"),
+        steps
+    );
+    let text = page.root_element().text().collect::<String>();
+    for migration in &plan.migrations {
+        for step in &migration.steps {
+            assert!(text.contains(&step.id), "{}", step.id);
+            let request = serde_json::to_value(&step.action).unwrap();
+            for (name, value) in request["request"].as_object().into_iter().flatten() {
+                assert!(text.contains(name.as_str()), "{name}");
+                if let Some(value) = value.as_str() {
+                    assert!(text.contains(value), "{name} {value}");
+                }
+            }
+        }
+        for note in &migration.notes {
+            assert!(text.contains(note), "{note}");
+        }
+    }
+    for check in &plan.checks {
+        assert!(text.contains(&check.detail), "{}", check.detail);
+    }
+    for left in &plan.left_out {
+        assert!(text.contains(&left.reason), "{}", left.reason);
+    }
+    let marks = select(&page, "tr.mark");
+    assert_eq!(
+        marks
+            .iter()
+            .filter(|text| text.contains("are away"))
+            .count(),
+        2
+    );
+    assert_eq!(
+        marks
+            .iter()
+            .filter(|text| text.contains("are back"))
+            .count(),
+        2
+    );
+
+    // A check that blocks what is planned is the first thing that is said.
+    let mut blocked = plan;
+    blocked.checks[0].verdict = atrest_model::check::Verdict::Blocks;
+    let page = Html::parse_document(&plan_page(&blocked));
+    assert!(select(&page, "h1")[0].starts_with("Blocked"));
+    assert_eq!(count(&page, "header.bad"), 1);
+}
+
+/// A run's plan and journal say what it has superseded; a name alone says nothing.
+#[test]
+fn what_a_run_has_superseded_is_told_apart_and_what_only_looks_like_it_is_not() {
+    let mut scan = samples::scan_report();
+    scan.complete = true;
+    scan.regions.retain(|region| region.error.is_none());
+    let old = samples::resource(
+        "eu-central-1",
+        "old-prod-one",
+        "mysql 8.0.39",
+        atrest_model::instance::Encryption::None,
+    );
+    let fail = atrest_model::finding::FindingStatus::Fail;
+    scan.findings = vec![samples::finding(&old, fail, "StorageEncrypted is false")];
+    scan.resources = vec![
+        old,
+        samples::resource(
+            "eu-central-1",
+            "prod-one",
+            "mysql 8.0.39",
+            atrest_model::instance::Encryption::SseKms,
+        ),
+    ];
+    let page = |scan: &atrest_model::scan::ScanReport, runs: &[RunDocument<'_>]| {
+        let mut out = Vec::new();
+        let report = Report {
+            scans: &[scan],
+            runs,
+            ..Report::default()
+        };
+        report_page(&report, &mut out).unwrap();
+        Html::parse_document(&String::from_utf8(out).unwrap())
+    };
+    let alone = page(&scan, &[]);
+    assert_eq!(select(&alone, "h1"), ["1 of 2 resources flagged"]);
+    samples::timed_run(|document| {
+        let mut report = document.report.clone();
+        report.migrations.truncate(1);
+        let told = page(
+            &scan,
+            &[RunDocument {
+                report: &report,
+                ..*document
+            }],
+        );
+        assert_eq!(
+            select(&told, "h1"),
+            [
+                "Nothing is flagged but what is superseded · 1 superseded by run sunday, kept as the way back until cleanup · The migration is done"
+            ]
+        );
+        assert_eq!(count(&told, "header.odd"), 1);
+        let row = select(&told, "#list tbody tr.bad").concat();
+        assert!(
+            row.contains(
+                "superseded by prod-one in run sunday; kept as the way back until cleanup"
+            ),
+            "{row}"
+        );
+
+        let flagged = |scan: &atrest_model::scan::ScanReport,
+                       report: &atrest_model::run::RunReport| {
+            let document = RunDocument {
+                report,
+                ..*document
+            };
+            let h1 = select(&page(scan, &[document]), "h1").concat();
+            assert!(h1.starts_with("1 of 2 resources flagged"), "{h1}");
+            assert!(!h1.contains("superseded"), "{h1}");
+        };
+        // Of another account, of another name, from before the run, or of a migration that has not arrived.
+        let mut other = scan.clone();
+        other.resources[0].account = "999999999999".to_owned();
+        flagged(&other, &report);
+        let mut other = scan.clone();
+        other.resources[0].identifier = "old-prod-four".to_owned();
+        flagged(&other, &report);
+        let mut other = scan.clone();
+        other.started = "2026-11-20T02:00:00Z".parse().unwrap();
+        flagged(&other, &report);
+        let mut stopped = report.clone();
+        stopped.migrations[0].outcome = atrest_model::run::Outcome::Stopped {
+            step: "rescan".to_owned(),
+            reason: "a signal".to_owned(),
+        };
+        flagged(&scan, &stopped);
+    });
+}
+
+#[test]
+fn the_page_of_a_run_says_where_its_time_went() {
+    samples::timed_run(|document| {
+        let page = Html::parse_document(&run(document.report, &document.context));
+        assert_eq!(count(&page, "svg.spent"), document.report.migrations.len());
+        let text = page.root_element().text().collect::<String>();
+        assert!(text.contains("prod-one-replica-1"), "{text}");
+        assert!(text.contains("so far"), "some are away still");
+    });
 }
 
 #[test]

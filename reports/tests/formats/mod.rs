@@ -1,6 +1,7 @@
 //! Formats that programs read, judged by the schemas their publishers give out or by parsers of other people.
 
 mod asff;
+mod closed;
 mod hostile;
 mod html;
 mod jsonl;

@@ -2,37 +2,14 @@
 
 use std::path::Path;
 
-use atrest_reports::{ScanFormat, schemas};
+use atrest_model::event::EventLine;
+use atrest_reports::{RunFormat, ScanFormat, run_as, schemas};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::closed::schema;
 use super::{assert_valid, render, scans, validator};
 use crate::samples;
-
-/// The schema with every object closed: a member that is written and not in the schema is then an error.
-fn closed(mut schema: Value) -> Value {
-    fn close(value: &mut Value) {
-        match value {
-            Value::Object(members) => {
-                if members.get("properties").is_some_and(Value::is_object)
-                    && !members.contains_key("oneOf")
-                {
-                    members.insert("additionalProperties".to_owned(), json!(false));
-                }
-                members.values_mut().for_each(close);
-            }
-            Value::Array(items) => items.iter_mut().for_each(close),
-            _ => {}
-        }
-    }
-    close(&mut schema);
-    schema
-}
-
-fn schema(name: &str) -> Value {
-    let found = schemas().into_iter().find(|document| document.name == name);
-    closed(found.unwrap().schema.to_value())
-}
 
 #[test]
 fn schemas_in_the_docs_are_those_of_the_types() {
@@ -91,6 +68,46 @@ fn every_document_is_valid_against_its_schema() {
         lines
     });
     check("scan-line", lines);
+    let events = samples::events();
+    let at = "2026-11-22T02:00:00Z".parse().unwrap();
+    check(
+        "event",
+        events.iter().map(|event| EventLine {
+            schema_version: atrest_model::event::SCHEMA_VERSION,
+            run: "sunday",
+            at,
+            event,
+        }),
+    );
+    samples::timed_run(|document| {
+        check("run", [document.report]);
+        let mut bytes = Vec::new();
+        run_as(
+            document.report,
+            &document.context,
+            RunFormat::Jsonl,
+            &super::STYLE,
+            &mut bytes,
+        )
+        .unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let lines: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        // The run, its migrations, the DB instances that were away, the steps that have begun.
+        let of = |kind: &str| {
+            lines
+                .iter()
+                .filter(|line| line["record"]["type"] == kind)
+                .count()
+        };
+        assert_eq!(of("run"), 1);
+        assert_eq!(of("migration"), document.report.migrations.len());
+        assert_eq!(of("step"), document.context.steps.len());
+        assert!(of("instance") >= 2, "{text}");
+        check("run-line", lines);
+    });
 }
 
 #[test]
@@ -143,7 +160,7 @@ fn a_plan_for_spreadsheets_has_a_line_for_each_step() {
 /// The table of `docs/formats.md`: a column a verb, a row a format.
 #[test]
 fn the_docs_list_the_formats_that_each_verb_has() {
-    use atrest_reports::{DiffFormat, PlanFormat, StatusFormat};
+    use atrest_reports::{DiffFormat, FixFormat, PlanFormat, StatusFormat};
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats.md");
     let text = std::fs::read_to_string(path).unwrap();
     let mut rows = text
@@ -152,8 +169,11 @@ fn the_docs_list_the_formats_that_each_verb_has() {
         .take_while(|line| line.starts_with('|'))
         .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
     let header = rows.next().unwrap();
-    assert_eq!(header[1..6], ["format", "scan", "plan", "diff", "status"]);
-    let mut listed: [Vec<String>; 4] = Default::default();
+    assert_eq!(
+        header[1..7],
+        ["format", "scan", "plan", "diff", "fix", "status"]
+    );
+    let mut listed: [Vec<String>; 5] = Default::default();
     for row in rows.skip(1) {
         for (column, listed) in listed.iter_mut().enumerate() {
             if row[column + 2] == "yes" {
@@ -173,6 +193,7 @@ fn the_docs_list_the_formats_that_each_verb_has() {
             names(ScanFormat::ALL),
             names(PlanFormat::ALL),
             names(DiffFormat::ALL),
+            names(FixFormat::ALL),
             names(StatusFormat::ALL)
         ]
     );

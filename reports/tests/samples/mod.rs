@@ -17,8 +17,8 @@ use atrest_model::plan::{
 };
 use atrest_model::run::{self, LeftToDo, MigrationReport, Outcome, RunReport};
 use atrest_model::scan::{self, RegionScan, Resource, ResourceKind, ScanReport};
-use atrest_reports::StepTime;
-use jiff::Timestamp;
+use atrest_reports::{MarkKind, RunContext, RunDocument, RunMark, StepTime};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 const ACCOUNT: &str = "111122223333";
@@ -32,6 +32,11 @@ fn tool() -> Tool {
 
 fn time() -> Timestamp {
     "2026-11-22T02:00:00Z".parse().unwrap()
+}
+
+/// When the runs of these samples ended.
+pub(crate) fn ended() -> Timestamp {
+    time()
 }
 
 pub(crate) fn resource(region: &str, name: &str, engine: &str, encryption: Encryption) -> Resource {
@@ -815,6 +820,7 @@ pub(crate) fn run_report() -> RunReport {
         },
         outcome,
         downtime_seconds,
+        times: None,
     }
     };
     RunReport {
@@ -884,6 +890,10 @@ pub(crate) fn events() -> Vec<RunEvent> {
     let migration = || "eu-central-1/prod-one".to_owned();
     let step = || "restore".to_owned();
     vec![
+        RunEvent::RunBegan {
+            migrations: 2,
+            resumed: true,
+        },
         RunEvent::MigrationBegan {
             migration: migration(),
             steps: 31,
@@ -925,7 +935,70 @@ pub(crate) fn events() -> Vec<RunEvent> {
             migration: "eu-central-1/prod-two".to_owned(),
             outcome: Outcome::Migrated,
         },
+        RunEvent::RunEnded {
+            migrated: 1,
+            migrations: 2,
+            exit_code: 20,
+        },
     ]
+}
+
+/// The run of [`run_report`] with its plan, its steps, calls that were tried again, a stop that was taken up again, and
+/// where its time went.
+pub(crate) fn timed_run(then: impl FnOnce(&RunDocument<'_>)) {
+    let (mut report, steps) = (run_report(), step_times());
+    let mut plan = migration_plan();
+    let one = plan.migrations[1].clone();
+    plan.migrations = report
+        .migrations
+        .iter()
+        .map(|migration| Migration {
+            id: migration.migration.clone(),
+            ..one.clone()
+        })
+        .collect();
+    let begin = steps.iter().map(|step| step.began).min().unwrap();
+    let mark = |name: &str, step: &str, minutes: i64, kind, reason: &str| RunMark {
+        migration: format!("eu-central-1/{name}"),
+        step: step.to_owned(),
+        at: begin
+            .checked_add(SignedDuration::from_mins(minutes))
+            .unwrap(),
+        kind,
+        reason: reason.to_owned(),
+    };
+    let marks = [
+        mark(
+            "prod-one",
+            "encrypted-copy",
+            25,
+            MarkKind::Retry,
+            "Throttling: rate exceeded",
+        ),
+        mark(
+            "prod-one",
+            "restore",
+            50,
+            MarkKind::Retry,
+            "ServiceUnavailable",
+        ),
+        mark("prod-two", "restore", 75, MarkKind::Stopped, "a signal"),
+        mark("prod-two", "", 85, MarkKind::Resumed, ""),
+    ];
+    let context = RunContext {
+        plan: Some(&plan),
+        steps: &steps,
+        marks: &marks,
+        diff: None,
+    };
+    let ended = report.ended;
+    for migration in &mut report.migrations {
+        migration.times = context.times(&migration.migration, ended);
+    }
+    then(&RunDocument {
+        report: &report,
+        context,
+    });
 }
 
 /// A fleet of two accounts, six regions and five engines, much of it encrypted, one region not read.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::connection::Connection;
 use super::error::MysqlError;
+use super::quiet::running_events;
 use super::state::{show_configuration, variables};
 
 /// Most tables that are named.
@@ -24,6 +25,8 @@ pub struct ServerFacts {
     pub without_transactions: Result<TableList, String>,
     /// Tables without a primary key.
     pub without_primary_key: Result<TableList, String>,
+    /// Enabled events as `schema.event`, while the event scheduler runs; an error when they could not be listed.
+    pub events: Result<Vec<String>, String>,
 }
 
 /// Some tables.
@@ -76,6 +79,8 @@ pub async fn server_facts(conn: &mut Connection) -> Result<ServerFacts, MysqlErr
         ),
     )
     .await;
+    let events = running_events(conn).await;
+    let events = events.map_err(|error| error.to_string());
     Ok(ServerFacts {
         version: variables.get("version").cloned().unwrap_or_default(),
         variables,
@@ -83,6 +88,7 @@ pub async fn server_facts(conn: &mut Connection) -> Result<ServerFacts, MysqlErr
         configuration,
         without_transactions,
         without_primary_key,
+        events,
     })
 }
 

@@ -106,6 +106,9 @@ pub async fn client_connections(
             ConnectionKind::Own
         } else if command.starts_with("Binlog Dump") {
             ConnectionKind::Replica
+        } else if user == b"unauthenticated user" {
+            // Somebody is logging in; who it is the next look shows. RDS itself does that all the time.
+            ConnectionKind::System
         } else if matches!(user, b"system user" | b"event_scheduler" | b"rdsrepladmin")
             || matches!(
                 command.as_str(),

@@ -18,6 +18,7 @@ use serde::de::{
 use serde_json::Value;
 
 use super::OfflineError;
+use super::packed::Packed;
 use crate::inventory::Surface;
 
 /// From this size on a file is read in pieces and not whole: one for each core is read at a time.
@@ -50,6 +51,8 @@ const OTHERS: &[&str] = &[
 pub(super) struct Saved {
     /// Described things of the kinds that were asked for.
     pub(super) items: Vec<Described>,
+    /// Their documents.
+    pub(super) documents: Packed,
     /// Kinds it lists, be it none of them.
     pub(super) kinds: BTreeSet<ResourceKind>,
     /// Kinds whose list goes on in a page that was not saved.
@@ -68,8 +71,8 @@ pub(super) struct Saved {
 #[derive(Debug)]
 pub(super) struct Described {
     pub(super) kind: ResourceKind,
-    /// What is kept of it.
-    pub(super) document: Value,
+    /// Place of what is kept of its document.
+    pub(super) index: usize,
     /// Of all of it: two files may tell the same of one thing, or not.
     pub(super) digest: u64,
 }
@@ -175,7 +178,9 @@ fn parse<'de, R: serde_json::de::Read<'de>>(
     deserializer: &mut serde_json::Deserializer<R>,
     surface: &Surface,
 ) -> Result<Saved, serde_json::Error> {
-    let saved = Output { surface }.deserialize(&mut *deserializer)?;
+    let mut saved = Output { surface }.deserialize(&mut *deserializer)?;
+    saved.documents.settle();
+    saved.items.shrink_to_fit();
     deserializer.end()?;
     Ok(saved)
 }
@@ -214,6 +219,7 @@ impl<'de> Visitor<'de> for Output<'_> {
                     wanted: self.surface.kinds.contains(&kind),
                     keep: &self.surface.keep,
                     into: &mut saved.items,
+                    documents: &mut saved.documents,
                 })?;
                 is_known = true;
                 continue;
@@ -275,6 +281,7 @@ struct Items<'s> {
     wanted: bool,
     keep: &'s Keep,
     into: &'s mut Vec<Described>,
+    documents: &'s mut Packed,
 }
 
 impl<'de> DeserializeSeed<'de> for Items<'_> {
@@ -310,7 +317,7 @@ impl<'de> Visitor<'de> for Items<'_> {
             self.into.push(Described {
                 kind: self.kind,
                 digest: digest(&document),
-                document: self.keep.of(document),
+                index: self.documents.push(&self.keep.of(document)),
             });
             index += 1;
         }

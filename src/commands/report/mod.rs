@@ -15,7 +15,7 @@ use super::{common, scan};
 use crate::cli::ReportArgs;
 use crate::exit::{Exit, ExpectedError};
 
-pub(crate) use run::SavedRun;
+pub(crate) use run::{SavedRun, events, present, step_times};
 pub(crate) use saved::{Named, Saved};
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {

@@ -1,18 +1,18 @@
 //! A run as its folder has it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use atrest_fixer::store::{Entry, RunStore, StepRecord, StoreError};
 use atrest_model::Tool;
 use atrest_model::diff::DiffReport;
-use atrest_model::event::RunEvent;
+use atrest_model::event::{EventLine, RunEvent};
 use atrest_model::journal::StepStatus;
 use atrest_model::phase::{PhaseKind, PhaseName};
 use atrest_model::plan::{Migration, Plan};
 use atrest_model::run::{LeftToDo, MigrationReport, Outcome, RunReport, SCHEMA_VERSION};
 use atrest_reports::{MarkKind, RunContext, RunDocument, RunMark, StepTime};
 use jiff::Timestamp;
-use serde::Deserialize;
 
 /// A run with what its page can show beside its end.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct SavedRun {
 
 impl SavedRun {
     /// The end of a run, of which nothing else is known.
-    pub(super) fn of_report(report: RunReport) -> Self {
+    pub(crate) fn of_report(report: RunReport) -> Self {
         Self {
             report,
             plan: None,
@@ -96,22 +96,29 @@ impl SavedRun {
             migrations,
             failed_hooks,
         };
-        let of_steps = entries.iter().filter(|entry| !entry.begins_phase());
-        let steps = StepTime::of_journal(of_steps.map(|entry| {
-            (
-                entry.migration.as_str(),
-                entry.step.as_str(),
-                entry.status,
-                entry.at,
-            )
-        }));
-        Ok(Self {
+        let steps = step_times(&entries);
+        let mut saved = Self {
             diff: validation(store, plan),
             report,
             plan: Some(plan.clone()),
             marks: marks(store, &entries),
             steps,
-        })
+        };
+        let context = saved.document().context;
+        let times: Vec<_> = saved
+            .report
+            .migrations
+            .iter()
+            // What came after a migration is none of its time.
+            .map(|one| match store.phase_of(&one.migration) {
+                None => context.times(&one.migration, saved.report.ended),
+                Some(_) => None,
+            })
+            .collect();
+        for (migration, times) in saved.report.migrations.iter_mut().zip(times) {
+            migration.times = times;
+        }
+        Ok(saved)
     }
 }
 
@@ -127,24 +134,43 @@ fn common_phase(store: &RunStore) -> Option<PhaseName> {
         .then(|| first.clone())
 }
 
-/// A line of the event log. Logs of older versions have no times.
-#[derive(Debug, Deserialize)]
-struct Timed {
-    at: Option<Timestamp>,
+/// The plan with what each migration is about now: the plan itself, or the phase that came after it.
+pub(crate) fn present(store: &RunStore) -> Plan {
+    let plan = store.plan();
+    Plan {
+        migrations: plan
+            .migrations
+            .iter()
+            .map(|migration| store.present(migration).clone())
+            .collect(),
+        ..plan.clone()
+    }
+}
+
+/// When the steps of a journal ran.
+pub(crate) fn step_times(entries: &[Entry]) -> Vec<StepTime> {
+    let of_steps = entries.iter().filter(|entry| !entry.begins_phase());
+    StepTime::of_journal(of_steps.map(|entry| {
+        (
+            entry.migration.as_str(),
+            entry.step.as_str(),
+            entry.status,
+            entry.at,
+        )
+    }))
+}
+
+/// The events of a run folder. A line that is no whole event is passed over.
+pub(crate) fn events(dir: &Path) -> Vec<(Timestamp, RunEvent)> {
+    let bytes = std::fs::read(dir.join("events.jsonl")).unwrap_or_default();
+    // A process that was killed may have left half a character.
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines().filter_map(EventLine::read).collect()
 }
 
 /// Retries and stops: those of the event log, which is best effort, and of the journal where the log has none.
 fn marks(store: &RunStore, entries: &[Entry]) -> Vec<RunMark> {
-    let text = std::fs::read_to_string(store.dir().join("events.jsonl")).unwrap_or_default();
-    let mut began = BTreeSet::new();
-    let mut marks: Vec<RunMark> = text
-        .lines()
-        .filter_map(|line| {
-            // The last line of a process that was killed may be half of one.
-            let at = serde_json::from_str::<Timed>(line).ok()?.at?;
-            mark(at, serde_json::from_str(line).ok()?, &mut began)
-        })
-        .collect();
+    let mut marks = marks_of(&events(store.dir()));
     if !marks.iter().any(|mark| mark.kind == MarkKind::Stopped) {
         let stopped = entries.iter().filter(|e| e.status == StepStatus::Stopped);
         marks.extend(stopped.map(|entry| {
@@ -166,17 +192,83 @@ fn marks(store: &RunStore, entries: &[Entry]) -> Vec<RunMark> {
     marks
 }
 
-fn mark(at: Timestamp, event: RunEvent, began: &mut BTreeSet<String>) -> Option<RunMark> {
-    let (migration, step, kind, reason) = match event {
+/// What is known of a migration while its events are read.
+struct Seen {
+    /// Its last sign of life.
+    at: Timestamp,
+    step: String,
+    /// Whether its end was told.
+    ended: bool,
+}
+
+/// A sitting that begins without the end of the one before was preceded by one that was killed: its migrations stood
+/// still from their last sign of life on.
+fn marks_of(events: &[(Timestamp, RunEvent)]) -> Vec<RunMark> {
+    let mut marks = Vec::new();
+    let mut seen: BTreeMap<&str, Seen> = BTreeMap::new();
+    for (at, event) in events {
+        let Some((migration, step)) = place(event) else {
+            continue;
+        };
+        let began = matches!(event, RunEvent::MigrationBegan { .. });
+        let ended = matches!(event, RunEvent::MigrationEnded { .. });
+        match seen.get(migration) {
+            Some(before) if began && !before.ended => marks.push(RunMark {
+                migration: migration.to_owned(),
+                step: before.step.clone(),
+                at: before.at,
+                kind: MarkKind::Stopped,
+                reason: "the runner ended without a word".to_owned(),
+            }),
+            _ => {}
+        }
+        if !began || seen.contains_key(migration) {
+            marks.extend(mark(*at, event));
+        }
+        let step = match (step, seen.get(migration)) {
+            ("", Some(before)) => before.step.clone(),
+            (step, _) => step.to_owned(),
+        };
+        let now = Seen {
+            at: *at,
+            step,
+            ended,
+        };
+        seen.insert(migration, now);
+    }
+    marks
+}
+
+/// Migration and step an event is of; that of a whole region has no step to stand still at.
+fn place(event: &RunEvent) -> Option<(&str, &str)> {
+    Some(match event {
+        RunEvent::MigrationBegan { migration, .. } | RunEvent::MigrationEnded { migration, .. } => {
+            (migration, "")
+        }
+        RunEvent::Acted {
+            migration, step, ..
+        }
+        | RunEvent::Waiting {
+            migration, step, ..
+        }
+        | RunEvent::StepDone {
+            migration, step, ..
+        } => (migration, step),
+        RunEvent::Retrying { subject, step, .. } => (subject, step),
+        RunEvent::RunBegan { .. } | RunEvent::RunEnded { .. } | RunEvent::WaveBegan { .. } => {
+            return None;
+        }
+    })
+}
+
+fn mark(at: Timestamp, event: &RunEvent) -> Option<RunMark> {
+    let (migration, step, kind, reason) = match event.clone() {
         RunEvent::Retrying {
             subject,
             step,
             reason,
         } => (subject, step, MarkKind::Retry, reason),
         RunEvent::MigrationBegan { migration, .. } => {
-            if began.insert(migration.clone()) {
-                return None;
-            }
             (migration, String::new(), MarkKind::Resumed, String::new())
         }
         RunEvent::MigrationEnded { migration, outcome } => {
@@ -198,9 +290,9 @@ fn mark(at: Timestamp, event: RunEvent, began: &mut BTreeSet<String>) -> Option<
         RunEvent::WaveBegan { .. }
         | RunEvent::Acted { .. }
         | RunEvent::Waiting { .. }
-        | RunEvent::StepDone { .. } => {
-            return None;
-        }
+        | RunEvent::StepDone { .. }
+        | RunEvent::RunBegan { .. }
+        | RunEvent::RunEnded { .. } => return None,
     };
     Some(RunMark {
         migration,
@@ -257,6 +349,7 @@ fn of_journal(
                 .filter(|record| record.status == StepStatus::Done)
                 .map(|record| &record.result),
         ),
+        times: None,
     }
 }
 
@@ -311,4 +404,51 @@ fn json<T: serde::de::DeserializeOwned>(store: &RunStore, name: &str) -> Option<
     serde_json::from_slice(&bytes)
         .map_err(|error| tracing::warn!("{} is left out: {error}", path.display()))
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_killed_runner_is_a_stop_from_its_last_sign_of_life() {
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let began = || RunEvent::MigrationBegan {
+            migration: "r/a".to_owned(),
+            steps: 3,
+            done: 0,
+        };
+        let waiting = RunEvent::Waiting {
+            migration: "r/a".to_owned(),
+            step: "restore".to_owned(),
+            state: "creating".to_owned(),
+            elapsed_seconds: 1.0,
+            deadline_seconds: 60,
+        };
+        let ended = RunEvent::MigrationEnded {
+            migration: "r/a".to_owned(),
+            outcome: Outcome::Migrated,
+        };
+        let killed = [
+            (at(0), began()),
+            (at(30), waiting.clone()),
+            (at(900), began()),
+            (at(990), ended.clone()),
+            // A resumed sitting tells of a migration that had ended, too.
+            (at(1000), began()),
+            (at(1001), ended),
+        ];
+        let marks: Vec<_> = marks_of(&killed)
+            .into_iter()
+            .map(|mark| (mark.kind, mark.at, mark.step))
+            .collect();
+        assert_eq!(
+            marks,
+            [
+                (MarkKind::Stopped, at(30), "restore".to_owned()),
+                (MarkKind::Resumed, at(900), String::new()),
+                (MarkKind::Resumed, at(1000), String::new()),
+            ]
+        );
+    }
 }

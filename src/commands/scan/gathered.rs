@@ -1,15 +1,21 @@
 //! What a scan has found so far.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::num::NonZero;
 
 use atrest_model::Tool;
 use atrest_model::finding::{Finding, FindingStatus};
 use atrest_model::instance::tags_of;
 use atrest_model::key::account_of;
 use atrest_model::scan::{RegionScan, Resource, SCHEMA_VERSION, ScanReport};
+use atrest_policies::Fleet;
 use atrest_scanner::inventory::{Inventory, RegionInventory};
+use atrest_scanner::offline::SavedAccount;
 
 use super::{Judgement, fleet_of};
+
+/// Saved documents that are values at the same time.
+const PART: NonZero<usize> = NonZero::new(4096).unwrap();
 
 /// Tags of the resources that findings are about, by ARN: what waivers may ask for.
 pub(super) type Tags = HashMap<String, BTreeMap<String, String>>;
@@ -58,15 +64,51 @@ impl Gathered {
         inventory: &Inventory,
         rows: Vec<RegionScan>,
     ) -> usize {
-        let fleet = fleet_of(inventory);
-        let findings = judgement.evaluate(&inventory.account, &fleet, self.report.started);
-        drop(fleet);
+        self.report.regions.extend(rows);
+        self.report.unread.extend(inventory.unread_rows());
+        self.judge(judgement, inventory, &fleet_of(inventory))
+    }
+
+    /// The same of an account whose answers were saved, part by part where that makes no difference: built-in policies
+    /// look at some resources beside the one that they judge, those of the operator may look at any.
+    pub(super) fn add_saved(&mut self, judgement: &Judgement, account: &SavedAccount) -> usize {
+        if judgement.policies.is_some() {
+            let inventory = account.whole();
+            let rows = inventory.region_rows();
+            return self.add(judgement, &inventory, rows);
+        }
+        let frame = account.frame();
+        let mut rows = frame.region_rows();
+        let context = account.context();
+        let mut number = 0;
+        for part in account.parts(PART) {
+            for counted in part.region_rows() {
+                let same = rows.iter_mut().find(|row| row.region == counted.region);
+                if let Some(row) = same {
+                    row.resources += counted.resources;
+                }
+            }
+            let regions = || part.regions.iter();
+            let fleet = fleet_of(&context)
+                .judging(
+                    regions().flat_map(|region| &region.instances),
+                    regions().flat_map(|region| &region.clusters),
+                )
+                .with_resources(regions().flat_map(|region| &region.others));
+            number += self.judge(judgement, &part, &fleet);
+        }
+        self.report.regions.extend(rows);
+        self.report.unread.extend(frame.unread_rows());
+        number
+    }
+
+    /// Judges what a fleet says is to be judged, and keeps its rows and findings.
+    fn judge(&mut self, judgement: &Judgement, inventory: &Inventory, fleet: &Fleet<'_>) -> usize {
+        let findings = judgement.evaluate(&inventory.account, fleet, self.report.started);
         if judgement.waivers.ask_for_tags() {
             self.keep_tags(inventory, &findings);
         }
         let number = findings.len();
-        self.report.regions.extend(rows);
-        self.report.unread.extend(inventory.unread_rows());
         let is_own = |row: &Resource| account_of(&row.arn).is_none_or(|owner| owner == row.account);
         let (own, foreign): (Vec<_>, Vec<_>) = inventory.resources().into_iter().partition(is_own);
         self.report.resources.extend(own);

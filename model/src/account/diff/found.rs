@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::name::AccountKey;
@@ -11,7 +12,9 @@ use super::super::render::{NotTransferable, Subject};
 use super::super::types::{Orphan, Unread};
 
 /// The old or the new server of a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
     /// The old server.
@@ -116,7 +119,7 @@ fn name_of(privilege: &str) -> &str {
 }
 
 /// A server setting with different values.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct SettingDifference {
     /// The system variable.
@@ -128,7 +131,7 @@ pub struct SettingDifference {
 }
 
 /// A grant without an account, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct SidedOrphan {
     /// On which server.
@@ -148,7 +151,7 @@ pub struct SidedUnread {
 }
 
 /// One difference of an account that both servers have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum AccountChange {
     /// An attribute has another value. Credentials appear as fingerprints.
@@ -199,7 +202,9 @@ impl fmt::Display for AccountChange {
 }
 
 /// An attribute of an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Attribute {
     /// Account or role (MariaDB).
@@ -272,7 +277,7 @@ impl fmt::Display for Attribute {
 }
 
 /// Something a person should know about the accounts of a pair.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum DiffWarning {
     /// Named as RDS names its own accounts, but not on the list of them: left alone.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::diff::Attribute;
@@ -9,7 +10,7 @@ use super::super::name::AccountKey;
 use super::super::privilege::Level;
 
 /// Something of the old server that cannot be brought to the new one by a statement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct NotTransferable {
     /// The account, unless it concerns all.
@@ -35,7 +36,7 @@ impl NotTransferable {
 }
 
 /// The difference that something not transferable leaves behind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Subject {
     /// The account as a whole: everything about it stays as it is.
