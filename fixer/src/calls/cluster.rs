@@ -86,13 +86,9 @@ pub(crate) async fn restore(
     send!(rds, "RestoreDBClusterFromSnapshot", call)
 }
 
-/// Whole seconds.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a day at most, and RDS tells whole seconds"
-)]
+/// Whole seconds; RDS tells no others.
 fn whole(number: Option<f64>) -> Option<i32> {
-    number.map(|number| number as i32)
+    number.and_then(|number| format!("{number:.0}").parse().ok())
 }
 
 pub(crate) async fn modify(

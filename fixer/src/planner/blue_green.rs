@@ -34,6 +34,10 @@ pub(super) fn why_not(facts: &Facts, members: &[&DbInstance]) -> Vec<String> {
                 why.push(format!("RDS has refused it: {words}"));
             }
         }
+        // Green follows by the binary log, too: what is in the way of that is in its way.
+        if let Some(Ok(server)) = facts.methods.replication.get(source.dbi_resource_id()) {
+            why.extend(server.why_not());
+        }
     }
     if int_of(&source.document, "BackupRetentionPeriod") == Some(0) {
         why.push("automated backups are off".to_owned());

@@ -62,14 +62,15 @@ struct Row {
 /// Best first. The last is always possible.
 const METHODS: [Row; 3] = [
     Row {
-        method: Method::BlueGreen,
-        why_not: blue_green::why_not,
-        steps: blue_green::steps,
-    },
-    Row {
         method: Method::Replica,
         why_not: replica::why_not,
         steps: replica::steps,
+    },
+    // Less downtime, and less proof: no rows, and no way back.
+    Row {
+        method: Method::BlueGreen,
+        why_not: blue_green::why_not,
+        steps: blue_green::steps,
     },
     Row {
         method: Method::Cold,

@@ -294,7 +294,15 @@ pub(super) fn rescan(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
                 instance.status()
             )));
         }
-        if let Some(finding) =
+        if cx.migration.cluster.is_some() {
+            // Its storage is the cluster's, which was looked at above; the policy would want to see that, too.
+            if instance.encryption().is_encrypted() != Some(true) {
+                return Ok(Seen::stuck(
+                    format!("{name} is {}", instance.encryption().as_str()),
+                    "compare the instance with the plan",
+                ));
+            }
+        } else if let Some(finding) =
             atrest_policies::evaluate_instance(atrest_policies::STORAGE_UNENCRYPTED, instance)
         {
             return Ok(Seen::stuck(
