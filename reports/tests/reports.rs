@@ -164,7 +164,7 @@ fn where_the_time_went_looks_like_this() {
         let markdown = text(RunFormat::Markdown, &PIPE);
         insta::assert_snapshot!(
             "run-times-markdown",
-            markdown.split("\n###").next().unwrap()
+            markdown.split("\n### eu-").next().unwrap()
         );
         for times in document
             .report
