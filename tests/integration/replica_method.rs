@@ -557,7 +557,7 @@ fn replication_that_breaks_stops_the_run_and_leaves_the_source_alone_until_it_is
 }
 
 #[test]
-fn auto_says_why_not_and_falls_back_and_replica_is_refused_before_anything_is_done() {
+fn what_cannot_be_replicated_is_refused_with_its_reasons_before_anything_is_done() {
     let sql = "CREATE TABLE shop.heap_of (n INT) ENGINE=MyISAM;\nCREATE EVENT shop.nightly ON SCHEDULE EVERY 1 DAY DO UPDATE shop.item SET hits = hits;";
     let shop = Shop::start_with(&MARIADB, sql, "").unwrap();
     let plan = |method: &'static str| {
@@ -576,28 +576,22 @@ fn auto_says_why_not_and_falls_back_and_replica_is_refused_before_anything_is_do
         ])
     };
     let refused = plan("replica").expect(2);
-    let auto = plan("auto").expect(0);
-    for said in [
-        format!("{}{}", refused.stdout, refused.stderr),
-        auto.stdout.clone(),
+    let said = format!("{}{}", refused.stdout, refused.stderr);
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "shop.heap_of",
+        "without a primary key",
+        "without transactions",
     ] {
-        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        for words in [
-            "shop.heap_of",
-            "without a primary key",
-            "without transactions",
-        ] {
-            assert!(said.contains(words), "{words}: {said}");
-        }
+        assert!(said.contains(words), "{words}: {said}");
     }
-    assert!(auto.stdout.contains(", cold, "), "{}", auto.stdout);
-    assert!(auto.stdout.contains("not replica: "), "{}", auto.stdout);
     assert!(shop.sandbox.mutations().is_empty());
     assert!(shop.sandbox.stop().success());
 }
 
+/// Times of a loaded machine prove nothing; what RDS is asked for while clients are away does.
 #[test]
-fn clients_are_away_for_less_than_with_the_cold_method() {
+fn no_data_is_copied_while_clients_are_away_as_it_is_with_the_cold_method() {
     let away = |method: &str| {
         let shop = Shop::start(&MARIADB).unwrap();
         let writer = Writer::start(shop.login.clone());
@@ -607,12 +601,24 @@ fn clients_are_away_for_less_than_with_the_cold_method() {
         writer.wait_for_more(20);
         let written = writer.stop();
         shop.check(&MARIADB, &written);
+        let mutations = shop.sandbox.mutations();
+        let renamed = |to: &str| {
+            mutations
+                .iter()
+                .position(|r| r.param("NewDBInstanceIdentifier") == to)
+                .unwrap()
+        };
+        let copies = mutations[renamed("old-shop")..renamed("shop")]
+            .iter()
+            .filter(|r| r.action != "ModifyDBInstance")
+            .count();
         assert!(shop.sandbox.stop().success());
-        written.outage.as_secs_f64()
+        (copies, written.outage.as_secs_f64())
     };
-    let (cold, replica) = (away("cold"), away("replica"));
-    println!("clients away: cold {cold:.2} s, replica {replica:.2} s");
-    assert!(replica < cold, "cold {cold:.2} s, replica {replica:.2} s");
+    let ((cold, cold_seconds), (replica, replica_seconds)) = (away("cold"), away("replica"));
+    println!("clients away: cold {cold_seconds:.2} s, replica {replica_seconds:.2} s");
+    assert_eq!(replica, 0);
+    assert!(cold > 2, "{cold}");
 }
 
 #[test]

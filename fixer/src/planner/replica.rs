@@ -187,7 +187,14 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
     // What is written in spite of it is replicated up to the last position, and after that found by the rename: the window
     // is downtime here and proves little.
     let window = facts.quiesce.window_seconds.min(LONGEST_WINDOW);
-    let quiet = draft.quiesce(&renamed, window);
+    // No window for the old replicas: they still apply the last of the source, and without a binary log of their own nobody
+    // can tell that from local writes. Who is connected to them is asked before the source's name is given away.
+    let quiesce = Action::Quiesce {
+        instance: old.clone(),
+        window_seconds: window,
+        kill_connections: facts.quiesce.kill_connections,
+    };
+    draft.push("quiesce", &renamed, SHORT, quiesce);
     let follow = Action::Replicate {
         source: old.clone(),
         replica: new.clone(),
@@ -215,9 +222,7 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
             "mark"
         }
     };
-    let mut proofs = vec!["validate-again", last];
-    proofs.extend(quiet.iter().map(String::as_str));
-    let cutover = draft.rename_new(&proofs);
+    let cutover = draft.rename_new(&["validate-again", last]);
     draft.push("rescan", &cutover, SHORT, Action::Rescan);
     let end = match way_back {
         None => "rescan",
