@@ -66,7 +66,11 @@ pub(crate) fn parse(way: &str, dir: &Path) -> Outcome<()> {
             _ => return Err("ignored or values?".into()),
         }
     }
-    eprintln!("{} values, {:.3?}", kept.len(), began.elapsed());
+    eprintln!(
+        "{} values, {:.3} s",
+        kept.len(),
+        began.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 

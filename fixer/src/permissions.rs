@@ -48,7 +48,7 @@ pub const FIX_READS: &[&str] = &[
     "rds:DescribePendingMaintenanceActions",
 ];
 
-/// What `atrest rollback` and `atrest cleanup` read.
+/// What `atrest rollback` and `atrest cleanup` read beside the audit after them.
 pub const UNDO_READS: &[&str] = &[
     "kms:DescribeKey",
     "rds:DescribeDBClusters",

@@ -77,11 +77,11 @@ fn plan(args: &IamPolicyArgs) -> Vec<Value> {
 
 /// The audits before and after a run are scans of its regions.
 fn changing(args: &IamPolicyArgs, verb: Verb) -> anyhow::Result<Vec<Value>> {
-    let (audits, table) = match verb {
-        Verb::Fix | Verb::Rehearse => (SCAN, permissions::FIX_READS),
-        Verb::Rollback | Verb::Cleanup => (&[][..], permissions::UNDO_READS),
+    let table = match verb {
+        Verb::Fix | Verb::Rehearse => permissions::FIX_READS,
+        Verb::Rollback | Verb::Cleanup => permissions::UNDO_READS,
     };
-    let reads: BTreeSet<&str> = audits
+    let reads: BTreeSet<&str> = SCAN
         .iter()
         .chain(table)
         .copied()

@@ -1,4 +1,8 @@
 //! Every few points of the kill matrix; `cargo run --example kill_matrix -- --all` walks the whole.
+#![expect(
+    clippy::print_stdout,
+    reason = "what was walked is for whoever reads the output of the test"
+)]
 
 use std::collections::BTreeSet;
 

@@ -178,8 +178,8 @@ impl Shop {
             "SELECT COUNT(*), BIT_XOR(CRC32(CONCAT_WS('#', n, item, note))) FROM shop.log WHERE n <= {}",
             last[0]
         );
-        let (of_old, of_new): (Vec<(u64, u64)>, Vec<(u64, u64)>) =
-            (old.rows(&sums), new.rows(&sums));
+        let of_old: Vec<(u64, u64)> = old.rows(&sums);
+        let of_new: Vec<(u64, u64)> = new.rows(&sums);
         assert_eq!(of_old, of_new, "the log up to the cutover");
         let newest: Vec<u32> = new.rows("SELECT MAX(n) FROM shop.log");
         assert!(newest > last, "nothing was written after the cutover");
@@ -274,6 +274,10 @@ impl Shop {
     }
 
     /// The measured times. Machines differ: they are for reading, and only their order of magnitude is asserted.
+    #[expect(
+        clippy::print_stdout,
+        reason = "for whoever asks for the output of the test"
+    )]
     fn say(&self, kind: &Kind, written: &Written) {
         let between = self.between_renames();
         println!(

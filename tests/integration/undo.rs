@@ -367,12 +367,11 @@ fn the_replica_method_leaves_nothing_on_its_source_when_it_is_rolled_back() {
     let before = picture(&sandbox);
     let kept = settings(&sandbox, "prod-three");
     plan_as(&sandbox, "prod-three", "follow", "replica");
-    // It builds beside its live source anyway.
-    let refused = run(&sandbox, &["fix", "follow.json", "--rehearse", "--execute"]).expect(2);
+    let rehearsed = run(&sandbox, &["fix", "follow.json", "--rehearse", "--execute"]).expect(0);
     assert!(
-        refused.stderr.contains("--stop-before cutover"),
+        rehearsed.stdout.contains("forecast"),
         "{}",
-        refused.stderr
+        rehearsed.stdout
     );
     assert_eq!(picture(&sandbox), before);
     assert_eq!(settings(&sandbox, "prod-three"), kept);

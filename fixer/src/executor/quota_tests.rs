@@ -137,19 +137,22 @@ async fn a_quota_that_holds_forty_is_honoured_with_sixty_planned() {
     };
     assert_eq!(took_effect("RestoreDBInstanceFromDBSnapshot"), 40);
     // Nobody of the others has lost an endpoint, and RDS never had to refuse: neither an instance nor a copy too many.
-    assert_eq!(took_effect("ModifyDBInstance"), 40);
+    let renamed = requests.iter().filter(|r| {
+        r["params"]["NewDBInstanceIdentifier"].is_string()
+            && r["code"].as_str().unwrap_or_default().is_empty()
+    });
+    assert_eq!(renamed.count(), 40);
     let refused: Vec<&Value> = requests
         .iter()
         .filter(|r| r["code"].as_str().unwrap_or_default().contains("Quota"))
         .collect();
     assert!(refused.is_empty(), "{refused:?}");
-    let events = heard.0.lock().unwrap();
     let waits = |words: &str| {
+        let events = heard.0.lock().unwrap();
         events
             .iter()
             .any(|event| matches!(event, RunEvent::Waiting { state, .. } if state.contains(words)))
     };
     assert!(waits("RDS allows 20 at a time") && waits("the quota DBInstances"));
-    drop(events);
     sandbox.shutdown().await.unwrap();
 }

@@ -26,8 +26,8 @@ pub fn why_not(migration: &Migration) -> Option<&'static str> {
         return Some("it is a cluster, which this version cannot rehearse");
     }
     match migration.method {
-        Method::Cold => None,
-        Method::Replica | Method::BlueGreen => Some(
+        Method::Cold | Method::Replica => None,
+        Method::BlueGreen => Some(
             "its method builds beside the live source anyway: `--stop-before cutover` stops before clients notice",
         ),
     }

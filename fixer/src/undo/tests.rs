@@ -580,7 +580,8 @@ fn cleanup_refuses_everything_that_is_not_proven_superseded() {
     let instance = |bed: &mut Bed, number: usize, member: &str, value: Value| {
         bed.regions.get_mut("eu-central-1").unwrap().instances[number].document[member] = value;
     };
-    let cases: [(&str, &dyn Fn(&mut Bed)); 9] = [
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut Bed));
+    let cases: [Change<'_>; 9] = [
         ("not every step", &|bed| {
             bed.records.remove("rescan");
         }),
@@ -590,22 +591,22 @@ fn cleanup_refuses_everything_that_is_not_proven_superseded() {
                 .insert("rename-new:x".to_owned(), done(late, Value::Null));
         }),
         ("another instance", &|bed| {
-            instance(bed, 0, "DbiResourceId", json!("db-OTHER"))
+            instance(bed, 0, "DbiResourceId", json!("db-OTHER"));
         }),
         ("called", &|bed| {
-            instance(bed, 0, "DBInstanceIdentifier", json!("mine"))
+            instance(bed, 0, "DBInstanceIdentifier", json!("mine"));
         }),
         ("not bear the tag", &|bed| {
-            instance(bed, 0, "TagList", json!([]))
+            instance(bed, 0, "TagList", json!([]));
         }),
         ("not the one the run has made", &|bed| {
-            instance(bed, 2, "DbiResourceId", json!("db-OTHER"))
+            instance(bed, 2, "DbiResourceId", json!("db-OTHER"));
         }),
         ("0 instances bear", &|bed| {
-            instance(bed, 2, "TagList", json!([]))
+            instance(bed, 2, "TagList", json!([]));
         }),
         ("x is stopped", &|bed| {
-            instance(bed, 2, "DBInstanceStatus", json!("stopped"))
+            instance(bed, 2, "DBInstanceStatus", json!("stopped"));
         }),
         ("rolled back", &|bed| {
             bed.phases
