@@ -153,6 +153,10 @@ pub(crate) struct ScanArgs {
     /// Output: table, json, jsonl, csv, markdown, html, sarif, junit, ocsf, asff; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
     pub(crate) format: Vec<String>,
+    /// Write each account to FILE as JSON Lines as soon as it is judged, before waivers and baseline: what is known stays
+    /// known whatever becomes of the scan. Its last line, of type scan, comes with the end (docs/nightly.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stream: Option<PathBuf>,
     /// Judge saved `aws rds describe-*` JSON, a file or a folder, instead of asking AWS (docs/offline.md)
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) offline: Option<PathBuf>,

@@ -54,7 +54,8 @@ pub use run::{
     run_markdown, run_steps, step_kind, step_spent,
 };
 pub use scan::{
-    PreviousError, PreviousFindings, SCAN_LINE_VERSION, ScanContext, ScanLine, scan, scan_with,
+    PreviousError, PreviousFindings, SCAN_LINE_VERSION, ScanContext, ScanLine, scan, scan_part,
+    scan_part_end, scan_with,
 };
 pub use schema::{DocumentSchema, schemas};
 pub use status::{CurrentStep, MigrationStatus, RunStatus, STATUS_SCHEMA_VERSION};

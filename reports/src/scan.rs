@@ -49,6 +49,28 @@ pub fn scan(
     scan_with(report, &ScanContext::default(), format, style, out)
 }
 
+/// Part of a scan that goes on, as JSON Lines: what is known of some accounts, without the line of the scan itself.
+///
+/// # Errors
+///
+/// Any error of `out`.
+pub fn scan_part(part: &ScanReport, rules: &[Rule], out: &mut dyn Write) -> io::Result<()> {
+    let out: &mut Out<'_> = &mut BufWriter::new(out);
+    jsonl::lines(part, rules, out)?;
+    out.flush()
+}
+
+/// The line that ends what [`scan_part`] has written: whether the scan was complete.
+///
+/// # Errors
+///
+/// Any error of `out`.
+pub fn scan_part_end(report: &ScanReport, out: &mut dyn Write) -> io::Result<()> {
+    let out: &mut Out<'_> = &mut BufWriter::new(out);
+    jsonl::head(report, out)?;
+    out.flush()
+}
+
 /// Renders a scan. It is written piece by piece: of a large scan no second copy is made.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 mod accounts;
 mod fleet;
 mod gathered;
+mod streamed;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 
 use self::fleet::{Account, Reading};
 use self::gathered::{Gathered, Tags};
+use self::streamed::Streamed;
 use super::{common, offline, policy};
 use crate::cli::{OutputArgs, ScanArgs, SeverityArg};
 use crate::config::Config;
@@ -57,6 +59,10 @@ pub(crate) async fn run(
     common::check_region_names(&args.aws)?;
     let stop = common::interrupt_signal()?;
     let mut gathered = Gathered::new();
+    let rules = judgement.rules();
+    if let Some(path) = &args.stream {
+        gathered.stream = Some(Streamed::begin(path, rules.clone())?);
+    }
     match &args.offline {
         Some(path) => {
             let began = Instant::now();
@@ -79,13 +85,16 @@ pub(crate) async fn run(
     }
     gathered.settle();
     let Gathered {
-        mut report, tags, ..
+        mut report,
+        tags,
+        stream,
+        ..
     } = gathered;
     report.policies = Some(judgement.ids());
     // A signal that came after the last region was read has interrupted nothing, but it was a wish to stop.
     report.complete &= !*stop.borrow();
+    let streamed = stream.map_or(Ok(()), |stream| stream.end(&report));
     judgement.apply(&mut report, &tags)?;
-    let rules = judgement.rules();
     for (output, previous) in outputs.iter().zip(&previous) {
         let context = ScanContext {
             rules: &rules,
@@ -99,6 +108,7 @@ pub(crate) async fn run(
             writeln!(out)
         })?;
     }
+    streamed?;
     if *stop.borrow() {
         return Ok(Exit::Interrupted);
     }
@@ -140,7 +150,7 @@ impl Online<'_> {
             progress: &progress,
         };
         let take = |account| match account {
-            Account::Unread(row) => gathered.report.regions.push(row),
+            Account::Unread(row) => gathered.add_unread(row),
             Account::Read(inventory, rows) => {
                 progress.findings(gathered.add(judgement, &inventory, rows));
             }

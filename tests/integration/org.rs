@@ -1,6 +1,7 @@
 //! Scans of more than one account, of regions that cannot be read, under throttling, and broken off.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -337,6 +338,79 @@ action = "DescribeDBInstances"
     assert_eq!(report["complete"], false);
     let lost = error(&report, "111122223333", "eu-west-1");
     assert!(lost.contains("interrupted"), "{lost}");
+}
+
+/// The lines of a file of JSON Lines but that of the scan itself, in order, and that one.
+fn lines(file: &Path) -> (Vec<Value>, Vec<Value>) {
+    let text = std::fs::read_to_string(file).unwrap();
+    let parsed = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let (heads, mut lines): (Vec<Value>, Vec<Value>) =
+        parsed.partition(|line| line["record"]["type"] == "scan");
+    lines.sort_by_key(Value::to_string);
+    (lines, heads)
+}
+
+#[test]
+fn each_account_is_on_the_disk_as_soon_as_it_is_judged() {
+    let (sandbox, dir) = start("", "");
+    let (streamed, whole) = (dir.path().join("streamed"), dir.path().join("whole"));
+    let jsonl = format!("jsonl={}", whole.display());
+    let scan = [
+        &ORG[..],
+        &["--region", "eu-central-1", "--format", &jsonl, "--stream"],
+        &[streamed.to_str().unwrap()],
+    ];
+    sandbox.run(&scan.concat()).expect(10);
+    let (told, ends) = lines(&streamed);
+    let (wanted, heads) = lines(&whole);
+    assert_eq!(told, wanted);
+    assert_eq!(ends, heads);
+    let text = std::fs::read_to_string(&streamed).unwrap();
+    assert!(text.lines().last().unwrap().contains(r#""type":"scan""#));
+}
+
+#[test]
+fn a_scan_that_is_killed_leaves_the_accounts_it_had_judged() {
+    let faults = r#"
+[[faults]]
+kind = "freeze"
+service = "sts"
+action = "AssumeRole"
+"#;
+    let (sandbox, dir) = start("", faults);
+    let streamed = dir.path().join("streamed");
+    let scan = [
+        &ORG[..],
+        &["--region", "eu-central-1", "--stream"],
+        &[streamed.to_str().unwrap()],
+    ];
+    let mut child = sandbox
+        .command(&scan.concat())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while !std::fs::read_to_string(&streamed).is_ok_and(|text| text.contains("of-the-manager")) {
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing is told");
+        assert!(child.try_wait().unwrap().is_none(), "the scan has ended");
+        pause();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (told, ends) = lines(&streamed);
+    assert!(ends.is_empty(), "{ends:?}");
+    let about = |account: &str| {
+        let verdicts = told
+            .iter()
+            .filter(|line| line["record"]["type"] == "verdict");
+        verdicts
+            .filter(|line| line["record"]["resource"]["account"] == account)
+            .count()
+    };
+    assert!(about("111122223333") > 0 && about("444455556666") == 0);
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub struct ScanLine<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "type")]
 enum Record<'a> {
-    /// The first line: the scan itself.
+    /// The scan itself: the first line, and the last one of a file that was written while the scan went on.
     Scan {
         /// Name of the tool.
         tool: &'a str,
@@ -102,19 +102,32 @@ fn is_zero(number: &u64) -> bool {
 }
 
 pub(super) fn write(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> io::Result<()> {
-    let mut line = |record| {
-        let line = ScanLine {
-            schema_version: SCHEMA_VERSION,
-            started: report.started,
-            record,
-        };
-        json::line(&line, out)
+    head(report, out)?;
+    lines(report, rules, out)
+}
+
+fn line(report: &ScanReport, record: Record<'_>, out: &mut Out<'_>) -> io::Result<()> {
+    let line = ScanLine {
+        schema_version: SCHEMA_VERSION,
+        started: report.started,
+        record,
     };
-    line(Record::Scan {
+    json::line(&line, out)
+}
+
+/// The line of the scan itself.
+pub(super) fn head(report: &ScanReport, out: &mut Out<'_>) -> io::Result<()> {
+    let record = Record::Scan {
         tool: &report.tool.name,
         tool_version: &report.tool.version,
         complete: report.complete,
-    })?;
+    };
+    line(report, record, out)
+}
+
+/// All other lines.
+pub(super) fn lines(report: &ScanReport, rules: &[Rule], out: &mut Out<'_>) -> io::Result<()> {
+    let mut line = |record| line(report, record, out);
     for RegionScan {
         account,
         region,

@@ -1,6 +1,6 @@
 //! Which accounts are scanned, and by what way each is reached.
 
-use atrest_scanner::aws::{Aws, Identity};
+use atrest_scanner::aws::{AccountRegion, Aws, Identity};
 use atrest_scanner::error::{AwsError, AwsErrorKind};
 use atrest_scanner::limit::Tally;
 use atrest_scanner::organization::Role;
@@ -18,6 +18,8 @@ pub(super) struct Target {
     /// Account id; empty when not even that could be learned.
     pub(super) account: String,
     way: Way,
+    /// Its regions, where they were asked for together with its name.
+    pub(super) regions: Option<Result<Vec<AccountRegion>, AwsError>>,
 }
 
 /// How an account is reached.
@@ -61,7 +63,15 @@ pub(super) async fn targets(args: &ScanArgs, tally: &Tally) -> anyhow::Result<Ta
         return of_profiles(args, tally).await;
     }
     let aws = load(args, args.aws.profile.clone(), tally).await;
-    let identity = aws.identity().await.map_err(|error| match error.kind {
+    // Of one account that is read whole, its regions are wanted too: one way less that a scan waits for.
+    let is_one = !args.org && args.account.is_empty() && args.aws.region.is_empty();
+    let (identity, regions) = futures::join!(aws.identity(), async {
+        match is_one {
+            true => Some(aws.account_regions().await),
+            false => None,
+        }
+    });
+    let identity = identity.map_err(|error| match error.kind {
         AwsErrorKind::Credentials => ExpectedError::aws(&error),
         _ => ExpectedError::of(Exit::NothingScanned, error.to_string(), error.hint()),
     })?;
@@ -71,6 +81,7 @@ pub(super) async fn targets(args: &ScanArgs, tally: &Tally) -> anyhow::Result<Ta
         vec![Target {
             account: identity.account,
             way: Way::Own(Box::new(aws.clone())),
+            regions,
         }]
     } else {
         let mut accounts = args.account.clone();
@@ -100,6 +111,7 @@ fn by_role(aws: &Aws, identity: &Identity, account: String, args: &ScanArgs) -> 
         return Target {
             account,
             way: Way::Own(Box::new(aws.clone())),
+            regions: None,
         };
     }
     let role = Role {
@@ -114,6 +126,7 @@ fn by_role(aws: &Aws, identity: &Identity, account: String, args: &ScanArgs) -> 
     Target {
         account,
         way: Way::Role(Box::new((aws.clone(), role))),
+        regions: None,
     }
 }
 
@@ -151,6 +164,7 @@ async fn of_organization(
                 Target {
                     account: member.id,
                     way: Way::None(format!("the account is {}", member.state)),
+                    regions: None,
                 }
             }
         })
@@ -168,6 +182,7 @@ async fn of_profiles(args: &ScanArgs, tally: &Tally) -> anyhow::Result<Targets> 
                 targets.push(Target {
                     account: String::new(),
                     way: Way::None(format!("profile {profile}: {error}")),
+                    regions: None,
                 });
                 first_error.get_or_insert(error);
             }
@@ -186,6 +201,7 @@ async fn of_profiles(args: &ScanArgs, tally: &Tally) -> anyhow::Result<Targets> 
                 targets.push(Target {
                     account: identity.account,
                     way: Way::Own(Box::new(aws)),
+                    regions: None,
                 });
             }
         }

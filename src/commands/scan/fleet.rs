@@ -3,8 +3,8 @@
 use std::future::Future;
 
 use atrest_model::scan::RegionScan;
-use atrest_scanner::aws::Aws;
-use atrest_scanner::error::AwsErrorKind;
+use atrest_scanner::aws::{AccountRegion, Aws};
+use atrest_scanner::error::{AwsError, AwsErrorKind};
 use atrest_scanner::inventory::{self, Inventory, Surface, Watch};
 use atrest_scanner::regions;
 use futures::future::{self, Either};
@@ -56,7 +56,7 @@ impl Reading<'_> {
         }
     }
 
-    async fn account(&self, target: Target) -> Account {
+    async fn account(&self, mut target: Target) -> Account {
         let account = target.account.clone();
         let unread = |error: String| {
             Account::Unread(RegionScan {
@@ -68,8 +68,9 @@ impl Reading<'_> {
             })
         };
         let way = Box::pin(async {
+            let known = target.regions.take();
             let aws = target.enter().await?;
-            let regions = self.regions_of(&aws).await?;
+            let regions = self.regions_of(&aws, known).await?;
             Ok::<_, String>((aws, regions))
         });
         let (aws, regions) = match unless(self.stopped(), way).await {
@@ -109,11 +110,19 @@ impl Reading<'_> {
 
     /// The regions asked for, or those enabled for the account, or, where it may not be asked for them, all of its
     /// partition: one that is not enabled is then a hole with a reason.
-    async fn regions_of(&self, aws: &Aws) -> Result<Vec<String>, String> {
+    async fn regions_of(
+        &self,
+        aws: &Aws,
+        known: Option<Result<Vec<AccountRegion>, AwsError>>,
+    ) -> Result<Vec<String>, String> {
         if let Some(regions) = self.regions {
             return Ok(regions.to_vec());
         }
-        match aws.account_regions().await {
+        let answer = match known {
+            Some(answer) => answer,
+            None => aws.account_regions().await,
+        };
+        match answer {
             Ok(regions) => Ok(common::enabled(regions)),
             Err(error) if error.kind == AwsErrorKind::AccessDenied => {
                 let identity = aws.identity().await.map_err(|error| error.to_string())?;

@@ -12,6 +12,7 @@ use atrest_policies::Fleet;
 use atrest_scanner::inventory::{Inventory, RegionInventory};
 use atrest_scanner::offline::SavedAccount;
 
+use super::streamed::Streamed;
 use super::{Judgement, fleet_of};
 
 /// Saved documents that are values at the same time.
@@ -27,6 +28,17 @@ pub(super) struct Gathered {
     pub(super) tags: Tags,
     /// Snapshots that another account shared, by ARN.
     shared: BTreeMap<String, Shared>,
+    /// Where each account is written as soon as it is judged.
+    pub(super) stream: Option<Streamed>,
+}
+
+/// How much of a report there is.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    regions: usize,
+    unread: usize,
+    resources: usize,
+    findings: usize,
 }
 
 /// A resource as an account sees it that does not own it.
@@ -54,7 +66,43 @@ impl Gathered {
             report,
             tags: Tags::new(),
             shared: BTreeMap::new(),
+            stream: None,
         }
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            regions: self.report.regions.len(),
+            unread: self.report.unread.len(),
+            resources: self.report.resources.len(),
+            findings: self.report.findings.len(),
+        }
+    }
+
+    /// Writes what came after `mark`, for whoever asked for it.
+    fn stream_since(&mut self, mark: Mark) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        let report = &self.report;
+        let mut part = ScanReport {
+            tool: report.tool.clone(),
+            started: report.started,
+            regions: since(&report.regions, mark.regions),
+            unread: since(&report.unread, mark.unread),
+            resources: since(&report.resources, mark.resources),
+            findings: since(&report.findings, mark.findings),
+            ..Self::new().report
+        };
+        order(&mut part);
+        stream.part(&part);
+    }
+
+    /// Adds an account, or a part of it, of which nothing could be read.
+    pub(super) fn add_unread(&mut self, row: RegionScan) {
+        let mark = self.mark();
+        self.report.regions.push(row);
+        self.stream_since(mark);
     }
 
     /// Judges one account and adds it; the number of its findings.
@@ -64,9 +112,12 @@ impl Gathered {
         inventory: &Inventory,
         rows: Vec<RegionScan>,
     ) -> usize {
+        let mark = self.mark();
         self.report.regions.extend(rows);
         self.report.unread.extend(inventory.unread_rows());
-        self.judge(judgement, inventory, &fleet_of(inventory))
+        let number = self.judge(judgement, inventory, &fleet_of(inventory));
+        self.stream_since(mark);
+        number
     }
 
     /// The same of an account whose answers were saved, part by part where that makes no difference: built-in policies
@@ -77,6 +128,7 @@ impl Gathered {
             let rows = inventory.region_rows();
             return self.add(judgement, &inventory, rows);
         }
+        let mark = self.mark();
         let frame = account.frame();
         let mut rows = frame.region_rows();
         let context = account.context();
@@ -99,6 +151,7 @@ impl Gathered {
         }
         self.report.regions.extend(rows);
         self.report.unread.extend(frame.unread_rows());
+        self.stream_since(mark);
         number
     }
 
@@ -165,6 +218,7 @@ impl Gathered {
 
     /// Puts everything in order, and says whether it is all.
     pub(super) fn settle(&mut self) {
+        let mark = self.mark();
         let report = &mut self.report;
         // The owner knows best; another account speaks where the owner was not scanned.
         let owned: HashSet<&str> = report.resources.iter().map(|r| r.arn.as_str()).collect();
@@ -174,16 +228,9 @@ impl Gathered {
             report.resources.push(row);
             report.findings.extend(findings);
         }
-        report
-            .regions
-            .sort_by(|a, b| (&a.account, &a.region).cmp(&(&b.account, &b.region)));
-        report.unread.sort();
-        report
-            .resources
-            .sort_by(|a, b| (&a.arn, &a.account).cmp(&(&b.arn, &b.account)));
-        report
-            .findings
-            .sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
+        self.stream_since(mark);
+        let report = &mut self.report;
+        order(report);
         report.complete = report.unread.is_empty()
             && report.regions.iter().all(|region| region.error.is_none())
             && report
@@ -191,4 +238,22 @@ impl Gathered {
                 .iter()
                 .all(|finding| finding.status != FindingStatus::NotEvaluated);
     }
+}
+
+/// Puts the rows of a report in the order that reports have.
+fn order(report: &mut ScanReport) {
+    report
+        .regions
+        .sort_by(|a, b| (&a.account, &a.region).cmp(&(&b.account, &b.region)));
+    report.unread.sort();
+    report
+        .resources
+        .sort_by(|a, b| (&a.arn, &a.account).cmp(&(&b.arn, &b.account)));
+    report
+        .findings
+        .sort_by(|a, b| (&a.resource, &a.policy).cmp(&(&b.resource, &b.policy)));
+}
+
+fn since<T: Clone>(all: &[T], from: usize) -> Vec<T> {
+    all.get(from..).unwrap_or_default().to_vec()
 }

@@ -1,4 +1,4 @@
-//! How fast policies judge: `cargo run --release -p atrest-policies --example speed [INSTANCES]`.
+//! How fast policies judge: `cargo run --release -p atrest-policies --example judge_speed [INSTANCES]`.
 //!
 //! Every built-in policy is asked about every instance; a tenth is encrypted under an AWS-managed key, a tenth is not
 //! encrypted, and every second one has Performance Insights. Nothing is read or written.
