@@ -310,7 +310,14 @@ fn specimens(verb: Verb) -> Vec<Action> {
             let backup = Action::DeleteAutomatedBackup {
                 dbi_resource_id: OLD.to_owned(),
             };
-            [removals(), vec![backup]].concat()
+            // The last data of the old instance: snapshot and encrypted copy.
+            let kept = migration().into_iter().filter(|action| {
+                matches!(
+                    action,
+                    Action::Snapshot { .. } | Action::EncryptedCopy { .. }
+                )
+            });
+            [kept.collect(), removals(), vec![backup]].concat()
         }
     }
 }
@@ -460,7 +467,7 @@ mod tests {
             (Verb::Fix, 17),
             (Verb::Rehearse, 17),
             (Verb::Rollback, 9),
-            (Verb::Cleanup, 5),
+            (Verb::Cleanup, 7),
         ] {
             let specimens = specimens(verb);
             assert_eq!(specimens.len(), steps, "{verb:?}");
