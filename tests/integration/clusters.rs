@@ -238,6 +238,13 @@ fn an_aurora_cluster_is_restored_with_a_key_and_its_members_are_made_again() {
     sandbox
         .run(&["diff", "--run", "sky", "--mysql", "off"])
         .expect(0);
+    // The old cluster and the snapshot that was made of it are flagged still, and no news.
+    let scan = ["scan", "--region", "eu-central-1", "--save", "after.json"];
+    sandbox.run(&scan).expect(10);
+    let page = ["report", "after.json", "sky", "--format", "html"];
+    let page = sandbox.run(&page).expect(0).stdout;
+    let told = page.matches("superseded by sky in run sky;").count();
+    assert!(told >= 2, "{told}");
     let mutations = sandbox.mutations();
     assert!(!mutations.iter().any(|r| r.action.starts_with("Delete")));
     assert!(sandbox.stop().success());

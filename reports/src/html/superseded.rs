@@ -77,22 +77,44 @@ impl<'a> Superseded<'a> {
     }
 }
 
-/// The DB instance that has taken the place of what this resource is or belongs to.
+/// The DB instance or cluster that has taken the place of what this resource is or belongs to.
 fn successor<'a>(planned: &'a Migration, resource: &Resource) -> Option<&'a str> {
     let of_old = |name: &str| {
         let mut members = planned.members();
         let member = members.find(|member| member.old_name.as_str() == name)?;
         Some(member.identifier.as_str())
     };
-    if resource.kind == ResourceKind::DbInstance {
-        return of_old(&resource.identifier);
+    // Instances and clusters may have the same name.
+    let cluster = planned.cluster.as_ref();
+    let of_old_cluster = |name: &str| {
+        let cluster = cluster.filter(|cluster| cluster.old_name.as_str() == name)?;
+        Some(cluster.identifier.as_str())
+    };
+    match resource.kind {
+        ResourceKind::DbInstance => return of_old(&resource.identifier),
+        ResourceKind::DbCluster => return of_old_cluster(&resource.identifier),
+        _ => {}
     }
-    let made = planned.steps.iter().any(|step| {
-        matches!(&step.action, Action::Snapshot { snapshot, .. } if *snapshot == resource.identifier)
-    });
-    if made && resource.kind == ResourceKind::DbSnapshot {
-        return Some(planned.source.identifier.as_str());
+    let made = planned
+        .steps
+        .iter()
+        .any(|step| match (&step.action, resource.kind) {
+            (Action::Snapshot { snapshot, .. }, ResourceKind::DbSnapshot)
+            | (Action::ClusterSnapshot { snapshot, .. }, ResourceKind::DbClusterSnapshot) => {
+                *snapshot == resource.identifier
+            }
+            _ => false,
+        });
+    if made {
+        let source = cluster.map_or(&planned.source.identifier, |cluster| &cluster.identifier);
+        return Some(source.as_str());
     }
     let source = resource.source.as_deref()?;
-    of_old(source.rsplit(':').next().unwrap_or(source))
+    let name = source.rsplit(':').next().unwrap_or(source);
+    match resource.kind {
+        ResourceKind::DbClusterSnapshot | ResourceKind::DbClusterAutomatedBackup => {
+            of_old_cluster(name)
+        }
+        _ => of_old(name),
+    }
 }
