@@ -24,10 +24,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::error::AwsError;
-use crate::xml;
+use crate::xml::{self, Listed};
 
 /// Most pages of one listing: 100 000 pages of 100 are ten million resources, more than any account holds.
 const MAX_PAGES: usize = 100_000;
+
+/// Room that is made for an answer before it comes, at most: a page of 100 instances with all their members has not
+/// three quarters of it. More comes as it comes.
+const PAGE_BYTES: usize = 1 << 20;
 
 /// Pages of one listing that wait for their parse before the next is asked for: bodies are large.
 const WAITING: usize = 2;
@@ -112,7 +116,16 @@ impl Intercept for Capture {
         let mut empty = Some(format!(
             "<{operation}Response><{operation}Result></{operation}Result></{operation}Response>"
         ));
+        let length = response
+            .headers()
+            .get("content-length")
+            .and_then(|length| length.parse::<usize>().ok());
         let body = Arc::clone(&self.body);
+        if let Some(length) = length {
+            body.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .reserve_exact(length.min(PAGE_BYTES));
+        }
         let whole = std::mem::replace(response.body_mut(), SdkBody::taken());
         *response.body_mut() = SdkBody::from_body_1_x(whole.map_frame(move |frame| {
             frame.map_data(|bytes| {
@@ -176,13 +189,14 @@ macro_rules! pages {
 
 pub(crate) use {body, pages};
 
-/// The document of an answer.
-pub(crate) fn document(
+/// The document of an answer; of what it lists only what is kept.
+fn document(
     body: &str,
     operation: &'static str,
     region: &str,
+    listed: Listed<'_>,
 ) -> Result<Value, AwsError> {
-    xml::result_document(body, operation)
+    xml::result_document(body, operation, Some(listed))
         .map_err(|error| AwsError::bad_answer(operation, region, &error.to_string()))
 }
 
@@ -252,10 +266,13 @@ impl Pages {
             // The semaphore is never closed.
             let _permit = PARSERS.acquire().await;
             let parse = move || {
-                let mut document = document(&body, operation, &region)?;
+                let listed = Listed { list, keep: &keep };
+                let mut document = document(&body, operation, &region, listed)?;
+                drop(body);
                 let items = match document.get_mut(list).map(Value::take) {
-                    Some(Value::Array(items)) => {
-                        items.into_iter().map(|item| keep.of(item)).collect()
+                    Some(Value::Array(mut items)) => {
+                        items.shrink_to_fit();
+                        items
                     }
                     _ => Vec::new(),
                 };

@@ -37,7 +37,7 @@ impl Rds {
             "DescribeAccountAttributes",
             self.client.describe_account_attributes()
         )?;
-        let document = xml::result_document(&answer, OPERATION)
+        let document = xml::result_document(&answer, OPERATION, None)
             .map_err(|error| AwsError::bad_answer(OPERATION, &self.region, &error.to_string()))?;
         Ok(list_of(&document, "AccountQuotas").to_vec())
     }
