@@ -1,0 +1,1 @@
+//! Runs the migration's steps as workflows of a Restate server.
