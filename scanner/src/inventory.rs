@@ -70,6 +70,10 @@ pub struct Surface {
     pub kinds: BTreeSet<ResourceKind>,
     /// Members of their answers.
     pub keep: Arc<Keep>,
+    /// Whether the KMS keys that they name are read too.
+    pub keys: bool,
+    /// Whether the parameter groups that they name are.
+    pub parameter_groups: bool,
 }
 
 impl Surface {
@@ -79,6 +83,8 @@ impl Surface {
         Self {
             kinds: BTreeSet::from(ResourceKind::ALL),
             keep: Arc::default(),
+            keys: true,
+            parameter_groups: true,
         }
     }
 }
@@ -88,6 +94,8 @@ pub async fn read(aws: &Aws, account: &str, regions: &[String]) -> Inventory {
     let surface = Surface {
         kinds: BTreeSet::from([ResourceKind::DbInstance, ResourceKind::DbCluster]),
         keep: Arc::default(),
+        keys: false,
+        parameter_groups: false,
     };
     let mut watch = Watch::default();
     let mut inventory = read_regions(aws, account, regions, &surface, &mut watch).await;
@@ -114,7 +122,7 @@ impl Default for Watch<'_> {
     }
 }
 
-/// Reads `surface` in all `regions` concurrently, then the keys and parameter groups that it names. A region has failed
+/// Reads `surface` in all `regions` concurrently, then those keys and parameter groups that it names and wants. A region has failed
 /// when nothing of it could be read.
 pub async fn read_surface(
     aws: &Aws,
@@ -151,7 +159,7 @@ pub async fn read_watched(
     }
     inventory.settle_global_clusters();
     {
-        let details = pin!(details::read(aws, &mut inventory));
+        let details = pin!(details::read(aws, &mut inventory, surface));
         // What is not known of a key by then is a policy that is not evaluated.
         future::select(details, (watch.stop)()).await;
     }

@@ -4,6 +4,7 @@
 //! its file's name. A file that is not what it should be ends the read: half a night's evidence must not look like a
 //! whole one.
 
+mod item;
 mod packed;
 mod saved;
 
@@ -77,7 +78,7 @@ pub struct SavedAccount {
     /// Everything but documents.
     frame: Inventory,
     /// Sorted by region, kind and ARN.
-    items: Vec<Item>,
+    items: Vec<Described>,
     packs: Arc<Vec<Packed>>,
 }
 
@@ -86,7 +87,7 @@ type Spot = (Arc<str>, Arc<str>);
 
 /// One described thing and where it belongs.
 #[derive(Debug)]
-struct Item {
+struct Described {
     account: Arc<str>,
     region: Arc<str>,
     kind: ResourceKind,
@@ -94,7 +95,7 @@ struct Item {
     /// Which file it came from, and which document of it.
     file: usize,
     index: usize,
-    /// Of the document as it was in the file.
+    /// Of the whole document as it was in the file: two files may tell the same of one thing, or not.
     digest: u64,
     /// Whether another account shares it.
     is_shared: bool,
@@ -135,11 +136,11 @@ impl SavedAccount {
             .filter_map(|item| item.source.as_ref())
             .map(|(region, name)| (&**region, name.as_str()))
             .collect();
-        let is_source = |item: &Item| {
+        let is_source = |item: &Described| {
             let name = item.name.as_deref();
             name.is_some_and(|name| sources.contains(&(&*item.region, name)))
         };
-        let looked_at: Vec<&Item> = self
+        let looked_at: Vec<&Described> = self
             .items
             .iter()
             .filter(|item| item.is_of_cluster || is_source(item))
@@ -148,7 +149,7 @@ impl SavedAccount {
     }
 
     /// These of its documents. Regions and kinds keep their order.
-    fn inventory(&self, items: &[&Item]) -> Inventory {
+    fn inventory(&self, items: &[&Described]) -> Inventory {
         let mut inventory = self.frame.clone();
         let documents: Vec<Value> = items
             .par_iter()
@@ -181,7 +182,7 @@ pub fn read(path: &Path, surface: &Surface) -> Result<Offline, OfflineError> {
         .collect::<Vec<_>>()
         .into_iter()
         .collect::<Result<_, _>>()?;
-    let items = without_duplicates(placed(&saved), &files)?;
+    let items = without_duplicates(placed(&mut saved), &files)?;
     let packs: Vec<Packed> = saved
         .iter_mut()
         .map(|saved| std::mem::take(&mut saved.documents))
@@ -298,17 +299,15 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, OfflineError> {
     Ok(found)
 }
 
-/// Gives every document its account and region.
-fn placed(saved: &[Saved]) -> Vec<Item> {
-    let mut items: Vec<Item> = saved
-        .par_iter()
-        .enumerate()
-        .flat_map_iter(|(file, saved)| {
-            let mut names = Names::default();
-            let items = saved.items.iter();
-            items.map(move |item| item_of(file, item, &saved.documents.get(item.index), &mut names))
-        })
-        .collect();
+/// Everything described, each with the number of its file and with its account.
+fn placed(saved: &mut [Saved]) -> Vec<Described> {
+    let mut items: Vec<Described> = Vec::new();
+    for (file, saved) in saved.iter_mut().enumerate() {
+        for mut item in std::mem::take(&mut saved.items) {
+            item.file = file;
+            items.push(item);
+        }
+    }
     // A shared snapshot names its owner. Who sees it is known when everything else is of one account.
     let own: BTreeSet<&str> = items
         .iter()
@@ -342,8 +341,15 @@ impl Names {
     }
 }
 
-fn item_of(file: usize, item: &saved::Described, document: &Value, names: &mut Names) -> Item {
-    let kind = item.kind;
+/// What is known of a document, which [`saved::read`] has seen to tell where it belongs. The number of its file is set
+/// later.
+fn described(
+    kind: ResourceKind,
+    document: &Value,
+    index: usize,
+    digest: u64,
+    names: &mut Names,
+) -> Described {
     let (account, region) = place(kind, document);
     let view = DescribedRef {
         kind,
@@ -364,12 +370,12 @@ fn item_of(file: usize, item: &saved::Described, document: &Value, names: &mut N
         (names.get(region), name.to_owned())
     });
     let is_instance = kind == ResourceKind::DbInstance;
-    Item {
+    Described {
         kind,
         arn: view.arn().into_owned(),
-        file,
-        index: item.index,
-        digest: item.digest,
+        file: 0,
+        index,
+        digest,
         is_shared: matches!(view.snapshot_type(), Some("shared" | "public")),
         is_of_cluster: kind == ResourceKind::DbCluster || view.is_cluster_member(),
         name: is_instance.then(|| view.identifier().to_owned()),
@@ -379,7 +385,7 @@ fn item_of(file: usize, item: &saved::Described, document: &Value, names: &mut N
     }
 }
 
-/// Account and region, which [`saved::read`] has seen to be there.
+/// Account and region.
 fn place(kind: ResourceKind, document: &Value) -> (String, String) {
     let text = |member: &str| document.get(member).and_then(Value::as_str);
     let arn = saved::placing_arn(kind, document).unwrap_or_default();
@@ -403,12 +409,15 @@ fn place(kind: ResourceKind, document: &Value) -> (String, String) {
 }
 
 /// Files may overlap. The same thing said twice is said once; two tales of one resource are an error.
-fn without_duplicates(mut items: Vec<Item>, files: &[PathBuf]) -> Result<Vec<Item>, OfflineError> {
+fn without_duplicates(
+    mut items: Vec<Described>,
+    files: &[PathBuf],
+) -> Result<Vec<Described>, OfflineError> {
     items.sort_by(|a, b| {
         (&a.account, &a.region, a.kind, &a.arn, a.file)
             .cmp(&(&b.account, &b.region, b.kind, &b.arn, b.file))
     });
-    let mut kept: Vec<Item> = Vec::with_capacity(items.len());
+    let mut kept: Vec<Described> = Vec::with_capacity(items.len());
     for item in items {
         let twin = kept.last().filter(|last| {
             last.kind == item.kind && last.arn == item.arn && last.account == item.account

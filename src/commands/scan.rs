@@ -14,7 +14,7 @@ use atrest_model::baseline;
 use atrest_model::finding::{Change, Finding, FindingStatus, Severity};
 use atrest_model::keep::Keep;
 use atrest_model::scan::{ResourceKind, ScanReport, WaiverNoteKind};
-use atrest_policies::{CustomMeta, CustomPolicies, Fleet, PolicyMeta, Settings, Waivers};
+use atrest_policies::{CustomMeta, CustomPolicies, Fleet, Needs, PolicyMeta, Settings, Waivers};
 use atrest_reports::{Output, PreviousFindings, Rule, ScanContext, ScanFormat};
 use atrest_scanner::aws::Aws;
 use atrest_scanner::inventory::{self, Inventory, Surface};
@@ -55,6 +55,8 @@ pub(crate) async fn run(
     let surface = Surface {
         kinds: kinds(&args.only_kinds)?,
         keep: Arc::new(judgement.keep()),
+        keys: judgement.needs(Needs::Keys),
+        parameter_groups: judgement.needs(Needs::ParameterGroups),
     };
     common::check_region_names(&args.aws)?;
     let stop = common::interrupt_signal()?;
@@ -289,6 +291,11 @@ impl Judgement {
             .chain(own.filter(|id| self.settings.asks(id)))
             .map(str::to_owned)
             .collect()
+    }
+
+    /// Whether a policy that is asked cannot do without. Those of the operator may look at anything.
+    fn needs(&self, needs: Needs) -> bool {
+        self.policies.is_some() || self.asked().any(|meta| meta.needs == needs)
     }
 
     /// What has to be kept of the answers.

@@ -6,7 +6,7 @@ use atrest_model::key::{KeyState, Rotation, region_of};
 use atrest_model::resource::{GroupKind, ParameterGroup};
 use futures::stream::{self, StreamExt as _};
 
-use super::Inventory;
+use super::{Inventory, Surface};
 use crate::aws::Aws;
 use crate::keys::Kms;
 use crate::rds::Rds;
@@ -14,10 +14,16 @@ use crate::rds::Rds;
 /// Calls under way at the same time.
 const AT_ONCE: usize = 32;
 
-/// Reads every key and group once. What fails is kept as unreadable, with the reason: it says nothing of the scan as a
+/// Reads every key and group that is wanted once. What fails is kept as unreadable, with the reason: it says nothing of the scan as a
 /// whole, only of the policies that need it.
-pub(super) async fn read(aws: &Aws, inventory: &mut Inventory) {
-    let (keys, groups) = named(inventory);
+pub(super) async fn read(aws: &Aws, inventory: &mut Inventory, surface: &Surface) {
+    let (mut keys, mut groups) = named(inventory);
+    if !surface.keys {
+        keys.clear();
+    }
+    if !surface.parameter_groups {
+        groups.clear();
+    }
     let (keys, groups) = futures::join!(
         Box::pin(describe_keys(aws, keys)),
         Box::pin(describe_groups(aws, groups))
