@@ -3,6 +3,7 @@
 mod accounts;
 mod mysql;
 mod policy;
+mod shards;
 mod undo;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub(crate) use accounts::{
 };
 pub(crate) use mysql::{ConnectArgs, MysqlArgs, MysqlMode, TlsMode};
 pub(crate) use policy::{PolicyArgs, PolicyCommand, PolicyTestArgs};
+pub(crate) use shards::{MergeArgs, ShardArgs};
 pub(crate) use undo::{CleanupArgs, PaceArgs, RollbackArgs};
 
 /// Finds RDS databases that are not encrypted at rest, migrates them to encrypted storage, and proves that nothing
@@ -187,6 +189,8 @@ pub(crate) struct ScanArgs {
     /// Exit 0 in spite of findings
     #[arg(long)]
     pub(crate) exit_zero: bool,
+    #[command(flatten)]
+    pub(crate) shards: ShardArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -454,8 +458,17 @@ pub(crate) struct DiffArgs {
     pub(crate) format: Vec<String>,
 }
 
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// Put the batches of a scan by shards together, judge them, and write the report of the scan (docs/shards.md)
+    Merge(MergeArgs),
+}
+
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct ReportArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ReportCommand>,
     /// Files of `scan --save` and `diff --format json=FILE`, and names of runs
     #[arg(value_name = "SAVED.json|RUN", required_unless_present = "verify")]
     pub(crate) saved: Vec<String>,

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     NothingScanned = 3,
     /// Something could not be read or evaluated.
     Incomplete = 4,
+    /// The shards of a scan do not add up.
+    Shards = 5,
     /// Findings at or above the threshold.
     Findings = 10,
     /// Drift in a pair.
@@ -47,9 +49,10 @@ impl Exit {
             Self::StalePlan => 7,
             Self::NeedsOperator => 8,
             Self::NothingScanned => 9,
-            Self::Usage => 10,
-            Self::Internal => 11,
-            Self::Interrupted => 12,
+            Self::Shards => 10,
+            Self::Usage => 11,
+            Self::Internal => 12,
+            Self::Interrupted => 13,
         }
     }
 

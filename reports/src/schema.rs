@@ -6,6 +6,7 @@ use atrest_model::phase::Phase;
 use atrest_model::plan::Plan;
 use atrest_model::run::RunReport;
 use atrest_model::scan::ScanReport;
+use atrest_model::shard::{BatchLine, ShardPlanLine};
 use schemars::{Schema, schema_for};
 
 use crate::accounts::{AccountsCloneReport, AccountsDiffReport, AccountsExport};
@@ -30,6 +31,8 @@ pub fn schemas() -> Vec<DocumentSchema> {
     vec![
         of("scan", schema_for!(ScanReport)),
         of("scan-line", schema_for!(ScanLine<'static>)),
+        of("shard-plan-line", schema_for!(ShardPlanLine)),
+        of("shard-batch-line", schema_for!(BatchLine)),
         of("plan", schema_for!(Plan)),
         of("phase", schema_for!(Phase)),
         of("diff", schema_for!(DiffReport)),

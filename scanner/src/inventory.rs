@@ -148,7 +148,32 @@ pub async fn read_watched(
     surface: &Surface,
     mut watch: Watch<'_>,
 ) -> Inventory {
-    let mut inventory = read_regions(aws, account, regions, surface, &mut watch).await;
+    let mut inventory = read_listed(aws, account, regions, surface, &mut watch).await;
+    inventory.settle_global_clusters();
+    with_details(aws, inventory, &watch).await
+}
+
+/// As [`read_watched`], of some regions of an account whose others somebody else reads: global clusters stay in every
+/// region that lists them, for [`Inventory::settle_global_clusters`] of the whole account.
+pub async fn read_shard(
+    aws: &Aws,
+    account: &str,
+    regions: &[String],
+    surface: &Surface,
+    mut watch: Watch<'_>,
+) -> Inventory {
+    let inventory = read_listed(aws, account, regions, surface, &mut watch).await;
+    with_details(aws, inventory, &watch).await
+}
+
+async fn read_listed(
+    aws: &Aws,
+    account: &str,
+    regions: &[String],
+    surface: &Surface,
+    watch: &mut Watch<'_>,
+) -> Inventory {
+    let mut inventory = read_regions(aws, account, regions, surface, watch).await;
     for region in &mut inventory.regions {
         // A call that was answered is something that was read.
         if region.calls > 0 && !region.interrupted {
@@ -157,7 +182,10 @@ pub async fn read_watched(
             region.unread.clear();
         }
     }
-    inventory.settle_global_clusters();
+    inventory
+}
+
+async fn with_details(aws: &Aws, mut inventory: Inventory, watch: &Watch<'_>) -> Inventory {
     {
         let details = pin!(details::read(aws, &mut inventory, surface));
         // What is not known of a key by then is a policy that is not evaluated.
@@ -356,7 +384,7 @@ impl Inventory {
     }
 
     /// Every region lists every global cluster of the account: each is kept once, in the region it writes to.
-    pub(crate) fn settle_global_clusters(&mut self) {
+    pub fn settle_global_clusters(&mut self) {
         let mut seen = BTreeSet::new();
         let mut moved = Vec::new();
         for (index, region) in self.regions.iter_mut().enumerate() {

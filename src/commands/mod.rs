@@ -23,7 +23,7 @@ mod scan;
 mod status;
 mod undo;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ReportCommand};
 use crate::config::Config;
 use crate::exit::Exit;
 
@@ -47,7 +47,13 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Cleanup(args) => Box::pin(cleanup::run(args, &output)).await,
         Command::Diff(args) => diff::run(args).await,
         Command::Accounts(args) => Box::pin(accounts::run(args)).await,
-        Command::Report(args) => report::run(&args),
+        Command::Report(args) => match &args.command {
+            Some(ReportCommand::Merge(merge)) => {
+                let config = Config::load(cli.config.as_deref())?;
+                Box::pin(scan::merge(merge, &config)).await
+            }
+            None => report::run(&args),
+        },
         Command::Demo(args) => demo::run(args, &output).await,
         Command::Sandbox(args) => sandbox::run(args).await,
         Command::Completions { shell } => completions::run(shell),

@@ -3,6 +3,7 @@
 mod accounts;
 mod fleet;
 mod gathered;
+mod shards;
 mod streamed;
 
 use std::collections::BTreeSet;
@@ -32,26 +33,24 @@ use crate::exit::{Exit, ExpectedError};
 use crate::progress::ScanProgress;
 use crate::rules;
 
+pub(crate) use self::shards::merge;
+
 pub(crate) async fn run(
     args: ScanArgs,
     config: &Config,
     output: &OutputArgs,
 ) -> anyhow::Result<Exit> {
-    let outputs = args
-        .format
-        .iter()
-        .map(|text| {
-            Output::<ScanFormat>::parse(text).map_err(|e| {
-                ExpectedError::usage(e.to_string(), "`atrest scan --help` lists the formats")
-            })
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    // Before the scan: a file that cannot be read must not cost a night.
-    let previous = outputs
-        .iter()
-        .map(previous)
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let judgement = Judgement::read(&args, config)?;
+    if args.shards.shards.is_some() {
+        return Box::pin(shards::read(args, output)).await;
+    }
+    let ending = Ending {
+        save: args.save.as_deref(),
+        fail_on: severity(args.fail_on),
+        fail_on_new: args.fail_on_new,
+        exit_zero: args.exit_zero,
+        ..Ending::read(&args.format, "scan")?
+    };
+    let judgement = Judgement::read(&Asked::of(&args), config)?;
     let surface = Surface {
         kinds: kinds(&args.only_kinds)?,
         keep: Arc::new(judgement.keep()),
@@ -59,6 +58,9 @@ pub(crate) async fn run(
         parameter_groups: judgement.needs(Needs::ParameterGroups),
     };
     common::check_region_names(&args.aws)?;
+    if let Some(path) = &args.shards.plan_shards {
+        return Box::pin(shards::plan(&args, path, &judgement, &surface)).await;
+    }
     let stop = common::interrupt_signal()?;
     let mut gathered = Gathered::new();
     let rules = judgement.rules();
@@ -97,28 +99,67 @@ pub(crate) async fn run(
     report.complete &= !*stop.borrow();
     let streamed = stream.map_or(Ok(()), |stream| stream.end(&report));
     judgement.apply(&mut report, &tags)?;
-    for (output, previous) in outputs.iter().zip(&previous) {
-        let context = ScanContext {
-            rules: &rules,
-            previous: previous.as_ref(),
-        };
-        write(&report, &context, output)?;
-    }
-    if let Some(path) = &args.save {
-        common::write_output(Some(path), |out| {
-            serde_json::to_writer_pretty(&mut *out, &report)?;
-            writeln!(out)
-        })?;
-    }
+    ending.write(&report, &rules)?;
     streamed?;
     if *stop.borrow() {
         return Ok(Exit::Interrupted);
     }
-    let counts = |finding: &Finding| {
-        finding.severity >= severity(args.fail_on)
-            && !(args.fail_on_new && finding.change == Some(Change::Unchanged))
-    };
-    Ok(verdict(&report, counts, args.exit_zero))
+    Ok(ending.verdict(&report))
+}
+
+/// What becomes of a finished report.
+struct Ending<'a> {
+    outputs: Vec<Output<ScanFormat>>,
+    /// For each output the findings of the night before, where it tells them.
+    previous: Vec<Option<PreviousFindings>>,
+    save: Option<&'a Path>,
+    fail_on: Severity,
+    fail_on_new: bool,
+    exit_zero: bool,
+}
+
+impl Ending<'_> {
+    /// Reads what is there already, before the scan: a file that cannot be read must not cost a night.
+    fn read(format: &[String], verb: &str) -> anyhow::Result<Self> {
+        let outputs = common::outputs::<ScanFormat>(format, verb)?;
+        let previous = outputs
+            .iter()
+            .map(previous)
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Self {
+            outputs,
+            previous,
+            save: None,
+            fail_on: Severity::Low,
+            fail_on_new: false,
+            exit_zero: false,
+        })
+    }
+
+    fn write(&self, report: &ScanReport, rules: &[Rule]) -> anyhow::Result<()> {
+        for (output, previous) in self.outputs.iter().zip(&self.previous) {
+            let context = ScanContext {
+                rules,
+                previous: previous.as_ref(),
+            };
+            write(report, &context, output)?;
+        }
+        let Some(path) = self.save else {
+            return Ok(());
+        };
+        common::write_output(Some(path), |out| {
+            serde_json::to_writer_pretty(&mut *out, report)?;
+            writeln!(out)
+        })
+    }
+
+    fn verdict(&self, report: &ScanReport) -> Exit {
+        let counts = |finding: &Finding| {
+            finding.severity >= self.fail_on
+                && !(self.fail_on_new && finding.change == Some(Change::Unchanged))
+        };
+        verdict(report, counts, self.exit_zero)
+    }
 }
 
 /// A scan that asks AWS.
@@ -170,18 +211,33 @@ struct Judgement {
     baseline: Option<(PathBuf, ScanReport)>,
 }
 
+/// What the command line says of it.
+struct Asked<'a> {
+    policies: Option<&'a Path>,
+    only: &'a [String],
+    waivers: Option<&'a Path>,
+    baseline: Option<&'a Path>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(args: &'a ScanArgs) -> Self {
+        Self {
+            policies: args.policies.as_deref(),
+            only: &args.only,
+            waivers: args.waivers.as_deref(),
+            baseline: args.baseline.as_deref(),
+        }
+    }
+}
+
 impl Judgement {
-    fn read(args: &ScanArgs, config: &Config) -> anyhow::Result<Self> {
-        let policies = args
-            .policies
-            .as_deref()
-            .map(policy::read_custom)
-            .transpose()?;
+    fn read(asked: &Asked<'_>, config: &Config) -> anyhow::Result<Self> {
+        let policies = asked.policies.map(policy::read_custom).transpose()?;
         let known = |id: &str| policy::is_known(id, policies.as_ref());
         let mut settings = config.settings(known)?;
-        if !args.only.is_empty() {
+        if !asked.only.is_empty() {
             let all = policy::ids(policies.as_ref());
-            let only = only(&args.only, &all, &settings)?;
+            let only = only(asked.only, &all, &settings)?;
             settings = settings.only(only);
         }
         let read = |path: &Path| {
@@ -192,7 +248,7 @@ impl Judgement {
                 )
             })
         };
-        let waivers = match &args.waivers {
+        let waivers = match asked.waivers {
             None => Waivers::default(),
             Some(path) => Waivers::parse(path, &read(path)?, known).map_err(|error| {
                 ExpectedError::usage(
@@ -201,7 +257,7 @@ impl Judgement {
                 )
             })?,
         };
-        let baseline = match &args.baseline {
+        let baseline = match asked.baseline {
             None => None,
             Some(path) => {
                 let report = serde_json::from_str(&read(path)?).map_err(|error| {
@@ -210,7 +266,7 @@ impl Judgement {
                         "give a file written by `atrest scan --save`",
                     )
                 })?;
-                Some((path.clone(), report))
+                Some((path.to_owned(), report))
             }
         };
         Ok(Self {
