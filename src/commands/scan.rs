@@ -74,7 +74,8 @@ pub(crate) async fn run(
             tracing::info!("the saved output was read in {:.3?}", began.elapsed());
             let began = Instant::now();
             for account in accounts {
-                gathered.add_saved(&judgement, &account);
+                let rows = account.frame().region_rows();
+                gathered.add_packed(&judgement, &account, rows);
             }
             tracing::info!("it was judged in {:.3?}", began.elapsed());
         }
@@ -194,8 +195,8 @@ impl Online<'_> {
         };
         let take = |account| match account {
             Account::Unread(row) => gathered.add_unread(row),
-            Account::Read(inventory, rows) => {
-                progress.findings(gathered.add(judgement, &inventory, rows));
+            Account::Read(account, rows) => {
+                progress.findings(gathered.add_packed(judgement, &account, rows));
             }
         };
         reading.all(found.targets, take).await;

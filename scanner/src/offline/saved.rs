@@ -9,7 +9,7 @@ use std::path::Path;
 use atrest_model::document::{bool_of, str_of};
 use atrest_model::keep::Keep;
 use atrest_model::key::{KeyFacts, Rotation, account_of, region_of};
-use atrest_model::resource::{PARAMETERS, arn_member};
+use atrest_model::resource::{DescribedRef, PARAMETERS, arn_member};
 use atrest_model::scan::ResourceKind;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
@@ -17,9 +17,9 @@ use serde::de::{
 use serde_json::Value;
 
 use super::item::Item;
-use super::packed::Packed;
-use super::{Described, Names, OfflineError, described};
+use super::{OfflineError, place};
 use crate::inventory::Surface;
+use crate::packed::{Described, Names, Packed, described};
 
 /// From this size on a file is read in pieces and not whole: one for each core is read at a time.
 const LARGE: u64 = 16 << 20;
@@ -309,9 +309,15 @@ impl<'de> Visitor<'de> for Items<'_> {
             let document = document.ok_or_else(|| wrong("is no object".to_owned()))?;
             let document = Value::Object(document);
             check(self.kind, &document).map_err(wrong)?;
+            let (account, region) = place(self.kind, &document);
+            let view = DescribedRef {
+                kind: self.kind,
+                account: &account,
+                region: &region,
+                document: &document,
+            };
             let place = self.documents.push(&document);
-            let item = described(self.kind, &document, place, digest, &mut names);
-            self.into.push(item);
+            self.into.push(described(view, place, digest, &mut names));
             index += 1;
         }
     }

@@ -6,7 +6,8 @@ use atrest_model::scan::RegionScan;
 use atrest_model::shard::EVERY_REGION;
 use atrest_scanner::aws::{AccountRegion, Aws};
 use atrest_scanner::error::{AwsError, AwsErrorKind};
-use atrest_scanner::inventory::{self, Inventory, Surface, Watch};
+use atrest_scanner::inventory::{self, Surface, Watch};
+use atrest_scanner::packed::PackedAccount;
 use atrest_scanner::regions;
 use futures::future::{self, Either};
 use futures::stream::{self, StreamExt as _};
@@ -26,7 +27,7 @@ const INTERRUPTED: &str = "interrupted before it was read";
 #[derive(Debug)]
 pub(super) enum Account {
     /// Read, region by region; some may have failed.
-    Read(Inventory, Vec<RegionScan>),
+    Read(PackedAccount, Vec<RegionScan>),
     /// Nothing of it could be read.
     Unread(RegionScan),
 }
@@ -81,7 +82,7 @@ impl Reading<'_> {
             stop: Box::new(|| Box::pin(self.stopped())),
             done: Box::new(|_region| self.progress.region_done()),
         };
-        let inventory = Box::pin(inventory::read_watched(
+        let read = Box::pin(inventory::read_watched(
             &aws,
             &account,
             &regions,
@@ -89,11 +90,11 @@ impl Reading<'_> {
             watch,
         ))
         .await;
-        let mut rows = inventory.region_rows();
+        let mut rows = read.frame().region_rows();
         for row in &mut rows {
             row.throttled = aws.throttled(&row.region);
         }
-        Account::Read(inventory, rows)
+        Account::Read(read, rows)
     }
 
     fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {

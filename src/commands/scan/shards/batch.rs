@@ -85,6 +85,8 @@ pub(in crate::commands::scan) async fn read(
         surface: Surface {
             kinds: plan.header.asked.kinds.clone(),
             keep: Arc::new(plan.header.asked.keep()),
+            keys: true,
+            parameter_groups: true,
         },
         stop: &stop,
         progress: &progress,
