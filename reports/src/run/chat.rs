@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use atrest_model::phase::PhaseKind;
-use atrest_model::run::{MigrationReport, RunReport};
+use atrest_model::run::{MigrationReport, Outcome, RunReport};
 
 use super::{left_to_do, next_of, totals, word};
 use crate::text::{count, printable};
@@ -60,20 +60,21 @@ fn length(text: &str) -> usize {
 
 /// What happened to a migration, and what to do about it.
 fn entry(migration: &MigrationReport) -> String {
-    let head = format!(
-        "- {} ({}/{} steps): {}",
-        migration.migration,
-        migration.steps_done,
-        migration.steps,
-        word(&migration.outcome)
-    );
-    match next_of(migration) {
-        None => plain(&head),
-        Some((what, next)) => format!(
-            "{}\n{}",
-            plain(&format!("{head}, {what}")),
-            plain(&format!("  do: {next}"))
-        ),
+    let (name, done, steps) = (&migration.migration, migration.steps_done, migration.steps);
+    let head = format!("- {name} ({done}/{steps} steps):");
+    match (next_of(migration), &migration.outcome) {
+        (None, outcome) => plain(&format!("{head} {}", word(outcome))),
+        (Some((what, next)), outcome) => {
+            let what = match outcome {
+                Outcome::NeedsOperator { .. } => format!("{} {what}", word(outcome)),
+                _ => what,
+            };
+            format!(
+                "{}\n{}",
+                plain(&format!("{head} {what}")),
+                plain(&format!("  do: {next}"))
+            )
+        }
     }
 }
 
