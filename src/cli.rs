@@ -1,6 +1,7 @@
 //! The command line: structs only.
 
 mod accounts;
+mod events;
 mod mysql;
 mod policy;
 mod shards;
@@ -15,6 +16,7 @@ pub(crate) use accounts::{
     AccountsArgs, AccountsCommand, AccountsDiffArgs, CloneArgs, ExportArgs, OnGrantErrorArg,
     SidesArgs,
 };
+pub(crate) use events::EventsArgs;
 pub(crate) use mysql::{ConnectArgs, MysqlArgs, MysqlMode, TlsMode};
 pub(crate) use policy::{PolicyArgs, PolicyCommand, PolicyTestArgs};
 pub(crate) use shards::{MergeArgs, ShardArgs};
@@ -71,6 +73,13 @@ pub(crate) enum Command {
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
+    },
+    /// Write a manual page for each verb into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder; it is made if it is not there
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
     },
 }
 
@@ -183,6 +192,9 @@ pub(crate) struct ScanArgs {
     /// Also write the result as JSON, for `plan --from`
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
+    /// Write the numbers of the scan to FILE for Prometheus (docs/operations.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics: Option<PathBuf>,
     /// Exit 10 from this severity on
     #[arg(long, value_name = "SEVERITY", default_value = "low")]
     pub(crate) fail_on: SeverityArg,
@@ -395,8 +407,10 @@ pub(crate) struct FixArgs {
     /// Append each event of the run to FILE as a JSON line as it happens; `-` is stdout (docs/formats.md)
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
-    /// The end of the run: text (the default), table, json, jsonl, csv, markdown, html, junit; of a plan that is only
-    /// shown text, json, csv, markdown, html; FORMAT=FILE writes a file; may be repeated
+    #[command(flatten)]
+    pub(crate) operations: EventsArgs,
+    /// The end of the run: text (the default), table, json, jsonl, csv, markdown, html, junit, chat; of a plan that is
+    /// only shown text, json, csv, markdown, html; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]")]
     pub(crate) format: Vec<String>,
 }
@@ -422,10 +436,13 @@ pub(crate) struct StatusArgs {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
           value_parser = parse_seconds, requires = "run", conflicts_with_all = ["journal", "format", "verify"])]
     pub(crate) watch: Option<std::time::Duration>,
+    /// Write the numbers of the run, or without one of all runs, to FILE for Prometheus (docs/operations.md)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["journal", "format", "terraform", "verify", "watch"])]
+    pub(crate) metrics: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
-    /// Output: text, json; of its end also table, jsonl, csv, markdown, html, junit; FORMAT=FILE writes a file; may be
-    /// repeated
+    /// Output: text, json; of its end also table, jsonl, csv, markdown, html, junit, chat; FORMAT=FILE writes a file; may
+    /// be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
 }

@@ -9,6 +9,7 @@ mod progress;
 mod rules;
 mod screen;
 mod terminal;
+mod webhook;
 
 use std::process::ExitCode;
 

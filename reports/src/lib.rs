@@ -12,6 +12,7 @@ mod format;
 mod html;
 mod json;
 mod junit;
+mod metrics;
 mod phase;
 mod plan;
 mod rule;
@@ -39,13 +40,14 @@ pub use evidence::{
 };
 pub use files::{
     PrivateFileError, check_private, is_broken_pipe, write_atomically, write_atomically_with,
-    write_private,
+    write_private, write_public,
 };
 pub use format::{
     DiffFormat, FixFormat, Output, PlanFormat, ReportFormat, RunFormat, ScanFormat, StatusFormat,
     UnknownFormat,
 };
 pub use html::{History, Report, RunDocument, report_page, run_page};
+pub use metrics::{RunNumbers, ScanNumbers, run_metrics, scan_metrics};
 pub use phase::phase;
 pub use plan::{plan, plan_as};
 pub use rule::{Rule, RuleControls};

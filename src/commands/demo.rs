@@ -227,7 +227,7 @@ async fn tell(
         history: StepHistory::default(),
         style: common::stderr_style(),
         quiet: output.no_progress || output.quiet,
-        events: None,
+        events: Vec::new(),
     });
     let ended = executor::run(aws, store, &options, &progress, common::stop_signal()?)
         .await

@@ -11,6 +11,8 @@ mod durations;
 mod fix;
 mod iam_policy;
 mod login;
+mod man;
+mod metrics;
 mod offline;
 mod plan;
 mod policy;
@@ -57,5 +59,6 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Demo(args) => demo::run(args, &output).await,
         Command::Sandbox(args) => sandbox::run(args).await,
         Command::Completions { shell } => completions::run(shell),
+        Command::Man { dir } => man::run(&dir),
     }
 }

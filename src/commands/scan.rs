@@ -16,7 +16,7 @@ use atrest_model::finding::{Change, Finding, FindingStatus, Severity};
 use atrest_model::keep::Keep;
 use atrest_model::scan::{ResourceKind, ScanReport, WaiverNoteKind};
 use atrest_policies::{CustomMeta, CustomPolicies, Fleet, Needs, PolicyMeta, Settings, Waivers};
-use atrest_reports::{Output, PreviousFindings, Rule, ScanContext, ScanFormat};
+use atrest_reports::{Output, PreviousFindings, Rule, ScanContext, ScanFormat, ScanNumbers};
 use atrest_scanner::aws::Aws;
 use atrest_scanner::inventory::{self, Inventory, Surface};
 use atrest_scanner::limit::Tally;
@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use self::fleet::{Account, Reading};
 use self::gathered::{Gathered, Tags};
 use self::streamed::Streamed;
-use super::{common, offline, policy};
+use super::{common, metrics, offline, policy};
 use crate::cli::{OutputArgs, ScanArgs, SeverityArg};
 use crate::config::Config;
 use crate::exit::{Exit, ExpectedError};
@@ -64,6 +64,7 @@ pub(crate) async fn run(
     let stop = common::interrupt_signal()?;
     let mut gathered = Gathered::new();
     let rules = judgement.rules();
+    let (begun, tally) = (Instant::now(), Tally::default());
     if let Some(path) = &args.stream {
         gathered.stream = Some(Streamed::begin(path, rules.clone())?);
     }
@@ -84,11 +85,13 @@ pub(crate) async fn run(
                 args: &args,
                 surface: &surface,
                 stop: &stop,
+                tally: &tally,
             };
             Box::pin(online.read(&judgement, output, &mut gathered)).await?;
         }
     }
     gathered.settle();
+    let took = begun.elapsed();
     let Gathered {
         mut report,
         tags,
@@ -102,10 +105,22 @@ pub(crate) async fn run(
     judgement.apply(&mut report, &tags)?;
     ending.write(&report, &rules)?;
     streamed?;
-    if *stop.borrow() {
-        return Ok(Exit::Interrupted);
+    let exit = if *stop.borrow() {
+        Exit::Interrupted
+    } else {
+        ending.verdict(&report)
+    };
+    if let Some(file) = &args.metrics {
+        let numbers = ScanNumbers {
+            rules: &rules,
+            took,
+            calls: args.offline.is_none().then(|| tally.calls()),
+            throttled: tally.throttled(),
+            exit_code: exit as u8,
+        };
+        metrics::of_scan(&report, &numbers, file)?;
     }
-    Ok(ending.verdict(&report))
+    Ok(exit)
 }
 
 /// What becomes of a finished report.
@@ -168,6 +183,7 @@ struct Online<'a> {
     args: &'a ScanArgs,
     surface: &'a Surface,
     stop: &'a watch::Receiver<bool>,
+    tally: &'a Tally,
 }
 
 impl Online<'_> {
@@ -178,10 +194,9 @@ impl Online<'_> {
         output: &OutputArgs,
         gathered: &mut Gathered,
     ) -> anyhow::Result<()> {
-        let tally = Tally::default();
         let progress = Arc::new(ScanProgress::default());
-        let _shown = (!output.no_progress && !output.quiet).then(|| progress.show(&tally));
-        let found = Box::pin(accounts::targets(self.args, &tally)).await?;
+        let _shown = (!output.no_progress && !output.quiet).then(|| progress.show(self.tally));
+        let found = Box::pin(accounts::targets(self.args, self.tally)).await?;
         let regions = match &found.caller {
             Some(caller) => common::named_regions(caller, &self.args.aws).await?,
             None => None,
