@@ -58,7 +58,6 @@ pages! {
     iam: "docs/iam.md",
     nightly: "docs/nightly.md",
     offline: "docs/offline.md",
-    preflight: "docs/preflight.md",
     replica_method: "docs/replica-method.md",
     rollback: "docs/rollback.md",
     runbook: "docs/runbook.md",
