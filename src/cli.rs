@@ -1,6 +1,7 @@
 //! The command line: structs only.
 
 mod accounts;
+mod config;
 mod events;
 mod mysql;
 mod policy;
@@ -16,6 +17,7 @@ pub(crate) use accounts::{
     AccountsArgs, AccountsCommand, AccountsDiffArgs, CloneArgs, ExportArgs, OnGrantErrorArg,
     SidesArgs,
 };
+pub(crate) use config::{ConfigArgs, ConfigCommand, ConfigInitArgs, ConfigShowArgs};
 pub(crate) use events::EventsArgs;
 pub(crate) use mysql::{ConnectArgs, MysqlArgs, MysqlMode, TlsMode};
 pub(crate) use policy::{PolicyArgs, PolicyCommand, PolicyTestArgs};
@@ -29,7 +31,10 @@ pub(crate) use undo::{CleanupArgs, PaceArgs, RollbackArgs};
     name = "atrest",
     version,
     arg_required_else_help = true,
-    max_term_width = 100
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "`atrest help VERB` has everything about a verb, `atrest help TOPIC` a page of the documentation; `atrest help topics` \
+                  lists them. Nothing is changed without --execute."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -65,6 +70,8 @@ pub(crate) enum Command {
     Policy(PolicyArgs),
     /// Print the IAM policy that a verb needs, with nothing in it that the verb does not call
     IamPolicy(IamPolicyArgs),
+    /// The configuration file: write one to begin with, show what holds and why
+    Config(ConfigArgs),
     /// The whole loop on a sandbox inside this process
     Demo(DemoArgs),
     /// An RDS of your own on loopback
@@ -79,6 +86,18 @@ pub(crate) enum Command {
     Man {
         /// The folder; it is made if it is not there
         #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Help on a verb (atrest help fix) or a page of the documentation (atrest help exit-codes)
+    Help {
+        /// The verb, or the topic; `topics` lists these
+        #[arg(value_name = "VERB|TOPIC")]
+        words: Vec<String>,
+    },
+    /// Write the pages of docs/reference that are made from the code
+    #[command(hide = true)]
+    Reference {
+        /// The folder
         dir: PathBuf,
     },
 }

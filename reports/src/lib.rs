@@ -4,6 +4,7 @@
 //! Text from outside (identifiers, tags, SQL) passes [`printable`] before it reaches a terminal.
 
 mod accounts;
+mod config;
 mod diff;
 mod event;
 mod evidence;
@@ -31,6 +32,7 @@ pub use accounts::{
     ChangedAccount, CloneOutcome, ConfigurationDifference, ExportFormat, RefusedStatement,
     accounts_clone, accounts_diff, accounts_export,
 };
+pub use config::{CONFIG_SCHEMA_VERSION, ConfigShown, Origin, Setting, config_text};
 pub use diff::diff;
 pub use event::{EventLines, event_line};
 pub use evidence::{

@@ -10,6 +10,7 @@ use atrest_model::shard::{BatchLine, ShardPlanLine};
 use schemars::{Schema, schema_for};
 
 use crate::accounts::{AccountsCloneReport, AccountsDiffReport, AccountsExport};
+use crate::config::ConfigShown;
 use crate::evidence::EvidenceManifest;
 use crate::run::RunLine;
 use crate::scan::ScanLine;
@@ -41,6 +42,7 @@ pub fn schemas() -> Vec<DocumentSchema> {
         of("event", schema_for!(EventLine<'static>)),
         of("status", schema_for!(RunStatus)),
         of("evidence", schema_for!(EvidenceManifest)),
+        of("config", schema_for!(ConfigShown)),
         of("accounts-export", schema_for!(AccountsExport)),
         of("accounts-diff", schema_for!(AccountsDiffReport)),
         of("accounts-clone", schema_for!(AccountsCloneReport)),

@@ -6,6 +6,8 @@ mod token;
 
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -188,8 +190,9 @@ fn timeouts() -> TimeoutConfig {
 impl Aws {
     /// Loads environment, profile and config files. Credentials are fetched at the first call.
     pub async fn load(options: &AwsOptions) -> Self {
+        let client = SharedHttpClient::new(OneHttpClient::new());
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(OneHttpClient::new())
+            .http_client(client.clone())
             .retry_config(retries())
             .timeout_config(timeouts());
         if let Some(profile) = &options.profile {
@@ -201,8 +204,24 @@ impl Aws {
         if let Some(url) = &options.endpoint_url {
             loader = loader.endpoint_url(url);
         }
+        let mut config = loader.load().await;
+        if let Some(profile) = &options.profile {
+            // The SDK's own chain would prefer keys in the environment, which may be of another account. The AWS CLI does
+            // not look at them where a profile is named.
+            let around = ProviderConfig::without_region()
+                .with_region(config.region().cloned())
+                .with_http_client(client);
+            let of_profile = ProfileFileCredentialsProvider::builder()
+                .configure(&around)
+                .profile_name(profile)
+                .build();
+            config = config
+                .to_builder()
+                .credentials_provider(SharedCredentialsProvider::new(of_profile))
+                .build();
+        }
         Self {
-            config: loader.load().await,
+            config,
             home: None,
             limits: Limits::new(Tally::default(), PATIENCE),
         }

@@ -4,11 +4,13 @@ mod accounts;
 mod cleanup;
 mod common;
 mod completions;
+mod config;
 mod data_progress;
 mod demo;
 mod diff;
 mod durations;
 mod fix;
+mod help;
 mod iam_policy;
 mod login;
 mod man;
@@ -16,6 +18,7 @@ mod metrics;
 mod offline;
 mod plan;
 mod policy;
+mod reference;
 mod refusals;
 mod report;
 mod rollback;
@@ -56,9 +59,12 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
             }
             None => report::run(&args),
         },
+        Command::Config(args) => config::run(&args.command, cli.config.as_deref()),
         Command::Demo(args) => demo::run(args, &output).await,
         Command::Sandbox(args) => sandbox::run(args).await,
         Command::Completions { shell } => completions::run(shell),
         Command::Man { dir } => man::run(&dir),
+        Command::Help { words } => help::run(&words),
+        Command::Reference { dir } => reference::run(&dir),
     }
 }

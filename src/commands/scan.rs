@@ -120,6 +120,10 @@ pub(crate) async fn run(
         };
         metrics::of_scan(&report, &numbers, file)?;
     }
+    if !output.quiet && lacks_permissions(&report) {
+        use anstream::eprintln;
+        eprintln!("hint: `atrest iam-policy scan` prints the policy that this identity needs");
+    }
     Ok(exit)
 }
 
@@ -176,6 +180,12 @@ impl Ending<'_> {
         };
         verdict(report, counts, self.exit_zero)
     }
+}
+
+/// Whether nothing could be read in some region because it is not allowed.
+fn lacks_permissions(report: &ScanReport) -> bool {
+    let errors = report.regions.iter().filter_map(|row| row.error.as_deref());
+    errors.into_iter().any(|why| why.contains("AccessDenied"))
 }
 
 /// A scan that asks AWS.
