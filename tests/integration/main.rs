@@ -36,5 +36,6 @@ mod reports;
 mod resume;
 mod scan_edges;
 mod scan_input;
+mod tick;
 mod undo;
 mod whole_loop;
