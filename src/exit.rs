@@ -31,13 +31,17 @@ pub(crate) enum Exit {
     RolledBack = 23,
     /// A person must look.
     NeedsOperator = 24,
+    /// `tick`: a person must look; never to be repeated by a machine.
+    TickNeedsPerson = 42,
+    /// `tick`: another tick has the migration, or AWS cannot be asked: the same call later.
+    TryLater = 75,
     /// Interrupted; what is written says that it is incomplete.
     Interrupted = 130,
 }
 
 impl Exit {
     /// Every code, as docs/reference/exit-codes.md lists them.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Ok,
         Self::Internal,
         Self::Usage,
@@ -51,6 +55,8 @@ impl Exit {
         Self::StalePlan,
         Self::RolledBack,
         Self::NeedsOperator,
+        Self::TickNeedsPerson,
+        Self::TryLater,
         Self::Interrupted,
     ];
 
@@ -106,6 +112,14 @@ impl Exit {
                 "a person must look: something that atrest will not decide",
                 "the report names it; then `fix --resume RUN` or `rollback RUN`",
             ),
+            Self::TickNeedsPerson => (
+                "`tick`: a person must look; no engine may repeat it",
+                "the document that was printed names it; then a tick with `resume`, or `fix --adopt PLAN`",
+            ),
+            Self::TryLater => (
+                "`tick`: another tick has the migration, or AWS cannot be asked",
+                "the same call later",
+            ),
             Self::Interrupted => (
                 "interrupted; what is written says that it is incomplete",
                 "run it again",
@@ -124,7 +138,8 @@ impl Exit {
             Self::Findings => 5,
             Self::ValidationFailed => 6,
             Self::StalePlan => 7,
-            Self::NeedsOperator => 8,
+            Self::TryLater => 3,
+            Self::NeedsOperator | Self::TickNeedsPerson => 8,
             Self::NothingScanned => 9,
             Self::Shards => 10,
             Self::Usage => 11,

@@ -21,4 +21,5 @@ mod quiet;
 mod requests;
 mod steps;
 pub mod store;
+pub mod tick;
 pub mod undo;

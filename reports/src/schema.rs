@@ -7,6 +7,7 @@ use atrest_model::plan::Plan;
 use atrest_model::run::RunReport;
 use atrest_model::scan::ScanReport;
 use atrest_model::shard::{BatchLine, ShardPlanLine};
+use atrest_model::tick::{TickDocument, TickInput};
 use schemars::{Schema, schema_for};
 
 use crate::accounts::{AccountsCloneReport, AccountsDiffReport, AccountsExport};
@@ -41,6 +42,8 @@ pub fn schemas() -> Vec<DocumentSchema> {
         of("run-line", schema_for!(RunLine<'static>)),
         of("event", schema_for!(EventLine<'static>)),
         of("status", schema_for!(RunStatus)),
+        of("tick", schema_for!(TickDocument)),
+        of("tick-input", schema_for!(TickInput)),
         of("evidence", schema_for!(EvidenceManifest)),
         of("config", schema_for!(ConfigShown)),
         of("accounts-export", schema_for!(AccountsExport)),

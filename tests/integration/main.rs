@@ -43,5 +43,6 @@ mod resume;
 mod scan_edges;
 mod scan_input;
 mod supply_chain;
+mod tick;
 mod undo;
 mod whole_loop;

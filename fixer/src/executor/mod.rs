@@ -13,6 +13,7 @@ mod quota_tests;
 mod runner;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tick;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -47,6 +48,14 @@ pub trait Reporter: Send + Sync {
 pub(crate) struct SharedStore(Mutex<RunStore>);
 
 impl SharedStore {
+    pub(crate) fn new(store: RunStore) -> Self {
+        Self(Mutex::new(store))
+    }
+
+    pub(crate) fn into_inner(self) -> RunStore {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn get(&self) -> MutexGuard<'_, RunStore> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,7 +108,7 @@ pub async fn run(
         aws,
         plan: &plan,
         whole,
-        store: &SharedStore(Mutex::new(store)),
+        store: &SharedStore::new(store),
         options,
         reporter,
         stop,
@@ -347,6 +356,7 @@ impl Sitting<'_> {
             self.stop.clone(),
             self.pause.clone(),
         );
+        let made = made.and_then(|mut runner| runner.reopen().map(|()| runner));
         let (report, end) = match made {
             Ok(mut runner) => runner.run().await,
             Err(error) => {
