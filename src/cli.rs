@@ -3,6 +3,7 @@
 mod accounts;
 mod mysql;
 mod policy;
+mod shared;
 mod undo;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub(crate) use accounts::{
 };
 pub(crate) use mysql::{ConnectArgs, MysqlArgs, MysqlMode, TlsMode};
 pub(crate) use policy::{PolicyArgs, PolicyCommand, PolicyTestArgs};
+pub(crate) use shared::SharedArgs;
 pub(crate) use undo::{CleanupArgs, PaceArgs, RollbackArgs};
 
 /// Finds RDS databases that are not encrypted at rest, migrates them to encrypted storage, and proves that nothing
@@ -385,6 +387,8 @@ pub(crate) struct FixArgs {
     #[command(flatten)]
     pub(crate) state: StateArgs,
     #[command(flatten)]
+    pub(crate) shared: SharedArgs,
+    #[command(flatten)]
     pub(crate) aws: AwsArgs,
     #[command(flatten)]
     pub(crate) mysql: MysqlArgs,
@@ -418,8 +422,13 @@ pub(crate) struct StatusArgs {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
           value_parser = parse_seconds, requires = "run", conflicts_with_all = ["journal", "format", "verify"])]
     pub(crate) watch: Option<std::time::Duration>,
+    /// Show who works on which DB instance, of this run or of all, from shared state: s3://bucket/prefix
+    #[arg(long, value_name = "URL", conflicts_with_all = ["journal", "terraform", "verify", "watch"])]
+    pub(crate) shared_state: Option<atrest_fixer::shared::SharedUrl>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
     /// Output: text, json; of its end also table, jsonl, csv, markdown, html, junit; FORMAT=FILE writes a file; may be
     /// repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod resource;
 pub mod run;
 pub mod scan;
+pub mod shared;
 
 /// Name and version of the tool, written into every document it makes.
 #[derive(

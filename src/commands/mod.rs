@@ -20,6 +20,7 @@ mod rollback;
 mod run_scans;
 mod sandbox;
 mod scan;
+mod shared;
 mod status;
 mod undo;
 
