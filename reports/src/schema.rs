@@ -6,6 +6,7 @@ use atrest_model::phase::Phase;
 use atrest_model::plan::Plan;
 use atrest_model::run::RunReport;
 use atrest_model::scan::ScanReport;
+use atrest_model::shared::SharedObject;
 use schemars::{Schema, schema_for};
 
 use crate::accounts::{AccountsCloneReport, AccountsDiffReport, AccountsExport};
@@ -37,6 +38,7 @@ pub fn schemas() -> Vec<DocumentSchema> {
         of("run-line", schema_for!(RunLine<'static>)),
         of("event", schema_for!(EventLine<'static>)),
         of("status", schema_for!(RunStatus)),
+        of("shared-state", schema_for!(SharedObject)),
         of("evidence", schema_for!(EvidenceManifest)),
         of("accounts-export", schema_for!(AccountsExport)),
         of("accounts-diff", schema_for!(AccountsDiffReport)),

@@ -36,5 +36,6 @@ mod reports;
 mod resume;
 mod scan_edges;
 mod scan_input;
+mod shared_state;
 mod undo;
 mod whole_loop;

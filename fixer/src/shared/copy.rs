@@ -22,9 +22,7 @@ impl Copy {
     pub(super) fn of(store: &RunStore, migration: &Migration) -> Result<Self, StoreError> {
         let mut entries = store.entries_of(&migration.id)?;
         let records = store.steps(&migration.id)?;
-        let begun = records
-            .values()
-            .any(|record| record.intended_at.is_some());
+        let begun = records.values().any(|record| record.intended_at.is_some());
         let over = !begun || undo::is_done(store.present(migration), &records);
         for of_the_run in [RUN_ITSELF, ALL_MIGRATIONS] {
             entries.extend(store.entries_of(of_the_run)?);

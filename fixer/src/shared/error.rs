@@ -110,7 +110,9 @@ impl SharedError {
             Self::Unfinished { .. } => {
                 "nothing was changed; finish that run or roll it back; if it is gone for good, delete the object (docs/shared-state.md)"
             }
-            Self::OtherPlan { .. } => "nothing was changed; use that plan, or give this run another name",
+            Self::OtherPlan { .. } => {
+                "nothing was changed; use that plan, or give this run another name"
+            }
             Self::Moved { .. } => "nothing was changed; the same command again reads it anew",
             Self::NotOurs { .. } => {
                 "nothing was changed; look at the object, and delete it if nobody works on its DB instance (docs/shared-state.md)"

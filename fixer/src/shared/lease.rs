@@ -148,7 +148,13 @@ impl Shared {
                     (found.judge(&taker)?, When::Is(found.etag.clone()))
                 }
             };
-            let body = self.body(store, migration, copy.clone(), fence, end(now, at, self.lease));
+            let body = self.body(
+                store,
+                migration,
+                copy.clone(),
+                fence,
+                end(now, at, self.lease),
+            );
             let bytes = bytes(&body)?;
             unsure.push(bytes.clone());
             let sent = clock::instant();
@@ -421,7 +427,11 @@ impl Shared {
         let mut soon = false;
         loop {
             // A renewal that failed is tried again well before the end.
-            let wait = if soon { pause(self.lease) } else { self.lease / 3 };
+            let wait = if soon {
+                pause(self.lease)
+            } else {
+                self.lease / 3
+            };
             let due = clock::instant() + wait;
             loop {
                 let left = due - clock::instant();
@@ -502,7 +512,10 @@ impl Chain {
 }
 
 fn lost(held: &Held, why: &str) -> String {
-    format!("the lease on {} is lost: {why}; nothing more is sent", held.name)
+    format!(
+        "the lease on {} is lost: {why}; nothing more is sent",
+        held.name
+    )
 }
 
 fn bytes(body: &SharedObject) -> Result<Vec<u8>, AwsError> {

@@ -26,8 +26,8 @@ use tokio::time::Instant;
 pub use self::copy::RunCopy;
 pub use self::error::SharedError;
 pub use self::lease::Shared;
-pub use self::place::{InvalidSharedUrl, SharedUrl};
 use self::place::{Bucket, Got, Objects};
+pub use self::place::{InvalidSharedUrl, SharedUrl};
 use crate::clock;
 use crate::store::{RunStore, Sharing};
 
@@ -183,8 +183,7 @@ impl SharedState {
             };
             let got = self.get(&name).await?;
             let (bytes, _etag) = got.object.ok_or_else(|| wrong("it is missing"))?;
-            let phase: Phase =
-                serde_json::from_slice(&bytes).map_err(|e| wrong(&e.to_string()))?;
+            let phase: Phase = serde_json::from_slice(&bytes).map_err(|e| wrong(&e.to_string()))?;
             phases.push(phase);
         }
         let copy = RunCopy::of(plan, objects, phases);
@@ -230,7 +229,9 @@ impl SharedState {
                 found.map(|found| found.etag.as_str())
             });
             if let Err(error) = shared.take(store, migration, expected).await {
-                shared.give_back(|migration| copy::Copy::of(store, migration)).await;
+                shared
+                    .give_back(|migration| copy::Copy::of(store, migration))
+                    .await;
                 return Err(error);
             }
         }
@@ -333,7 +334,10 @@ impl Found {
         }
         let next = object.fence.saturating_add(1);
         // Records of the run itself are in every object.
-        let has_records = object.journal.iter().any(|r| r.migration == object.migration);
+        let has_records = object
+            .journal
+            .iter()
+            .any(|r| r.migration == object.migration);
         match same_run {
             true if taker.takes_up || !has_records => Ok(next),
             true => Err(SharedError::Elsewhere { by: by() }),

@@ -208,9 +208,9 @@ impl Objects for Bucket {
                     Some((body.to_vec(), etag))
                 }
                 Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key) =>
+                    if error.as_service_error().is_some_and(
+                        aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key,
+                    ) =>
                 {
                     None
                 }
@@ -219,7 +219,9 @@ impl Objects for Bucket {
             if object.as_ref().is_some_and(|(_, etag)| etag.is_empty()) {
                 return Err(self.bad(OPERATION, "no ETag in it"));
             }
-            let now = date.get().ok_or_else(|| self.bad(OPERATION, "no date in it"))?;
+            let now = date
+                .get()
+                .ok_or_else(|| self.bad(OPERATION, "no date in it"))?;
             Ok(Got { now, object })
         })
     }
@@ -242,7 +244,9 @@ impl Objects for Bucket {
             match request.customize().interceptor(date.clone()).send().await {
                 Ok(answer) => {
                     let etag = answer.e_tag().unwrap_or_default().to_owned();
-                    let now = date.get().ok_or_else(|| self.bad(OPERATION, "no date in it"))?;
+                    let now = date
+                        .get()
+                        .ok_or_else(|| self.bad(OPERATION, "no date in it"))?;
                     if etag.is_empty() {
                         return Err(self.bad(OPERATION, "no ETag in it"));
                     }

@@ -105,7 +105,10 @@ impl Objects for Fake {
             if inner.down || fate == Some(Fate::Refused) {
                 return Err(down());
             }
-            let there = inner.objects.get(name).map(|(_bytes, etag)| etag.to_string());
+            let there = inner
+                .objects
+                .get(name)
+                .map(|(_bytes, etag)| etag.to_string());
             let fits = match (when, there) {
                 (When::Absent, None) => true,
                 (When::Is(wanted), Some(there)) => *wanted == there,
@@ -228,7 +231,10 @@ const WHOLE: [StepEvent; 3] = [StepEvent::Intend, StepEvent::Accept, StepEvent::
 #[tokio::test]
 async fn the_second_is_told_who_has_it_and_takes_over_when_it_has_ended() {
     let fake = Fake::new();
-    let (alice, bob) = (Operator::new(&fake, "alice@a"), Operator::new(&fake, "bob@b"));
+    let (alice, bob) = (
+        Operator::new(&fake, "alice@a"),
+        Operator::new(&fake, "bob@b"),
+    );
     let first = alice.begin("r").await.unwrap();
     record(&first, A, "claim", &WHOLE);
     record(&first, A, "validate", &[StepEvent::Intend]);
@@ -259,14 +265,20 @@ async fn the_second_is_told_who_has_it_and_takes_over_when_it_has_ended() {
     assert_ne!(second.get().claim(), first.get().claim());
 
     let why = shared(&first).confirm(A, &first).await.unwrap_err();
-    assert!(why.contains("carol@c has taken it over, run r, fence 2"), "{why}");
+    assert!(
+        why.contains("carol@c has taken it over, run r, fence 2"),
+        "{why}"
+    );
     assert!(shared(&first).lost(A).await.contains("carol@c"));
 }
 
 #[tokio::test]
 async fn a_folder_that_was_left_behind_does_not_go_on() {
     let fake = Fake::new();
-    let (alice, bob) = (Operator::new(&fake, "alice@a"), Operator::new(&fake, "bob@b"));
+    let (alice, bob) = (
+        Operator::new(&fake, "alice@a"),
+        Operator::new(&fake, "bob@b"),
+    );
     let first = alice.begin("r").await.unwrap();
     record(&first, A, "claim", &WHOLE);
     shared(&first).confirm(A, &first).await.unwrap();
@@ -284,20 +296,29 @@ async fn a_folder_that_was_left_behind_does_not_go_on() {
     assert!(fake.object("db-A").released);
     let mut first = RunStore::open(alice.dir.path(), "r").unwrap();
     let refused = alice.state.take(&mut first, None).await.unwrap_err();
-    assert!(matches!(refused, SharedError::Elsewhere { .. }), "{refused}");
+    assert!(
+        matches!(refused, SharedError::Elsewhere { .. }),
+        "{refused}"
+    );
     assert!(!refused.may_pass());
 }
 
 #[tokio::test]
 async fn only_what_is_over_is_free_for_another_run() {
     let fake = Fake::new();
-    let (alice, bob) = (Operator::new(&fake, "alice@a"), Operator::new(&fake, "bob@b"));
+    let (alice, bob) = (
+        Operator::new(&fake, "alice@a"),
+        Operator::new(&fake, "bob@b"),
+    );
     let first = alice.begin("r").await.unwrap();
     record(&first, B, "claim", &WHOLE);
     shared(&first).during(&first, async {}).await;
     assert!(fake.object("db-A").over && !fake.object("db-B").over);
     let refused = bob.begin("other").await.map(|_store| ()).unwrap_err();
-    assert!(matches!(refused, SharedError::Unfinished { .. }), "{refused}");
+    assert!(
+        matches!(refused, SharedError::Unfinished { .. }),
+        "{refused}"
+    );
     // What it had got by then is given back.
     assert!(fake.object("db-A").released);
 
@@ -337,7 +358,9 @@ async fn without_the_store_nothing_is_confirmed_and_the_lease_ends() {
     let began = clock::instant();
     let why = shared(&store).confirm(A, &store).await.unwrap_err();
     assert!(why.contains("nobody answers"), "{why}");
-    let lost = shared(&store).while_held(A, std::future::pending::<()>()).await;
+    let lost = shared(&store)
+        .while_held(A, std::future::pending::<()>())
+        .await;
     assert!(lost.unwrap_err().contains("not renewed before its end"));
     assert!(began.elapsed() < Duration::from_secs(60));
     // What is lost stays so.
@@ -351,7 +374,10 @@ async fn without_the_store_nothing_is_confirmed_and_the_lease_ends() {
     let nobody = Operator::new(&fake, "bob@b");
     fake.inner().down = true;
     let refused = nobody.begin("other").await.map(|_store| ()).unwrap_err();
-    assert!(matches!(&refused, SharedError::Aws(error) if error.may_pass()), "{refused}");
+    assert!(
+        matches!(&refused, SharedError::Aws(error) if error.may_pass()),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -361,7 +387,12 @@ async fn a_call_that_may_outlast_the_lease_is_not_made() {
     let store = alice.begin("r").await.unwrap();
     let why = shared(&store).confirm(A, &store).await.unwrap_err();
     assert!(why.contains("less than a call may take"), "{why}");
-    assert!(shared(&store).confirm("eu-central-1/c", &store).await.is_err());
+    assert!(
+        shared(&store)
+            .confirm("eu-central-1/c", &store)
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -369,7 +400,9 @@ async fn an_object_that_somebody_has_touched_is_not_ours() {
     let fake = Fake::new();
     let alice = Operator::new(&fake, "alice@a");
     let store = alice.begin("r").await.unwrap();
-    fake.edit("db-A", |object| object.expires += SignedDuration::from_hours(1));
+    fake.edit("db-A", |object| {
+        object.expires += SignedDuration::from_hours(1)
+    });
     let why = shared(&store).confirm(A, &store).await.unwrap_err();
     assert!(why.contains("somebody has changed it"), "{why}");
     fake.inner().objects.remove(&name_of("db-B"));
@@ -383,7 +416,9 @@ async fn an_object_that_somebody_has_touched_is_not_ours() {
         (r#"{"format": 2}"#, "format 2"),
         (r#"{"format": 1}"#, "missing field"),
     ] {
-        fake.inner().objects.insert(name.clone(), (text.into(), 9999));
+        fake.inner()
+            .objects
+            .insert(name.clone(), (text.into(), 9999));
         let bob = Operator::new(&fake, "bob@b");
         let refused = bob.begin("r").await.map(|_store| ()).unwrap_err();
         assert!(refused.to_string().contains(wanted), "{refused}");
@@ -423,5 +458,8 @@ async fn a_plan_of_the_same_name_is_another_run() {
     let other = other.sealed();
     let look = alice.state.look(&other).await.unwrap();
     let refused = look.check(&other, true).unwrap_err();
-    assert!(matches!(refused, SharedError::OtherPlan { .. }), "{refused}");
+    assert!(
+        matches!(refused, SharedError::OtherPlan { .. }),
+        "{refused}"
+    );
 }
