@@ -4,6 +4,7 @@ mod accounts;
 mod mysql;
 mod policy;
 mod shared;
+mod tick;
 mod undo;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub(crate) use accounts::{
 pub(crate) use mysql::{ConnectArgs, MysqlArgs, MysqlMode, TlsMode};
 pub(crate) use policy::{PolicyArgs, PolicyCommand, PolicyTestArgs};
 pub(crate) use shared::SharedArgs;
+pub(crate) use tick::TickArgs;
 pub(crate) use undo::{CleanupArgs, PaceArgs, RollbackArgs};
 
 /// Finds RDS databases that are not encrypted at rest, migrates them to encrypted storage, and proves that nothing
@@ -47,6 +49,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Show a plan, and with --execute carry it out; or take up a run again
     Fix(FixArgs),
+    /// Move one migration on by one step, for a workflow that keeps the state (docs/tick.md)
+    Tick(TickArgs),
     /// Show how far a run is
     Status(StatusArgs),
     /// Go back: the old instances get their names, and what the run has made goes

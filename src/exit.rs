@@ -29,6 +29,10 @@ pub(crate) enum Exit {
     RolledBack = 23,
     /// A person must look.
     NeedsOperator = 24,
+    /// `tick`: a person must look; never to be repeated by a machine.
+    TickNeedsPerson = 42,
+    /// `tick`: another tick has the migration, or AWS cannot be asked: the same call later.
+    TryLater = 75,
     /// Interrupted; what is written says that it is incomplete.
     Interrupted = 130,
 }
@@ -45,7 +49,8 @@ impl Exit {
             Self::Findings => 5,
             Self::ValidationFailed => 6,
             Self::StalePlan => 7,
-            Self::NeedsOperator => 8,
+            Self::TryLater => 3,
+            Self::NeedsOperator | Self::TickNeedsPerson => 8,
             Self::NothingScanned => 9,
             Self::Usage => 10,
             Self::Internal => 11,

@@ -47,3 +47,26 @@ pub(crate) async fn sleep(duration: Duration) {
 pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(limit, future).await.ok()
 }
+
+/// The moment at which the clock for records showed `at`, on the one for measuring. Both are read once: what was set on
+/// the first since then is not known.
+pub(crate) fn instant_of(at: Timestamp) -> Instant {
+    let (wall, now) = (now(), instant());
+    let between = wall.duration_since(at);
+    if between.is_negative() {
+        return now + between.unsigned_abs();
+    }
+    // A clock that was set far ahead may name a moment before this machine was there.
+    now.checked_sub(between.unsigned_abs()).unwrap_or(now)
+}
+
+/// A moment of the clock for measuring, for records.
+pub(crate) fn wall_of(at: Instant) -> Timestamp {
+    let (wall, now) = (now(), instant());
+    let moved = if at > now {
+        wall.checked_add(at.duration_since(now))
+    } else {
+        wall.checked_sub(now.duration_since(at))
+    };
+    moved.unwrap_or(wall)
+}

@@ -22,4 +22,5 @@ mod requests;
 pub mod shared;
 mod steps;
 pub mod store;
+pub mod tick;
 pub mod undo;

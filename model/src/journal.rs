@@ -93,6 +93,19 @@ impl StepEvent {
         Self::ALL.into_iter().find(|event| event.as_str() == word)
     }
 
+    /// Whether some state leads to this one by the event.
+    #[must_use]
+    pub fn leads_to(self, after: StepStatus) -> bool {
+        [
+            StepStatus::Pending,
+            StepStatus::Intended,
+            StepStatus::Accepted,
+            StepStatus::Stopped,
+        ]
+        .into_iter()
+        .any(|before| before.next(self) == Ok(after))
+    }
+
     /// The event that leads from one state to another: there is at most one.
     #[must_use]
     pub fn between(before: StepStatus, after: StepStatus) -> Option<Self> {

@@ -7,6 +7,7 @@ use atrest_model::plan::Plan;
 use atrest_model::run::RunReport;
 use atrest_model::scan::ScanReport;
 use atrest_model::shared::SharedObject;
+use atrest_model::tick::{TickDocument, TickInput};
 use schemars::{Schema, schema_for};
 
 use crate::accounts::{AccountsCloneReport, AccountsDiffReport, AccountsExport};
@@ -39,6 +40,8 @@ pub fn schemas() -> Vec<DocumentSchema> {
         of("event", schema_for!(EventLine<'static>)),
         of("status", schema_for!(RunStatus)),
         of("shared-state", schema_for!(SharedObject)),
+        of("tick", schema_for!(TickDocument)),
+        of("tick-input", schema_for!(TickInput)),
         of("evidence", schema_for!(EvidenceManifest)),
         of("accounts-export", schema_for!(AccountsExport)),
         of("accounts-diff", schema_for!(AccountsDiffReport)),

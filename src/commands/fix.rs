@@ -60,7 +60,7 @@ async fn begin(
     output: &OutputArgs,
 ) -> anyhow::Result<Exit> {
     let plan = read_plan(path).map_err(|e| ExpectedError::store(&e))?;
-    check_stop_before(args, &plan)?;
+    check_stop_before(args.stop_before.as_deref(), &plan)?;
     check_hooks(&plan, config)?;
     let radius = config.fleet()?.radius(&args.radius);
     let shown = if args.execute {
@@ -130,7 +130,7 @@ async fn resume(
             "`atrest status RUN` tells how far; make a new plan to migrate what was rolled back",
         ));
     }
-    check_stop_before(args, store.plan())?;
+    check_stop_before(args.stop_before.as_deref(), store.plan())?;
     let told = Told::of(args)?;
     let aws = common::aws(&args.aws).await?;
     let auth = check(&aws, &store.plan().clone(), &args.mysql, None).await?;
@@ -146,7 +146,7 @@ async fn adopt(
     output: &OutputArgs,
 ) -> anyhow::Result<Exit> {
     let plan = read_plan(path).map_err(|e| ExpectedError::store(&e))?;
-    check_stop_before(args, &plan)?;
+    check_stop_before(args.stop_before.as_deref(), &plan)?;
     let told = Told::of(args)?;
     let aws = common::aws(&args.aws).await?;
     let shared = shared::asked_for(&aws, &args.shared);
@@ -446,7 +446,7 @@ pub(crate) fn exit_of(report: &RunReport) -> Exit {
 
 /// The plan must be of this account. One that is `fresh` must also be at the beginning of what is there now, and within
 /// what may be changed.
-async fn check(
+pub(crate) async fn check(
     aws: &Aws,
     plan: &Plan,
     mysql: &MysqlArgs,
@@ -545,15 +545,15 @@ async fn check(
 }
 
 /// A step nobody has would never stop anything.
-fn check_stop_before(args: &FixArgs, plan: &Plan) -> anyhow::Result<()> {
-    let Some(wanted) = &args.stop_before else {
+pub(crate) fn check_stop_before(wanted: Option<&str>, plan: &Plan) -> anyhow::Result<()> {
+    let Some(wanted) = wanted else {
         return Ok(());
     };
     let known = plan
         .migrations
         .iter()
         .flat_map(|migration| &migration.steps)
-        .any(|step| step.id == *wanted || step.id.split(':').next() == Some(wanted));
+        .any(|step| step.id == wanted || step.id.split(':').next() == Some(wanted));
     if wanted == "cutover" || known {
         return Ok(());
     }

@@ -22,6 +22,7 @@ mod sandbox;
 mod scan;
 mod shared;
 mod status;
+mod tick;
 mod undo;
 
 use crate::cli::{Cli, Command};
@@ -42,6 +43,10 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Fix(args) => {
             let config = Config::load(cli.config.as_deref())?;
             Box::pin(fix::run(args, &config, &output)).await
+        }
+        Command::Tick(args) => {
+            let config = Config::load(cli.config.as_deref())?;
+            Box::pin(tick::run(&args, &config)).await
         }
         Command::Status(args) => status::run(&args).await,
         Command::Rollback(args) => Box::pin(rollback::run(args, &output)).await,

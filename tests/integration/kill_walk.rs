@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use std::sync::Arc;
 
+use crate::kill_matrix::tick::TickMatrix;
 use crate::kill_matrix::undo::UndoMatrix;
 use crate::kill_matrix::{Case, Kind, Matrix, child, table};
 
@@ -31,6 +32,50 @@ fn a_blue_green_migration_stopped_anywhere_ends_like_one_that_was_not() {
 #[test]
 fn the_migration_of_a_cluster_stopped_anywhere_ends_like_one_that_was_not() {
     walk(Kind::Cluster, 2);
+}
+
+#[test]
+fn a_migration_tick_by_tick_ends_like_one_in_one_sitting() {
+    walk_ticks(Kind::Cold, 2);
+}
+
+#[test]
+fn a_cluster_tick_by_tick_ends_like_one_in_one_sitting() {
+    walk_ticks(Kind::Cluster, 1);
+}
+
+/// Walks `each` points of every kind, tick by tick.
+fn walk_ticks(kind: Kind, each: usize) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let matrix = Arc::new(
+            TickMatrix::new(
+                &[
+                    "--exact",
+                    "kill_walk::child_of_the_kill_matrix",
+                    "--ignored",
+                ],
+                kind,
+            )
+            .await,
+        );
+        let all = matrix.cases();
+        let kinds: BTreeSet<String> = all.iter().map(|case| case.family()).collect();
+        let sample = kinds.iter().flat_map(|kind| {
+            let of = || all.iter().copied().filter(|case| case.family() == *kind);
+            of().step_by(of().count().div_ceil(each).max(1))
+        });
+        let walked = matrix.walk(sample.collect()).await;
+        let (table, failed) = table(&walked, &all, |case| case.family());
+        let (ticks, mutations, bytes) = matrix.size();
+        let kind = kind.as_str();
+        println!("{kind}: {ticks} ticks, {mutations} mutations, {bytes} bytes at most; {each} points of each kind are walked\n{table}");
+        assert!(failed.is_empty(), "{}", failed.join("\n"));
+    });
 }
 
 /// Walks `each` points of every kind.

@@ -37,5 +37,6 @@ mod resume;
 mod scan_edges;
 mod scan_input;
 mod shared_state;
+mod tick;
 mod undo;
 mod whole_loop;

@@ -13,6 +13,7 @@ mod quota_tests;
 mod runner;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tick;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -49,6 +50,10 @@ pub(crate) struct SharedStore(Mutex<RunStore>);
 impl SharedStore {
     pub(crate) fn new(store: RunStore) -> Self {
         Self(Mutex::new(store))
+    }
+
+    pub(crate) fn into_inner(self) -> RunStore {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get(&self) -> MutexGuard<'_, RunStore> {
@@ -359,6 +364,7 @@ impl Sitting<'_> {
             self.stop.clone(),
             self.pause.clone(),
         );
+        let made = made.and_then(|mut runner| runner.reopen().map(|()| runner));
         let (report, end) = match made {
             Ok(mut runner) => runner.run().await,
             Err(error) => {

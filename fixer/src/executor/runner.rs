@@ -9,15 +9,18 @@ use atrest_model::hook::Stage;
 use atrest_model::journal::{StepEvent, StepStatus};
 use atrest_model::plan::{Action, Method, Migration, Plan, Step};
 use atrest_model::run::{LeftToDo, MigrationReport, Outcome};
+use atrest_model::tick::Watched;
 use atrest_scanner::aws::Aws;
 use atrest_scanner::error::AwsErrorKind;
 use atrest_scanner::rds::Rds;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::admission::Admission;
 use super::decide::{Decision, decide, window};
+use super::tick::Durable;
 use super::{Region, Reporter, SharedStore};
 use crate::clock;
 use crate::fault::Fault;
@@ -46,7 +49,7 @@ pub(super) struct Runner<'a> {
     aws: &'a Aws,
     rds: &'a Rds,
     observatory: &'a Observatory,
-    store: &'a SharedStore,
+    pub(super) store: &'a SharedStore,
     pub(super) options: &'a FixOptions,
     pub(super) reporter: &'a dyn Reporter,
     admission: &'a Admission,
@@ -54,21 +57,25 @@ pub(super) struct Runner<'a> {
     pause: watch::Receiver<bool>,
     pub(super) records: BTreeMap<String, StepRecord>,
     active: HashMap<String, Active>,
+    pub(super) windows: steps::quiesce::Windows,
     made: BTreeMap<String, String>,
     /// Nothing seen before this moment counts: the last mutation of this migration was answered then.
     since: Instant,
     /// When this sitting began. An intent of an earlier one is looked for from here: the wall clock, which the journal's
     /// times come from, may have been set since.
-    began: Instant,
+    pub(super) began: Instant,
     /// Intents of this sitting.
-    intents: HashMap<String, Instant>,
+    pub(super) intents: HashMap<String, Instant>,
     claim: claim::Claim,
     is_resumed: bool,
     forecast: Mutex<steps::replica::Forecast>,
     pub(super) is_adopted: bool,
     /// The lease, when runners on several machines share state.
     pub(super) shared: Option<Arc<Shared>>,
-    windows: steps::quiesce::Windows,
+    /// What a tick adds; none in a sitting that goes on by itself.
+    pub(super) tick: Option<super::tick::Pace>,
+    /// A person has given leave for the step that leave was asked for.
+    pub(super) has_leave: bool,
     /// Dependents that could not be attached again: the others come first.
     held: Vec<Outcome>,
 }
@@ -92,7 +99,7 @@ pub(super) enum End {
 /// Reasons of a migration that was asked to go no further.
 pub(super) const INTERRUPTED: &str = "interrupted";
 pub(super) const PAUSED: &str = "paused";
-const ASKED: &str = "asked to stop before it";
+pub(super) const ASKED: &str = "asked to stop before it";
 
 /// How a look at one step ended.
 pub(super) enum Looked {
@@ -106,6 +113,23 @@ pub(super) enum Looked {
     Ended(Outcome),
     /// It stops at once: nothing may be sent without its lease.
     Unleased(Outcome),
+}
+
+/// How one pass over the steps that are ready ended.
+pub(super) enum Pass {
+    /// Each was looked at.
+    Looked {
+        /// One is done: others may have become ready.
+        advanced: bool,
+        /// A mutation was sent or intended.
+        acted: bool,
+        /// The view they were looked at in.
+        view: Arc<RegionView>,
+    },
+    /// The region could not be looked at.
+    Unasked(String),
+    /// The migration ends or stops.
+    Over(Outcome),
 }
 
 /// Key under which a step's record keeps what was seen before its mutation.
@@ -165,20 +189,26 @@ impl<'a> Runner<'a> {
             is_adopted,
             shared,
             windows: steps::quiesce::Windows::default(),
+            tick: None,
+            has_leave: false,
             held: Vec::new(),
         };
-        for step in &migration.steps {
-            let stopped = runner.status(&step.id) == StepStatus::Stopped;
-            if stopped {
-                runner.record(&step.id, StepEvent::Reopen, &json!({"reason": "resumed"}))?;
-            }
-        }
         // What an earlier phase has made is worked on by a later one.
         let recorded: Vec<String> = runner.records.keys().cloned().collect();
         for step in recorded {
             runner.remember_made(&step);
         }
         Ok(runner)
+    }
+
+    /// Takes up the steps that were stopped.
+    pub(super) fn reopen(&mut self) -> Result<(), StoreError> {
+        for step in &self.migration.steps {
+            if self.status(&step.id) == StepStatus::Stopped {
+                self.record(&step.id, StepEvent::Reopen, &super::tick::reopened())?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn status(&self, step: &str) -> StepStatus {
@@ -226,7 +256,7 @@ impl<'a> Runner<'a> {
             .store
             .get()
             .record(&self.migration.id, step, event, detail)?;
-        // An intent is copied before its call, see `leased`.
+        // An intent is copied before its call, see `unleased`.
         if let (Some(shared), true) = (&self.shared, event != StepEvent::Intend) {
             shared.changed(&self.migration.id);
         }
@@ -242,6 +272,7 @@ impl<'a> Runner<'a> {
             result: detail.clone(),
         };
         self.records.insert(step.to_owned(), record);
+        self.is_recorded(step, event);
         Ok(())
     }
 
@@ -275,7 +306,11 @@ impl<'a> Runner<'a> {
             migration: self.migration.id.clone(),
             outcome: outcome.clone(),
         });
-        let report = MigrationReport {
+        (self.report(outcome), end)
+    }
+
+    pub(super) fn report(&self, outcome: Outcome) -> MigrationReport {
+        MigrationReport {
             migration: self.migration.id.clone(),
             outcome,
             steps_done: self.done(),
@@ -289,8 +324,7 @@ impl<'a> Runner<'a> {
             ),
             // The journal tells them, once it is read back.
             times: None,
-        };
-        (report, end)
+        }
     }
 
     fn end_of(&self, outcome: &Outcome) -> End {
@@ -316,93 +350,126 @@ impl<'a> Runner<'a> {
     /// Looks, acts and waits until the migration ends.
     async fn drive(&mut self) -> Result<Outcome, StoreError> {
         loop {
-            if self.done() == self.migration.steps.len() {
-                return Ok(self.whole.clone());
-            }
-            let mut ready: Vec<&'a Step> = self
-                .migration
-                .steps
-                .iter()
-                .filter(|step| self.is_ready(step))
-                .collect();
-            if *self.pause.borrow() {
-                // What was sent is seen through; nothing else begins.
-                let next = ready.first().map(|step| step.id.clone());
-                ready.retain(|step| self.status(&step.id) != StepStatus::Pending);
-                if let (true, Some(step)) = (ready.is_empty(), next) {
-                    return Ok(Outcome::Stopped {
-                        step,
-                        reason: PAUSED.to_owned(),
-                    });
-                }
-            }
-            if let Some(step) = ready.iter().find(|step| self.must_stop_before(step)) {
-                return Ok(Outcome::Stopped {
-                    step: step.id.clone(),
-                    reason: ASKED.to_owned(),
-                });
-            }
-            let Some(first) = ready.first() else {
-                if let Some(held) = self.held.first() {
-                    return Ok(held.clone());
-                }
-                return Ok(Outcome::NeedsOperator {
-                    step: "plan".to_owned(),
-                    reason: "no step can run; the plan's needs do not add up".to_owned(),
-                    hint: "make a new plan".to_owned(),
-                });
-            };
-            // The steps of a cluster look at it all the time.
-            let always = match &self.migration.cluster {
-                Some(_) => Wanted::CLUSTERS,
-                None => Wanted::NOTHING,
-            };
-            let wanted = ready.iter().fold(always, |wanted, step| {
-                wanted.and(steps::looks_at(&step.action))
-            });
-            let view = tokio::select! {
-                biased;
-                () = stopped(self.stop.clone()) => {
-                    return Ok(Outcome::Stopped { step: first.id.clone(), reason: INTERRUPTED.to_owned() });
-                }
-                reason = lease_lost(self.shared.as_deref(), &self.migration.id) => {
-                    return Ok(Outcome::Stopped { step: first.id.clone(), reason });
-                }
-                view = self.observatory.view(self.since, wanted) => view,
-            };
-            let view = match view {
-                Ok(view) => view,
-                Err(error) => {
-                    if let Some(outcome) = self.view_failed(&ready, &Fault::Aws(error)) {
-                        return Ok(outcome);
+            match self.pass().await? {
+                Pass::Over(outcome) => return Ok(outcome),
+                Pass::Unasked(_) => self.since = clock::instant(),
+                Pass::Looked {
+                    advanced,
+                    acted,
+                    view,
+                } => {
+                    // A step that became ready may be decided on the view at hand, unless something was changed since, or
+                    // it has grown old over a comparison or a hook.
+                    let old = view.began.elapsed() > self.options.timing.poll * 2;
+                    if acted || !advanced || old {
+                        self.since = clock::instant();
                     }
-                    self.since = clock::instant();
-                    continue;
                 }
-            };
-            let mut advanced = false;
-            let mut acted = false;
-            for step in ready {
-                match self.look(step, &view).await? {
-                    Looked::Advanced => advanced = true,
-                    Looked::Acted => acted = true,
-                    Looked::Waiting => {}
-                    Looked::Ended(outcome) if step.action.is_reattachment() => {
-                        self.held.push(outcome);
-                    }
-                    Looked::Ended(outcome) | Looked::Unleased(outcome) => return Ok(outcome),
-                }
-            }
-            // A step that became ready may be decided on the view at hand, unless something was changed since, or it has
-            // grown old over a comparison or a hook.
-            let old = view.began.elapsed() > self.options.timing.poll * 2;
-            if acted || !advanced || old {
-                self.since = clock::instant();
             }
         }
     }
 
-    fn is_ready(&self, step: &Step) -> bool {
+    /// One look at each step that is ready, and what follows from it.
+    pub(super) async fn pass(&mut self) -> Result<Pass, StoreError> {
+        if self.done() == self.migration.steps.len() {
+            return Ok(Pass::Over(self.whole.clone()));
+        }
+        let mut ready: Vec<&'a Step> = self
+            .migration
+            .steps
+            .iter()
+            .filter(|step| self.is_ready(step))
+            .collect();
+        if *self.pause.borrow() {
+            // What was sent is seen through; nothing else begins.
+            let next = ready.first().map(|step| step.id.clone());
+            ready.retain(|step| self.status(&step.id) != StepStatus::Pending);
+            if let (true, Some(step)) = (ready.is_empty(), next) {
+                return Ok(Pass::Over(Outcome::Stopped {
+                    step,
+                    reason: PAUSED.to_owned(),
+                }));
+            }
+        }
+        if let Some(step) = ready.iter().find(|step| self.must_stop_before(step)) {
+            return Ok(Pass::Over(Outcome::Stopped {
+                step: step.id.clone(),
+                reason: ASKED.to_owned(),
+            }));
+        }
+        let Some(first) = ready.first() else {
+            if let Some(held) = self.held.first() {
+                return Ok(Pass::Over(held.clone()));
+            }
+            return Ok(Pass::Over(Outcome::NeedsOperator {
+                step: "plan".to_owned(),
+                reason: "no step can run; the plan's needs do not add up".to_owned(),
+                hint: "make a new plan".to_owned(),
+            }));
+        };
+        // The steps of a cluster look at it all the time.
+        let always = match &self.migration.cluster {
+            Some(_) => Wanted::CLUSTERS,
+            None => Wanted::NOTHING,
+        };
+        let wanted = ready.iter().fold(always, |wanted, step| {
+            wanted.and(steps::looks_at(&step.action))
+        });
+        let view = tokio::select! {
+            biased;
+            () = stopped(self.stop.clone()) => {
+                return Ok(Pass::Over(Outcome::Stopped { step: first.id.clone(), reason: INTERRUPTED.to_owned() }));
+            }
+            reason = lease_lost(self.shared.as_deref(), &self.migration.id) => {
+                return Ok(Pass::Over(Outcome::Stopped { step: first.id.clone(), reason }));
+            }
+            view = self.observatory.view(self.since, wanted) => view,
+        };
+        let view = match view {
+            Ok(view) => view,
+            Err(error) => {
+                let why = error.to_string();
+                return Ok(match self.view_failed(&ready, &Fault::Aws(error)) {
+                    Some(outcome) => Pass::Over(outcome),
+                    None => Pass::Unasked(why),
+                });
+            }
+        };
+        let mut advanced = false;
+        let mut acted = false;
+        for step in ready {
+            match self.look(step, &view).await? {
+                Looked::Advanced => advanced = true,
+                Looked::Acted => acted = true,
+                Looked::Waiting => {}
+                Looked::Ended(outcome) if step.action.is_reattachment() => {
+                    self.held.push(outcome);
+                }
+                Looked::Ended(outcome) | Looked::Unleased(outcome) => {
+                    return Ok(Pass::Over(outcome));
+                }
+            }
+        }
+        Ok(Pass::Looked {
+            advanced,
+            acted,
+            view,
+        })
+    }
+
+    /// Those that stopped in an earlier tick of this sitting: a dependent, while the others are attached.
+    pub(super) fn hold_what_is_stopped(&mut self) {
+        for step in &self.migration.steps {
+            if let Some(record) = self.records.get(&step.id)
+                && record.status == StepStatus::Stopped
+            {
+                let outcome = super::tick::stopped(&step.id, &record.result);
+                self.held.push(outcome);
+            }
+        }
+    }
+
+    pub(super) fn is_ready(&self, step: &Step) -> bool {
         // One that was stopped in this sitting stays so: a dependent, while the others are attached.
         !matches!(
             self.status(&step.id),
@@ -414,8 +481,13 @@ impl<'a> Runner<'a> {
     }
 
     /// A step that has begun is finished first: it cannot be stopped half-way.
-    fn must_stop_before(&self, step: &Step) -> bool {
-        let Some(wanted) = &self.options.stop_before else {
+    pub(super) fn must_stop_before(&self, step: &Step) -> bool {
+        let Some(wanted) = self
+            .options
+            .stop_before
+            .as_ref()
+            .filter(|_| !self.has_leave)
+        else {
             return false;
         };
         // The replica method looks at everything once more, however long the operator has waited.
@@ -458,6 +530,42 @@ impl<'a> Runner<'a> {
             })
     }
 
+    /// Goes on watching a step.
+    pub(super) fn watch(&mut self, step: &str, watched: &Watched) {
+        let active = Active {
+            began: clock::instant_of(watched.began),
+            confirmed: watched.confirmed,
+            confirmed_by: watched.confirmed_at.map(clock::instant_of),
+            last_state: String::new(),
+            last_heartbeat: clock::instant(),
+        };
+        self.active.insert(step.to_owned(), active);
+    }
+
+    /// What is being watched.
+    pub(super) fn watching(&self) -> impl Iterator<Item = (String, Watched)> {
+        self.active.iter().map(|(step, active)| {
+            let watched = Watched {
+                began: clock::wall_of(active.began),
+                confirmed: active.confirmed,
+                confirmed_at: active.confirmed_by.map(clock::wall_of),
+                doubtful_from: None,
+                ready: None,
+                trouble: None,
+                reason: None,
+            };
+            (step.clone(), watched)
+        })
+    }
+
+    /// When the step that has been waited for longest has begun.
+    pub(super) fn waits_since(&self) -> Option<Timestamp> {
+        let open = self.active.iter().filter(|(step, _)| {
+            !matches!(self.status(step), StepStatus::Done | StepStatus::Stopped)
+        });
+        open.map(|(_, active)| clock::wall_of(active.began)).max()
+    }
+
     /// One look at one step, and what follows from it. Never sleeps.
     async fn look(&mut self, step: &Step, view: &Arc<RegionView>) -> Result<Looked, StoreError> {
         self.active(step);
@@ -489,16 +597,20 @@ impl<'a> Runner<'a> {
                 "compare both sides, mend the rest by hand, then resume",
             );
         }
-        let status = self.status(&step.id);
+        let status = self.decided_by(&step.id);
         let window = window(&step.action, status, self.is_resumed, &timing);
         let decision = decide(status, &seen, self.looked_for(&step.id, view), window);
         #[cfg(test)]
         let (decision, seen) = self.without_care(step, status, decision, seen);
+        let between = self.between_looks();
         let confirmed = {
             let active = self.active(step);
+            let is_same = |by: Instant| {
+                by == view.began || view.began.saturating_duration_since(by) < between
+            };
             match seen {
                 // One view counts once, however often it is looked at.
-                Seen::Done { .. } if active.confirmed_by == Some(view.began) => {}
+                Seen::Done { .. } if active.confirmed_by.is_some_and(is_same) => {}
                 Seen::Done { .. } => {
                     active.confirmed += 1;
                     active.confirmed_by = Some(view.began);
@@ -514,6 +626,7 @@ impl<'a> Runner<'a> {
                 self.wait(step, &detail)
             }
             (Decision::Finish, Seen::Done { detail, result }) => self.finish(step, &detail, result),
+            (Decision::Act, _) if self.is_spent() => self.wait(step, "its turn is the next tick"),
             (Decision::Act, _) => self.act(step, view).await,
             (Decision::Stop, Seen::Drift { drift }) => {
                 self.record(&step.id, StepEvent::Stop, &json!({"drift": drift}))?;
@@ -543,6 +656,7 @@ impl<'a> Runner<'a> {
             noted: self.noted(&step.id),
             status: self.status(&step.id),
             claim: &self.claim,
+            at_once: self.tick.is_some(),
         }
     }
 
@@ -603,11 +717,20 @@ impl<'a> Runner<'a> {
             }
             Err(fault) => return self.end(step, &fault.to_string(), fault.hint()),
         };
-        self.record(
-            &step.id,
-            StepEvent::Intend,
-            &json!({"operation": operation, NOTED: noted}),
-        )?;
+        if self.decided_by(&step.id) == self.status(&step.id) {
+            self.record(
+                &step.id,
+                StepEvent::Intend,
+                &json!({"operation": operation, NOTED: noted}),
+            )?;
+        }
+        match self.is_durable(step)? {
+            Durable::Yes => {}
+            Durable::NextTick => return Ok(Looked::Acted),
+            Durable::Expired => {
+                return self.wait(step, "it may have been sent before; that is looked for");
+            }
+        }
         if let Some(unleased) = self.unleased(step).await? {
             return Ok(unleased);
         }
@@ -665,6 +788,7 @@ impl<'a> Runner<'a> {
             Err(fault) if fault.outcome_unknown() => {
                 // Stays intended: only looking can tell. RDS may have taken the call at any moment until now.
                 self.intents.insert(step.id.clone(), clock::instant());
+                self.doubt(&step.id, clock::now());
                 self.retrying(step, &fault);
                 Ok(Looked::Acted)
             }

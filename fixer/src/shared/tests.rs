@@ -401,7 +401,7 @@ async fn an_object_that_somebody_has_touched_is_not_ours() {
     let alice = Operator::new(&fake, "alice@a");
     let store = alice.begin("r").await.unwrap();
     fake.edit("db-A", |object| {
-        object.expires += SignedDuration::from_hours(1)
+        object.expires += SignedDuration::from_hours(1);
     });
     let why = shared(&store).confirm(A, &store).await.unwrap_err();
     assert!(why.contains("somebody has changed it"), "{why}");

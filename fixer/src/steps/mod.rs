@@ -115,6 +115,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) status: StepStatus,
     /// When the successor will have caught up.
     pub(crate) forecast: &'a Mutex<replica::Forecast>,
+    /// No later look can go on with a connection that this one has opened.
+    pub(crate) at_once: bool,
     /// What this run folder claims with.
     pub(crate) claim: &'a claim::Claim,
     /// Folder for reports.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use atrest_model::instance::DbInstance;
 use atrest_model::plan::{Action, Member, Method, Step, Target};
+use atrest_model::tick::Watched;
 use atrest_scanner::access;
 use atrest_scanner::mysql::{Origin, WriteMark};
 use serde_json::{Value, json};
@@ -47,6 +48,27 @@ impl Windows {
         all.insert(step.to_owned(), state);
     }
 
+    /// Goes on with what another tick has seen.
+    pub(crate) fn take_in(&self, step: &str, watched: &Watched) {
+        let state = State {
+            watch: None,
+            ready: watched.ready.map(clock::instant_of),
+            trouble: watched.trouble.map(clock::instant_of),
+            reason: watched.reason.clone(),
+        };
+        self.put(step, state);
+    }
+
+    /// What another tick goes on with.
+    pub(crate) fn give_out(&self, step: &str, watched: &mut Watched) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = all.get(step) {
+            watched.ready = state.ready.map(clock::wall_of);
+            watched.trouble = state.trouble.map(clock::wall_of);
+            watched.reason.clone_from(&state.reason);
+        }
+    }
+
     /// What broke the window of a step last: for the journal, before somebody is killed or the server rebooted.
     pub(super) fn reason(&self, step: &str) -> Option<String> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +107,11 @@ pub(super) async fn observe(
         Server::Asked(instance, auth) => (instance, auth),
     };
     let began = clock::instant();
-    let most = cx.timing.poll.min(LOOKING);
+    let most = if cx.at_once {
+        window + LOOKING
+    } else {
+        cx.timing.poll.min(LOOKING)
+    };
     // Taken out for the time of the look: on an error the window is lost.
     let mut state = cx.windows.take(&step.id);
     loop {
@@ -114,7 +140,7 @@ pub(super) async fn observe(
             cx.windows.put(&step.id, state);
             return Ok(Seen::pending(seen));
         }
-        clock::sleep(quiet::SAMPLE.min(most)).await;
+        clock::sleep(quiet::SAMPLE.min(cx.timing.poll)).await;
     }
 }
 

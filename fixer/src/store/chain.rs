@@ -7,6 +7,7 @@
 use std::io::{self, BufRead, Write};
 
 use atrest_model::document::hex;
+use serde::Deserialize;
 use serde_json::Value;
 use sha2::Digest as _;
 
@@ -59,12 +60,52 @@ impl Link {
     }
 
     /// The last line.
-    fn end(previous: &str, entries: u64) -> Self {
+    pub(super) fn end(previous: &str, entries: u64) -> Self {
         Self::new(previous, &format!("\"{ENTRIES}\":{entries}"))
     }
 
+    /// The line.
+    pub(super) fn text(&self) -> String {
+        format!("{}{HASH}{}\"}}", self.body, self.hash)
+    }
+
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}{HASH}{}\"}}", self.body, self.hash)
+        writeln!(out, "{}", self.text())
+    }
+}
+
+/// A record read back from its line, on its own.
+#[derive(Debug, Deserialize)]
+pub(super) struct Record {
+    pub(super) seq: i64,
+    pub(super) at: String,
+    pub(super) migration: String,
+    pub(super) step: String,
+    pub(super) event: String,
+    pub(super) status: String,
+    /// JSON text, as it was written.
+    #[serde(skip)]
+    pub(super) detail: String,
+    #[serde(skip)]
+    pub(super) hash: String,
+}
+
+impl Record {
+    /// Reads a line. Its hash must fit; what it follows is not looked at.
+    pub(super) fn read(line: &str) -> Result<Self, &'static str> {
+        let (body, rest) = line.rsplit_once(HASH).ok_or("it has no hash")?;
+        let hash = rest
+            .strip_suffix("\"}")
+            .ok_or("it does not end with its hash")?;
+        if hash != hex(&sha2::Sha256::digest(body.as_bytes())) {
+            return Err("its hash does not fit its text");
+        }
+        let mut record: Self = serde_json::from_str(line).map_err(|_bad| "it is not a record")?;
+        // Taken as text: numbers read and written again may be others. Within a string there is a backslash before a quote.
+        let (_before, detail) = body.split_once(",\"detail\":").ok_or("it has no detail")?;
+        detail.clone_into(&mut record.detail);
+        hash.clone_into(&mut record.hash);
+        Ok(record)
     }
 }
 

@@ -23,6 +23,14 @@ const FORMAT_2: u32 = 2;
 /// Key that says that the run was taken up from RDS.
 const ADOPTED: &str = "adopted";
 
+/// The tables.
+const TABLES: &str = "BEGIN;
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    CREATE TABLE entry (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, migration TEXT NOT NULL, step TEXT NOT NULL,
+      status TEXT NOT NULL, detail TEXT NOT NULL, event TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
+    CREATE INDEX entry_of_step ON entry (migration, step, seq);
+    COMMIT;";
+
 /// A record as it lies in the table.
 #[derive(Debug)]
 struct Row {
@@ -50,6 +58,15 @@ impl Row {
     }
 }
 
+/// A record as a line of the trail.
+#[derive(Debug)]
+pub(super) struct Added {
+    pub(super) seq: i64,
+    pub(super) step: String,
+    pub(super) event: StepEvent,
+    pub(super) link: Link,
+}
+
 /// An open journal.
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -67,14 +84,7 @@ impl Journal {
         let open = || -> rusqlite::Result<Connection> {
             let db = Connection::open(file)?;
             pragmas(&db)?;
-            db.execute_batch(
-                "BEGIN;
-                 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-                 CREATE TABLE entry (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, migration TEXT NOT NULL, step TEXT NOT NULL,
-                   status TEXT NOT NULL, detail TEXT NOT NULL, event TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
-                 CREATE INDEX entry_of_step ON entry (migration, step, seq);
-                 COMMIT;",
-            )?;
+            db.execute_batch(TABLES)?;
             set_meta(&db, "format_version", &FORMAT_2.to_string())?;
             set_meta(&db, "plan_digest", head.plan_digest)?;
             set_meta(&db, CLAIM, head.claim)?;
@@ -89,6 +99,84 @@ impl Journal {
             head: Link::head(head),
             version: FORMAT_2,
         })
+    }
+
+    /// A journal in memory that goes on from records which somebody else keeps: of each step at least the last one, and
+    /// the last intent. What has been left out is not looked for.
+    pub(super) fn in_memory(
+        name: &str,
+        head: &Head<'_>,
+        records: &[chain::Record],
+    ) -> Result<Self, StoreError> {
+        let file = PathBuf::from(name);
+        let open = || -> rusqlite::Result<Connection> {
+            let db = Connection::open_in_memory()?;
+            db.execute_batch(TABLES)?;
+            for record in records {
+                db.execute(
+                    "INSERT INTO entry (seq, at, migration, step, status, detail, event, hash)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                    params![
+                        record.seq,
+                        record.at,
+                        record.migration,
+                        record.step,
+                        record.status,
+                        record.detail,
+                        record.event,
+                        record.hash
+                    ],
+                )?;
+            }
+            Ok(db)
+        };
+        Ok(Self {
+            db: open().map_err(|e| StoreError::of(&file, &e))?,
+            file,
+            head: Link::head(head),
+            version: FORMAT_2,
+        })
+    }
+
+    /// The first line of the trail.
+    pub(super) fn head(&self) -> &Link {
+        &self.head
+    }
+
+    /// The records behind one of the trail, as its lines; `previous` is the hash of that one.
+    pub(super) fn lines_after(&self, seq: i64, previous: &str) -> Result<Vec<Added>, StoreError> {
+        let mut previous = previous.to_owned();
+        let rows = self.rows()?;
+        let rows = rows.into_iter().filter(|row| row.seq > seq);
+        rows.map(|row| {
+            let link = Link::entry(&previous, &row.line());
+            previous.clone_from(&link.hash);
+            let event = StepEvent::parse(&row.event)
+                .ok_or_else(|| self.broken(format!("event of record {}", row.seq)))?;
+            Ok(Added {
+                seq: row.seq,
+                step: row.step,
+                event,
+                link,
+            })
+        })
+        .collect()
+    }
+
+    /// Hash of the last record of a step.
+    pub(super) fn last_of(
+        &self,
+        migration: &str,
+        step: &str,
+    ) -> Result<Option<String>, StoreError> {
+        self.db
+            .query_row(
+                "SELECT hash FROM entry WHERE migration = ?1 AND step = ?2 ORDER BY seq DESC LIMIT 1",
+                [migration, step],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(|e| self.error(&e))
     }
 
     /// Opens a journal and checks it from beginning to end. To write also brings an older format up to date.

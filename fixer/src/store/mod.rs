@@ -3,6 +3,7 @@
 //! The journal is not the source of truth, RDS is. It remembers what was intended and accepted, so that a resumed run
 //! knows which outcomes it has to look for, and when. See docs/design/0002-journal-and-executor.md.
 
+mod carried;
 mod chain;
 mod error;
 mod folder;
@@ -27,6 +28,7 @@ use atrest_model::plan::Plan;
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub(crate) use self::carried::first_line;
 use self::chain::Head;
 pub use self::chain::{BrokenTrail, TRAIL_VERSION, Verified, verify};
 pub use self::error::StoreError;

@@ -5,6 +5,7 @@
 //! Used by the test of the same name, which takes every few of them, and by the example `kill_matrix`, which takes all.
 
 pub(crate) mod child;
+pub(crate) mod tick;
 pub(crate) mod undo;
 mod world;
 
@@ -318,6 +319,11 @@ impl Matrix {
 
     async fn compare(&self, world: &World, takes_over: bool) {
         world.check_journal(&self.plan);
+        self.same_end(world, takes_over).await;
+    }
+
+    /// What there is, and what was done how often, is as after an unstopped run.
+    async fn same_end(&self, world: &World, takes_over: bool) {
         let wait = Instant::now();
         let mut picture = world.picture().await;
         // An automated backup or a lag of the answers may be under way.

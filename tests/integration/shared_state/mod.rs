@@ -366,8 +366,17 @@ fn without_shared_state_only_the_claim_stands_between_them() {
     let alice = bed.alice_hangs(&["fix", "atrest-plan.json", "--execute"]);
     alice.signal(Signal::STOP);
     bed.thaw();
-    bed.run("bob", &["fix", "--adopt", "atrest-plan.json"])
-        .expect(0);
+    // While she is alive he takes her run away from her, and changes things.
+    let before = bed.mutations().len();
+    let adopt = [
+        "fix",
+        "--adopt",
+        "atrest-plan.json",
+        "--stop-before",
+        "cutover",
+    ];
+    bed.run("bob", &adopt).expect(20);
+    assert!(bed.mutations().len() > before);
     alice.signal(Signal::CONT);
     let said = alice.expect(24);
     assert!(
