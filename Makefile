@@ -7,8 +7,9 @@ ENGINES := sandbox/install-engines.sh
 CLIENTS := sandbox/install-clients.sh
 BROWSER := reports/tests/browser/install.sh
 RESTATE := restate/install-server.sh
+CHECKS := deploy/checks
 
-.PHONY: demo test engines lint bench-accounts
+.PHONY: demo test engines lint deny check-deploy release sbom deb measure bench-accounts
 demo: engines
 	$(CARGO) run --locked --quiet -- demo
 
@@ -23,6 +24,7 @@ lint:
 SEED ?= 20260101
 test: export PROPTEST_RNG_SEED = $(SEED)
 
+# Dependencies and deploy/ are checked before the tests; ATREST_CHECKERS=none does without, and says so.
 # MySQL 5.7 comes as an npm package; boto3 and the AWS CLI, and what drives the browser, live in virtual environments.
 # ATREST_BROWSER=none does without the browser where there can be none, ATREST_RESTATE=none without the Restate server; the
 # tests then say what was not run.
@@ -34,9 +36,34 @@ test: lint
 	@[ "$$ATREST_RESTATE" = none ] || $(RESTATE)
 	@[ "$$ATREST_BROWSER" = none ] || command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; }
 	@$(BROWSER)
+	@$(CHECKS)/install.sh
+	@$(CHECKS)/check.sh
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
 	  then $(CARGO) nextest run --locked --workspace --no-fail-fast; \
 	  else echo "cargo-nextest is not installed: running cargo test" >&2; $(CARGO) test --locked --workspace; fi
+
+# What may be in the dependency tree, and why (docs/supply-chain.md).
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; \
+	  then $(CARGO) deny --locked --workspace check --deny unmatched-skip bans licenses sources; \
+	  else $(CHECKS)/install.sh && $(CHECKS)/check.sh cargo-deny; fi
+
+# The same, and everything in deploy/, with the real checkers.
+check-deploy:
+	@$(CHECKS)/install.sh
+	@$(CHECKS)/check.sh
+
+# What is shipped: the program, what it is built from, and the Debian package. The same sources give the same bytes.
+release:
+	@deploy/release.sh
+sbom:
+	@mkdir -p target && deploy/sbom.py > target/atrest.cdx.json && echo target/atrest.cdx.json
+deb:
+	@deploy/deb/build.sh
+
+# Size of the program, and how long it takes to start.
+measure:
+	@deploy/measure.py
 
 # Reads and compares the accounts of two servers, beside pt-show-grants and the mariadb client where these are installed
 # (apt-get install --no-install-recommends percona-toolkit mariadb-client-core).

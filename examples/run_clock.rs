@@ -12,12 +12,10 @@
 //! memory where there is /dev/shm, for a disk would be as slow in virtual time as many minutes of RDS.
 #![expect(clippy::print_stdout, reason = "an example talks on stdout")]
 
+mod shared;
+
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -25,25 +23,19 @@ use std::time::Duration;
 use atrest_fixer::clock::Timing;
 use atrest_fixer::executor::{self, Reporter};
 use atrest_fixer::options::{FixOptions, FleetOptions};
-use atrest_fixer::planner::{self, Facts};
 use atrest_fixer::store::RunStore;
 use atrest_model::event::RunEvent;
-use atrest_model::id::RunId;
-use atrest_model::plan::{Action, DataCheck, Migration, MysqlAccess, Plan, Step, Target};
+use atrest_model::plan::{Action, Migration, Plan, Step, Target};
 use atrest_model::run::Outcome;
-use atrest_sandbox::engine::EngineMode;
-use atrest_sandbox::{Sandbox, SandboxOptions, Scenario, Span};
+use atrest_sandbox::{Sandbox, Span};
 use atrest_scanner::aws::Aws;
-use atrest_scanner::inventory;
 use jiff::Timestamp;
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
 
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
-
-const REGION: &str = "eu-central-1";
-const ACCOUNT: &str = "111122223333";
-const KEY: &str = "AKIACLOCK";
+use shared::{
+    KEY, REGION, Result, VirtualTime, admin, clock, folder_in_memory, options, plan, scenario,
+};
 
 #[derive(Debug, Clone, Copy)]
 struct Case {
@@ -75,35 +67,6 @@ const fn case(name: &'static str, migrations: usize, cap: usize, speed: f64, goa
         speed,
         goal,
     }
-}
-
-/// Sources of all sizes, every second one with a replica. With twice the durations of a small instance they are about as
-/// far apart as those of a fleet: a snapshot 4 to 10 minutes, its copy 7 to 40, a restore 8 to 20, a replica 16 to 30.
-fn scenario(migrations: usize) -> String {
-    let mut text = format!(
-        "[[accounts]]\nid = \"{ACCOUNT}\"\naccess_key_id = \"{KEY}\"\n\
-         [[keys]]\nalias = \"alias/mine\"\nregions = [\"{REGION}\"]\n\
-         [knobs]\npace = 2.0\n\
-         [quotas]\ninstances = 100000\nmanual_snapshots = 100000\nstorage_gib = 1000000000\ncopies_in_flight = 100000\n\
-         [[parameter_groups]]\nname = \"tuned\"\nfamily = \"mariadb10.11\"\ndescription = \"Not the default\"\n"
-    );
-    for number in 0..migrations {
-        // Spread without order: 100 to 1,000 GiB.
-        let gib = 100 + number * 379 % 901;
-        let _written = write!(
-            text,
-            "[[instances]]\nid = \"db{number:03}\"\nengine = \"mariadb\"\nengine_version = \"10.11.9\"\nclass = \"db.m5.large\"\n\
-             allocated_storage = {gib}\nmax_allocated_storage = 2000\nparameter_group = \"tuned\"\nbackup_retention = 3\nserver = false\n\
-             tags = [{{ key = \"owner\", value = \"dbre@example.com\" }}]\n"
-        );
-        if number % 2 == 1 {
-            let _written = write!(
-                text,
-                "[[instances]]\nid = \"db{number:03}-r\"\nreplica_of = \"db{number:03}\"\nclass = \"db.m5.large\"\nserver = false\n"
-            );
-        }
-    }
-    text
 }
 
 fn main() -> Result<()> {
@@ -224,17 +187,13 @@ async fn serve(words: &[String]) -> Result<()> {
     let (Some(migrations), Some(speed)) = (words.first(), words.get(1)) else {
         return Err("--serve MIGRATIONS SPEED".into());
     };
-    let options = SandboxOptions {
-        scenario: Scenario::parse("clock", &scenario(migrations.parse()?))?,
-        port: 0,
-        speed: speed.parse()?,
-        engines: EngineMode::None,
-        install_dir: PathBuf::new(),
-        work_dir: PathBuf::new(),
-        request_log: None,
-        seed: 1,
-    };
-    let sandbox = Sandbox::start(options).await?;
+    let sandbox = Sandbox::start(options(
+        &scenario(migrations.parse()?),
+        speed.parse()?,
+        1,
+        None,
+    )?)
+    .await?;
     sandbox.keep_spans();
     println!("{}", sandbox.endpoint());
     tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
@@ -267,22 +226,6 @@ struct Ran {
     done: Timestamp,
     /// What it has made.
     made: Option<String>,
-}
-
-/// Real time as virtual time.
-#[derive(Debug, Clone, Copy)]
-struct VirtualTime {
-    real: Timestamp,
-    at: Timestamp,
-    speed: f64,
-}
-
-impl VirtualTime {
-    fn now(&self) -> Timestamp {
-        let passed = Timestamp::now().duration_since(self.real).as_secs_f64();
-        let passed = jiff::SignedDuration::from_secs_f64(passed * self.speed);
-        self.at.checked_add(passed).unwrap_or(Timestamp::MAX)
-    }
 }
 
 struct Watch {
@@ -328,40 +271,8 @@ async fn drive(words: &[String]) -> Result<()> {
     };
     let (speed, poll): (f64, f64) = (speed.parse()?, poll.parse()?);
     let aws = Aws::fixed(endpoint, REGION, KEY, "any");
-    let fleet = inventory::read(&aws, ACCOUNT, &[REGION.to_owned()]).await;
-    let key = aws.describe_key(REGION, "alias/mine").await?;
-    let facts = Facts {
-        run: RunId::try_from("clock".to_owned())?,
-        created: Timestamp::now(),
-        account: ACCOUNT.to_owned(),
-        instances: fleet
-            .regions
-            .into_iter()
-            .flat_map(|r| r.instances)
-            .collect(),
-        clusters: Vec::new(),
-        keys: BTreeMap::from([(REGION.to_owned(), Ok(key))]),
-        mysql: MysqlAccess::Off {
-            reason: "control plane only".to_owned(),
-        },
-        data_check: DataCheck::None,
-        methods: planner::MethodFacts::default(),
-        // There is no server whose clients could be watched.
-        quiesce: planner::Quiesce {
-            window_seconds: 0,
-            ..planner::Quiesce::default()
-        },
-        dependents: BTreeMap::new(),
-        login: None,
-    };
-    let plan = planner::plan(&facts, None);
-    drop(facts);
-    let memory = Path::new("/dev/shm");
-    let state = if memory.is_dir() {
-        tempfile::tempdir_in(memory)?
-    } else {
-        tempfile::tempdir()?
-    };
+    let plan = plan(&aws, "clock").await?;
+    let state = folder_in_memory()?;
     let store = RunStore::create(state.path(), plan.clone())?;
     let real = |seconds: f64| Duration::from_secs_f64(seconds / speed);
     let options = FixOptions {
@@ -420,32 +331,6 @@ async fn drive(words: &[String]) -> Result<()> {
     };
     println!("{}", serde_json::to_string(&measured)?);
     Ok(())
-}
-
-/// One GET of the sandbox's admin endpoint.
-fn admin(endpoint: &str, path: &str) -> Result<serde_json::Value> {
-    let host = endpoint.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(host)?;
-    write!(
-        stream,
-        "GET /_sandbox/{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
-    Ok(serde_json::from_str(body.trim())?)
-}
-
-fn clock(endpoint: &str, speed: f64) -> Result<VirtualTime> {
-    let before = Timestamp::now();
-    let answer = admin(endpoint, "clock")?;
-    let at = answer.get("now").and_then(serde_json::Value::as_str);
-    let at = at.ok_or("the clock tells no time")?;
-    Ok(VirtualTime {
-        real: before,
-        at: at.parse()?,
-        speed,
-    })
 }
 
 fn describes(endpoint: &str) -> Result<f64> {

@@ -1,8 +1,11 @@
 //! The command line: structs only.
 
 mod accounts;
+mod config;
+mod events;
 mod mysql;
 mod policy;
+mod shards;
 mod shared;
 mod tick;
 mod undo;
@@ -16,8 +19,11 @@ pub(crate) use accounts::{
     AccountsArgs, AccountsCommand, AccountsDiffArgs, CloneArgs, ExportArgs, OnGrantErrorArg,
     SidesArgs,
 };
+pub(crate) use config::{ConfigArgs, ConfigCommand, ConfigInitArgs, ConfigShowArgs};
+pub(crate) use events::EventsArgs;
 pub(crate) use mysql::{ConnectArgs, MysqlArgs, MysqlMode, TlsMode};
 pub(crate) use policy::{PolicyArgs, PolicyCommand, PolicyTestArgs};
+pub(crate) use shards::{MergeArgs, ShardArgs};
 pub(crate) use shared::SharedArgs;
 pub(crate) use tick::TickArgs;
 pub(crate) use undo::{CleanupArgs, PaceArgs, RollbackArgs};
@@ -29,7 +35,10 @@ pub(crate) use undo::{CleanupArgs, PaceArgs, RollbackArgs};
     name = "atrest",
     version,
     arg_required_else_help = true,
-    max_term_width = 100
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "`atrest help VERB` has everything about a verb, `atrest help TOPIC` a page of the documentation; `atrest help topics` \
+                  lists them. Nothing is changed without --execute."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -67,6 +76,8 @@ pub(crate) enum Command {
     Policy(PolicyArgs),
     /// Print the IAM policy that a verb needs, with nothing in it that the verb does not call
     IamPolicy(IamPolicyArgs),
+    /// The configuration file: write one to begin with, show what holds and why
+    Config(ConfigArgs),
     /// The whole loop on a sandbox inside this process
     Demo(DemoArgs),
     /// An RDS of your own on loopback
@@ -75,6 +86,25 @@ pub(crate) enum Command {
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
+    },
+    /// Write a manual page for each verb into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder; it is made if it is not there
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Help on a verb (atrest help fix) or a page of the documentation (atrest help exit-codes)
+    Help {
+        /// The verb, or the topic; `topics` lists these
+        #[arg(value_name = "VERB|TOPIC")]
+        words: Vec<String>,
+    },
+    /// Write the pages of docs/reference that are made from the code
+    #[command(hide = true)]
+    Reference {
+        /// The folder
+        dir: PathBuf,
     },
 }
 
@@ -187,12 +217,17 @@ pub(crate) struct ScanArgs {
     /// Also write the result as JSON, for `plan --from`
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
+    /// Write the numbers of the scan to FILE for Prometheus (docs/operations.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics: Option<PathBuf>,
     /// Exit 10 from this severity on
     #[arg(long, value_name = "SEVERITY", default_value = "low")]
     pub(crate) fail_on: SeverityArg,
     /// Exit 0 in spite of findings
     #[arg(long)]
     pub(crate) exit_zero: bool,
+    #[command(flatten)]
+    pub(crate) shards: ShardArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -399,8 +434,10 @@ pub(crate) struct FixArgs {
     /// Append each event of the run to FILE as a JSON line as it happens; `-` is stdout (docs/formats.md)
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
-    /// The end of the run: text (the default), table, json, jsonl, csv, markdown, html, junit; of a plan that is only
-    /// shown text, json, csv, markdown, html; FORMAT=FILE writes a file; may be repeated
+    #[command(flatten)]
+    pub(crate) operations: EventsArgs,
+    /// The end of the run: text (the default), table, json, jsonl, csv, markdown, html, junit, chat; of a plan that is
+    /// only shown text, json, csv, markdown, html; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]")]
     pub(crate) format: Vec<String>,
 }
@@ -427,14 +464,17 @@ pub(crate) struct StatusArgs {
           value_parser = parse_seconds, requires = "run", conflicts_with_all = ["journal", "format", "verify"])]
     pub(crate) watch: Option<std::time::Duration>,
     /// Show who works on which DB instance, of this run or of all, from shared state: s3://bucket/prefix
-    #[arg(long, value_name = "URL", conflicts_with_all = ["journal", "terraform", "verify", "watch"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["journal", "terraform", "verify", "watch", "metrics"])]
     pub(crate) shared_state: Option<atrest_fixer::shared::SharedUrl>,
+    /// Write the numbers of the run, or without one of all runs, to FILE for Prometheus (docs/operations.md)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["journal", "format", "terraform", "verify", "watch"])]
+    pub(crate) metrics: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) aws: AwsArgs,
-    /// Output: text, json; of its end also table, jsonl, csv, markdown, html, junit; FORMAT=FILE writes a file; may be
-    /// repeated
+    /// Output: text, json; of its end also table, jsonl, csv, markdown, html, junit, chat; FORMAT=FILE writes a file; may
+    /// be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
 }
@@ -467,8 +507,17 @@ pub(crate) struct DiffArgs {
     pub(crate) format: Vec<String>,
 }
 
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// Put the batches of a scan by shards together, judge them, and write the report of the scan (docs/shards.md)
+    Merge(MergeArgs),
+}
+
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct ReportArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ReportCommand>,
     /// Files of `scan --save` and `diff --format json=FILE`, and names of runs
     #[arg(value_name = "SAVED.json|RUN", required_unless_present = "verify")]
     pub(crate) saved: Vec<String>,

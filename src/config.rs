@@ -4,6 +4,7 @@
 
 mod fleet;
 mod hooks;
+pub(crate) mod keys;
 
 use std::path::{Path, PathBuf};
 
@@ -60,11 +61,7 @@ impl Config {
 
     /// The settings of policies. `known` says whether a policy of that id exists.
     pub(crate) fn settings(&self, known: impl Fn(&str) -> bool) -> anyhow::Result<Settings> {
-        let source = Source {
-            file: &self.file,
-            text: &self.text,
-        };
-        Settings::check(self.parse()?.policies, &source, known).map_err(Self::wrong)
+        Settings::check(self.parse()?.policies, &self.source(), known).map_err(Self::wrong)
     }
 
     /// What runs of many migrations keep to unless the command line says otherwise.
@@ -86,9 +83,42 @@ impl Config {
             .collect()
     }
 
+    /// The file, if there is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        (!self.file.as_os_str().is_empty()).then_some(self.file.as_path())
+    }
+
+    /// The line on which a key is set.
+    pub(crate) fn line(&self, path: &[&str]) -> Option<usize> {
+        keys::line(&self.source(), path)
+    }
+
+    /// What the tables of policies say, as it is written: id, key, value.
+    pub(crate) fn policies(&self) -> anyhow::Result<Vec<(String, String, String)>> {
+        let file: toml::Table = toml::from_str(&self.text)
+            .map_err(|error| Self::wrong(format!("{}: {error}", self.file.display())))?;
+        let tables = file.get("policies").and_then(toml::Value::as_table);
+        let tables = tables.into_iter().flatten();
+        Ok(tables
+            .flat_map(|(id, table)| {
+                let keys = table.as_table().into_iter().flatten();
+                keys.map(|(key, value)| (id.clone(), key.clone(), value.to_string()))
+            })
+            .collect())
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source {
+            file: &self.file,
+            text: &self.text,
+        }
+    }
+
     fn parse(&self) -> anyhow::Result<File> {
-        toml::from_str(&self.text)
-            .map_err(|error| Self::wrong(format!("{}: {error}", self.file.display())))
+        toml::from_str(&self.text).map_err(|error| {
+            let misspelt = keys::unknown(&self.source());
+            Self::wrong(misspelt.unwrap_or_else(|| format!("{}: {error}", self.file.display())))
+        })
     }
 
     fn wrong(what: String) -> anyhow::Error {
@@ -134,7 +164,8 @@ mod tests {
         );
         let key = load("[policy]\n").unwrap_err().to_string();
         assert!(
-            key.contains("unknown field `policy`") && key.contains("line 1, column 2"),
+            key.contains("own.toml:1:2: unknown field `policy`")
+                && key.contains("did you mean `policies`?"),
             "{key}"
         );
         let id = load("\n[policies.key-unusabel]\n").unwrap_err().to_string();

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     NothingScanned = 3,
     /// Something could not be read or evaluated.
     Incomplete = 4,
+    /// The shards of a scan do not add up.
+    Shards = 5,
     /// Findings at or above the threshold.
     Findings = 10,
     /// Drift in a pair.
@@ -38,6 +40,83 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// Every code, as docs/reference/exit-codes.md lists them.
+    pub(crate) const ALL: [Self; 14] = [
+        Self::Ok,
+        Self::Internal,
+        Self::Usage,
+        Self::NothingScanned,
+        Self::Incomplete,
+        Self::Shards,
+        Self::Findings,
+        Self::Drift,
+        Self::Stopped,
+        Self::ValidationFailed,
+        Self::StalePlan,
+        Self::RolledBack,
+        Self::NeedsOperator,
+        Self::Interrupted,
+    ];
+
+    /// What it says, and what a person does next.
+    pub(crate) fn meaning(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Ok => ("clean, or done", "nothing"),
+            Self::Internal => (
+                "a bug in atrest",
+                "report it with the command line and the output of `-vv`; `fix --resume RUN` is safe",
+            ),
+            Self::Usage => (
+                "wrong arguments, files, configuration or credentials",
+                "read the hint; nothing was changed",
+            ),
+            Self::NothingScanned => (
+                "nothing was scanned: no region could be read",
+                "check credentials and permissions; `atrest iam-policy scan` prints what a scan needs",
+            ),
+            Self::Incomplete => (
+                "incomplete: something could not be read or evaluated",
+                "the report names each hole and its reason; mend it and scan again",
+            ),
+            Self::Shards => (
+                "the shards of a scan do not add up: one is missing, twice or of another plan, or a file is cut or was changed",
+                "the message names the batch to read again; nothing was reported",
+            ),
+            Self::Findings => (
+                "findings at or above `--fail-on`",
+                "`atrest plan --from SCAN.json`, a waiver, or a fix by hand",
+            ),
+            Self::Drift => (
+                "drift: old and new differ in something that is not explained",
+                "`atrest diff` shows each difference with its remedy",
+            ),
+            Self::Stopped => (
+                "stopped on purpose or by an interrupt; can be taken up again",
+                "the same command again; for a migration `atrest fix --resume RUN`",
+            ),
+            Self::ValidationFailed => (
+                "validation failed: drift before the cutover, so no new instance got a real name",
+                "mend the difference on the new instance and `fix --resume RUN`, or `rollback RUN`",
+            ),
+            Self::StalePlan => (
+                "the plan no longer fits what is there; nothing was changed",
+                "make a new plan",
+            ),
+            Self::RolledBack => (
+                "rolled back: the old instances have their names, nothing of it is encrypted",
+                "find out why, then plan anew",
+            ),
+            Self::NeedsOperator => (
+                "a person must look: something that atrest will not decide",
+                "the report names it; then `fix --resume RUN` or `rollback RUN`",
+            ),
+            Self::Interrupted => (
+                "interrupted; what is written says that it is incomplete",
+                "run it again",
+            ),
+        }
+    }
+
     /// Rank of alarm: of two that apply, the higher wins.
     fn alarm(self) -> u8 {
         match self {
@@ -52,9 +131,10 @@ impl Exit {
             Self::TryLater => 3,
             Self::NeedsOperator | Self::TickNeedsPerson => 8,
             Self::NothingScanned => 9,
-            Self::Usage => 10,
-            Self::Internal => 11,
-            Self::Interrupted => 12,
+            Self::Shards => 10,
+            Self::Usage => 11,
+            Self::Internal => 12,
+            Self::Interrupted => 13,
         }
     }
 
@@ -124,6 +204,17 @@ impl ExpectedError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_page_has_every_code() {
+        let page = include_str!("../docs/exit-codes.md");
+        for exit in Exit::ALL {
+            let row = format!("| {} |", exit as u8);
+            assert!(page.contains(&row), "docs/exit-codes.md has no row {row}");
+        }
+        let rows = page.lines().filter(|line| line.starts_with("| ")).count();
+        assert_eq!(rows, Exit::ALL.len() + 1, "a code that is none");
+    }
 
     #[test]
     fn the_more_alarming_code_wins() {

@@ -9,6 +9,8 @@ mod progress;
 mod rules;
 mod screen;
 mod terminal;
+mod webhook;
+mod welcome;
 
 use std::process::ExitCode;
 
@@ -20,6 +22,10 @@ use crate::cli::Cli;
 use crate::exit::{Exit, ExpectedError};
 
 fn main() -> ExitCode {
+    if std::env::args_os().len() == 1 {
+        welcome::say();
+        return Exit::Usage.into();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

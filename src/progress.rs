@@ -34,7 +34,7 @@ pub(crate) struct Shape<'a> {
     /// Print nothing.
     pub(crate) quiet: bool,
     /// Where else the events go.
-    pub(crate) events: Option<Sink>,
+    pub(crate) events: Vec<Sink>,
 }
 
 /// Shows a run, and writes each event as a JSON line to `events.jsonl` of its folder and to whoever wants them.
@@ -44,7 +44,7 @@ pub(crate) struct Progress {
     run: String,
     shown: Arc<Mutex<Seen>>,
     log: Option<Mutex<File>>,
-    events: Mutex<Option<Sink>>,
+    events: Mutex<Vec<Sink>>,
     live: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -112,15 +112,16 @@ impl Progress {
             // A full disk must not stop a migration; the journal will complain where it matters.
             let _written = locked(log).write_all(line.as_bytes());
         }
-        let mut events = locked(&self.events);
-        if let Some(sink) = events.as_mut()
-            && let Err(error) = sink.write_all(line.as_bytes()).and_then(|()| sink.flush())
-        {
-            *events = None;
+        // One that fails is left out from then on; the others, and the run, go on.
+        locked(&self.events).retain_mut(|sink| {
+            let Err(error) = sink.write_all(line.as_bytes()).and_then(|()| sink.flush()) else {
+                return true;
+            };
             if error.kind() != std::io::ErrorKind::BrokenPipe {
                 tracing::warn!("events are not written any more, the run goes on: {error}");
             }
-        }
+            false
+        });
     }
 }
 

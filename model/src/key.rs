@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// Key ARN → what is known of it.
 pub type Keys = HashMap<String, KeyState>;
 
 /// What is known of a key that a resource names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum KeyState {
     /// It was described.
     Known(KeyFacts),
@@ -15,7 +19,7 @@ pub enum KeyState {
 }
 
 /// Facts about a KMS key from `DescribeKey`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyFacts {
     /// Key ARN: the form RDS answers with, whatever form was asked for.
     pub arn: String,
@@ -38,7 +42,8 @@ pub struct KeyFacts {
 }
 
 /// Automatic rotation, from `GetKeyRotationStatus`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rotation {
     /// `KeyRotationEnabled` is true.
     On,

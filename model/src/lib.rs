@@ -22,6 +22,7 @@ pub mod plan;
 pub mod resource;
 pub mod run;
 pub mod scan;
+pub mod shard;
 pub mod shared;
 pub mod tick;
 

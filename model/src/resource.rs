@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::document::{bool_of, list_of, str_of};
@@ -339,7 +341,10 @@ fn partition_of(region: &str) -> &'static str {
 pub const PARAMETERS: [&str; 2] = ["require_secure_transport", "rds.force_ssl"];
 
 /// Which of the two families of parameter groups; a name may exist in both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum GroupKind {
     /// `DescribeDBParameters`.
     Instance,
@@ -348,7 +353,8 @@ pub enum GroupKind {
 }
 
 /// What is known of a parameter group.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum ParameterGroup {
     /// Those of [`PARAMETERS`] that its family has, as AWS describes them.
     Read(Vec<Value>),
@@ -378,6 +384,16 @@ impl ParameterGroups {
     #[must_use]
     pub fn get(&self, region: &str, kind: GroupKind, name: &str) -> Option<&ParameterGroup> {
         self.by_region.get(region)?.get(&kind)?.get(name)
+    }
+
+    /// All of them, in no order: region, kind, name, and what is known.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, GroupKind, &str, &ParameterGroup)> {
+        self.by_region.iter().flat_map(|(region, kinds)| {
+            kinds.iter().flat_map(move |(kind, groups)| {
+                let groups = groups.iter();
+                groups.map(move |(name, group)| (region.as_str(), *kind, name.as_str(), group))
+            })
+        })
     }
 }
 

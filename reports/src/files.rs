@@ -24,6 +24,25 @@ pub fn write_atomically_with(
     path: &Path,
     render: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
+    replace(path, 0o600, render)
+}
+
+/// Writes a file like [`write_atomically`] that others may read, as far as the umask lets them: one with numbers for the
+/// exporter of another user.
+///
+/// # Errors
+///
+/// Any error of the file system; an earlier file of that name is then still there.
+pub fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, 0o644, |out| out.write_all(bytes))
+}
+
+fn replace(
+    path: &Path,
+    mode: u32,
+    render: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
     let path = &match std::fs::canonicalize(path) {
         Ok(there) if !there.is_file() => {
             let mut special = std::fs::File::options().write(true).open(there)?;
@@ -34,6 +53,7 @@ pub fn write_atomically_with(
     };
     let mut file = tempfile::Builder::new()
         .prefix(".atrest-")
+        .permissions(std::fs::Permissions::from_mode(mode))
         .tempfile_in(folder_of(path))?;
     render(&mut file)?;
     file.as_file().sync_all()?;
@@ -126,6 +146,21 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(write_atomically(&dir.path().join("no/such/folder/x"), b"").is_err());
+    }
+
+    #[test]
+    fn a_file_for_others_can_be_read_by_them_and_a_report_cannot() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let (public, own) = (dir.path().join("a.prom"), dir.path().join("a.json"));
+        write_public(&public, b"one").unwrap();
+        write_atomically(&own, b"one").unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        // As far as the umask of whoever runs this lets it.
+        let plain = dir.path().join("plain");
+        std::fs::write(&plain, b"").unwrap();
+        assert_eq!(mode(&public), mode(&plain) & 0o644);
+        assert_eq!(mode(&own), 0o600);
     }
 
     #[test]

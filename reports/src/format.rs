@@ -222,6 +222,8 @@ pub enum RunFormat {
     Html,
     /// JUnit XML, a case for each migration.
     Junit,
+    /// One message for a chat.
+    Chat,
 }
 
 impl RunFormat {
@@ -234,6 +236,7 @@ impl RunFormat {
         ("markdown", Self::Markdown),
         ("html", Self::Html),
         ("junit", Self::Junit),
+        ("chat", Self::Chat),
     ];
 }
 
@@ -260,6 +263,7 @@ impl FixFormat {
         ("markdown", Self(RunFormat::Markdown)),
         ("html", Self(RunFormat::Html)),
         ("junit", Self(RunFormat::Junit)),
+        ("chat", Self(RunFormat::Chat)),
     ];
 }
 
@@ -293,6 +297,7 @@ impl StatusFormat {
         ("markdown", Self::End(RunFormat::Markdown)),
         ("html", Self::End(RunFormat::Html)),
         ("junit", Self::End(RunFormat::Junit)),
+        ("chat", Self::End(RunFormat::Chat)),
     ];
 }
 

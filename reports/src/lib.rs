@@ -4,6 +4,7 @@
 //! Text from outside (identifiers, tags, SQL) passes [`printable`] before it reaches a terminal.
 
 mod accounts;
+mod config;
 mod diff;
 mod event;
 mod evidence;
@@ -12,6 +13,7 @@ mod format;
 mod html;
 mod json;
 mod junit;
+mod metrics;
 mod phase;
 mod plan;
 mod rule;
@@ -30,6 +32,7 @@ pub use accounts::{
     ChangedAccount, CloneOutcome, ConfigurationDifference, ExportFormat, RefusedStatement,
     accounts_clone, accounts_diff, accounts_export,
 };
+pub use config::{CONFIG_SCHEMA_VERSION, ConfigShown, Origin, Setting, config_text};
 pub use diff::diff;
 pub use event::{EventLines, event_line};
 pub use evidence::{
@@ -39,13 +42,14 @@ pub use evidence::{
 };
 pub use files::{
     PrivateFileError, check_private, is_broken_pipe, write_atomically, write_atomically_with,
-    write_private,
+    write_private, write_public,
 };
 pub use format::{
     DiffFormat, FixFormat, Output, PlanFormat, ReportFormat, RunFormat, ScanFormat, StatusFormat,
     UnknownFormat,
 };
 pub use html::{History, Report, RunDocument, report_page, run_page};
+pub use metrics::{RunNumbers, ScanNumbers, run_metrics, scan_metrics};
 pub use phase::phase;
 pub use plan::{plan, plan_as};
 pub use rule::{Rule, RuleControls};

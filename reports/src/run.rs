@@ -1,5 +1,6 @@
 //! A run: how it ended, when its steps ran, and where its time went.
 
+mod chat;
 mod csv;
 mod forecast;
 mod jsonl;
@@ -49,6 +50,7 @@ pub fn run_as(
         RunFormat::Markdown => run_markdown(report, context, out),
         RunFormat::Html => crate::html::run_page(report, context, out),
         RunFormat::Junit => junit::write(report, out),
+        RunFormat::Chat => chat::write(report, out),
     }
 }
 
@@ -185,7 +187,8 @@ fn next_of(migration: &MigrationReport) -> Option<(String, String)> {
     })
 }
 
-fn write_total(report: &RunReport, style: Style, out: &mut dyn Write) -> io::Result<()> {
+/// One line about all migrations: `run sunday: 4 of 5 migrations migrated, 1 stopped, longest downtime 12m5s`.
+fn totals(report: &RunReport) -> String {
     let migrations = &report.migrations;
     let of = |wanted: fn(&Outcome) -> bool| {
         migrations
@@ -193,13 +196,10 @@ fn write_total(report: &RunReport, style: Style, out: &mut dyn Write) -> io::Res
             .filter(|migration| wanted(&migration.outcome))
             .count()
     };
-    let whole = of(Outcome::is_whole);
-    let kind = report.phase.as_ref().map(|phase| phase.kind);
-    let is_rehearsal = of(|outcome| matches!(outcome, Outcome::Rehearsed)) > 0;
-    let word = match kind {
+    let word = match report.phase.as_ref().map(|phase| phase.kind) {
         Some(PhaseKind::Rollback) => "rolled back",
         Some(PhaseKind::Cleanup) => "cleaned up",
-        None if is_rehearsal => "rehearsed",
+        None if is_rehearsal(report) => "rehearsed",
         None => "migrated",
     };
     let name = match &report.phase {
@@ -207,7 +207,8 @@ fn write_total(report: &RunReport, style: Style, out: &mut dyn Write) -> io::Res
         Some(phase) => format!("{phase} of run {}", report.run),
     };
     let mut parts = vec![format!(
-        "{name}: {whole} of {} {word}",
+        "{name}: {} of {} {word}",
+        of(Outcome::is_whole),
         count(migrations.len(), "migration", "migrations")
     )];
     for (amount, what) in [
@@ -232,9 +233,19 @@ fn write_total(report: &RunReport, style: Style, out: &mut dyn Write) -> io::Res
     if let Some(longest) = longest {
         parts.push(format!("longest downtime {}", duration(longest)));
     }
-    let line = paragraph("", &printable(&parts.join(", ")), 2, style.width);
+    parts.join(", ")
+}
+
+fn is_rehearsal(report: &RunReport) -> bool {
+    let mut migrations = report.migrations.iter();
+    migrations.any(|migration| migration.outcome == Outcome::Rehearsed)
+}
+
+fn write_total(report: &RunReport, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let kind = report.phase.as_ref().map(|phase| phase.kind);
+    let line = paragraph("", &printable(&totals(report)), 2, style.width);
     let run = &report.run;
-    if whole < migrations.len() {
+    if !report.migrations.iter().all(|one| one.outcome.is_whole()) {
         writeln!(out, "{}", style.bad(&line))?;
         return match kind {
             None => writeln!(out, "  atrest fix --resume {run}"),
@@ -249,7 +260,7 @@ fn write_total(report: &RunReport, style: Style, out: &mut dyn Write) -> io::Res
         );
     }
     writeln!(out, "{}", style.good(&line))?;
-    if kind.is_some() || is_rehearsal {
+    if kind.is_some() || is_rehearsal(report) {
         return Ok(());
     }
     writeln!(out, "The old instances are kept as old-*.")?;

@@ -6,11 +6,13 @@ use atrest_model::phase::Phase;
 use atrest_model::plan::Plan;
 use atrest_model::run::RunReport;
 use atrest_model::scan::ScanReport;
+use atrest_model::shard::{BatchLine, ShardPlanLine};
 use atrest_model::shared::SharedObject;
 use atrest_model::tick::{TickDocument, TickInput};
 use schemars::{Schema, schema_for};
 
 use crate::accounts::{AccountsCloneReport, AccountsDiffReport, AccountsExport};
+use crate::config::ConfigShown;
 use crate::evidence::EvidenceManifest;
 use crate::run::RunLine;
 use crate::scan::ScanLine;
@@ -32,6 +34,8 @@ pub fn schemas() -> Vec<DocumentSchema> {
     vec![
         of("scan", schema_for!(ScanReport)),
         of("scan-line", schema_for!(ScanLine<'static>)),
+        of("shard-plan-line", schema_for!(ShardPlanLine)),
+        of("shard-batch-line", schema_for!(BatchLine)),
         of("plan", schema_for!(Plan)),
         of("phase", schema_for!(Phase)),
         of("diff", schema_for!(DiffReport)),
@@ -43,6 +47,7 @@ pub fn schemas() -> Vec<DocumentSchema> {
         of("tick", schema_for!(TickDocument)),
         of("tick-input", schema_for!(TickInput)),
         of("evidence", schema_for!(EvidenceManifest)),
+        of("config", schema_for!(ConfigShown)),
         of("accounts-export", schema_for!(AccountsExport)),
         of("accounts-diff", schema_for!(AccountsDiffReport)),
         of("accounts-clone", schema_for!(AccountsCloneReport)),

@@ -12,6 +12,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use atrest_model::document::str_of;
 use atrest_model::keep::Keep;
+use atrest_model::scan::ResourceKind;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextMut;
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
@@ -24,6 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::error::AwsError;
+use crate::inventory::Noting;
 use crate::xml::{self, Listed};
 
 /// Most pages of one listing: 100 000 pages of 100 are ten million resources, more than any account holds.
@@ -166,9 +168,15 @@ macro_rules! body {
 
 /// All pages of a listing, or those before the first that fails: a [`Reading`].
 macro_rules! pages {
-    ($self:ident, $operation:literal, $list:literal, $builder:expr) => {{
+    ($self:ident, $operation:literal, $list:literal, $builder:expr) => {
+        $crate::answer::pages!($self, None, $operation, $list, $builder)
+    };
+    ($self:ident, $kind:expr, $operation:literal, $list:literal, $builder:expr) => {{
         let mut pages =
             $crate::answer::Pages::new($operation, $list, &$self.region, $self.keep.clone());
+        if let (Some(kind), Some(noting)) = ($kind, &$self.noting) {
+            pages.note(kind, noting);
+        }
         loop {
             let answer = $crate::answer::body!(
                 $self,
@@ -209,6 +217,7 @@ pub(crate) struct Pages {
     marker: Option<String>,
     listing: Listing,
     parsing: VecDeque<JoinHandle<Result<Page, AwsError>>>,
+    noting: Option<(ResourceKind, Noting)>,
 }
 
 /// One page, and the marker that its text seemed to have.
@@ -233,7 +242,13 @@ impl Pages {
             marker: None,
             listing: Listing::default(),
             parsing: VecDeque::new(),
+            noting: None,
         }
+    }
+
+    /// What its items name is told to somebody, page by page.
+    pub(crate) fn note(&mut self, kind: ResourceKind, noting: &Noting) {
+        self.noting = Some((kind, noting.clone()));
     }
 
     /// Where the next page begins.
@@ -301,6 +316,9 @@ impl Pages {
         };
         if page.marker != page.seen {
             return Err(self.bad_answer("its marker is not where markers are"));
+        }
+        if let Some((kind, noting)) = &self.noting {
+            noting.items(*kind, &self.region, &page.items);
         }
         self.listing.items.extend(page.items);
         Ok(())

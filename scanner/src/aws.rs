@@ -6,6 +6,8 @@ mod token;
 
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -13,11 +15,13 @@ use aws_sdk_account::types::RegionOptStatus;
 use aws_sdk_rds::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_async::time::SystemTimeSource;
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, ConnectorBuilder};
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
 };
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
 use crate::error::AwsError;
@@ -99,25 +103,42 @@ pub(crate) fn no_retries() -> RetryConfig {
 }
 
 /// One set of connections for all clients. The SDK's default makes a new one for each client, and reads the machine's
-/// certificates for it.
+/// certificates for it: here they are read once, when the first call goes over TLS.
 #[derive(Debug)]
-struct OneHttpClient(SharedHttpClient);
+struct OneHttpClient {
+    tls: SharedHttpClient,
+    /// For plain HTTP: trusts nobody, so it reads no certificates.
+    plain: SharedHttpClient,
+}
 
 impl OneHttpClient {
     fn new() -> Self {
-        // What the SDK's default client is made of.
-        Self(
-            Builder::new().build_with_connector_fn(|settings, components| {
+        let client = |trusted: fn() -> TrustStore| {
+            // What the SDK's default client is made of.
+            Builder::new().build_with_connector_fn(move |settings, components| {
+                let context = TlsContext::builder().with_trust_store(trusted()).build();
                 let mut connector = ConnectorBuilder::default()
                     .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc));
+                // It fails only when certificates are given to it.
+                if let Ok(context) = context {
+                    connector.set_tls_context(context);
+                }
                 connector.set_connector_settings(settings.cloned());
                 if let Some(components) = components {
                     connector.set_sleep_impl(components.sleep_impl());
                 }
                 connector.set_proxy_config(Some(ProxyConfig::from_env()));
                 connector.build()
-            }),
-        )
+            })
+        };
+        let tls = client(TrustStore::default);
+        let plain = if ProxyConfig::from_env().is_disabled() {
+            client(TrustStore::empty)
+        } else {
+            // The way to the proxy may be TLS.
+            tls.clone()
+        };
+        Self { tls, plain }
     }
 }
 
@@ -128,7 +149,34 @@ impl HttpClient for OneHttpClient {
         settings: &HttpConnectorSettings,
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        self.0.http_connector(settings, components)
+        SharedHttpConnector::new(ByScheme {
+            tls: self.tls.clone(),
+            plain: self.plain.clone(),
+            settings: settings.clone(),
+            components: components.clone(),
+        })
+    }
+}
+
+/// Chooses for each call; the clients keep the connectors that they have made.
+#[derive(Debug)]
+struct ByScheme {
+    tls: SharedHttpClient,
+    plain: SharedHttpClient,
+    settings: HttpConnectorSettings,
+    components: RuntimeComponents,
+}
+
+impl HttpConnector for ByScheme {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = if request.uri().starts_with("http://") {
+            &self.plain
+        } else {
+            &self.tls
+        };
+        client
+            .http_connector(&self.settings, &self.components)
+            .call(request)
     }
 }
 
@@ -145,8 +193,9 @@ fn timeouts() -> TimeoutConfig {
 impl Aws {
     /// Loads environment, profile and config files. Credentials are fetched at the first call.
     pub async fn load(options: &AwsOptions) -> Self {
+        let client = SharedHttpClient::new(OneHttpClient::new());
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(OneHttpClient::new())
+            .http_client(client.clone())
             .retry_config(retries())
             .timeout_config(timeouts());
         if let Some(profile) = &options.profile {
@@ -158,8 +207,24 @@ impl Aws {
         if let Some(url) = &options.endpoint_url {
             loader = loader.endpoint_url(url);
         }
+        let mut config = loader.load().await;
+        if let Some(profile) = &options.profile {
+            // The SDK's own chain would prefer keys in the environment, which may be of another account. The AWS CLI does
+            // not look at them where a profile is named.
+            let around = ProviderConfig::without_region()
+                .with_region(config.region().cloned())
+                .with_http_client(client);
+            let of_profile = ProfileFileCredentialsProvider::builder()
+                .configure(&around)
+                .profile_name(profile)
+                .build();
+            config = config
+                .to_builder()
+                .credentials_provider(SharedCredentialsProvider::new(of_profile))
+                .build();
+        }
         Self {
-            config: loader.load().await,
+            config,
             home: None,
             limits: Limits::new(Tally::default(), PATIENCE),
         }

@@ -109,6 +109,11 @@ impl AwsError {
                 } else {
                     AwsErrorKind::Unreachable
                 };
+                // The innermost words say it; those around them name layers of the SDK.
+                let text = match (kind, text.rsplit_once("client error (Connect): ")) {
+                    (AwsErrorKind::Unreachable, Some((_, why))) => format!("no connection: {why}"),
+                    _ => text,
+                };
                 (kind, None, text)
             }
             SdkError::ConstructionFailure(_) => {
@@ -124,7 +129,10 @@ impl AwsError {
         };
         // The SDK lists every place it has looked in; the hint says where credentials come from.
         let message = if kind == AwsErrorKind::Credentials && code.is_none() {
-            "no usable AWS credentials were found".to_owned()
+            match unknown_profile(&message) {
+                Some(name) => format!("there is no profile {name} in the AWS configuration files"),
+                None => "no usable AWS credentials were found".to_owned(),
+            }
         } else {
             message
         };
@@ -211,14 +219,25 @@ impl AwsError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self.kind {
-            AwsErrorKind::Credentials => {
-                "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`"
-            }
+            AwsErrorKind::Credentials => match self.code.as_deref() {
+                Some("ExpiredToken" | "ExpiredTokenException") => {
+                    "the session has ended: run `aws sso login`, or get new keys"
+                }
+                Some(_) => {
+                    "AWS does not accept these keys: set AWS_PROFILE (--profile) or AWS_ACCESS_KEY_ID and \
+                     AWS_SECRET_ACCESS_KEY, or run `aws sso login`"
+                }
+                None => {
+                    "set AWS_PROFILE (--profile), or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`; \
+                     `atrest demo` needs no AWS"
+                }
+            },
             AwsErrorKind::RegionOff => {
                 "enable the region, leave it out, or set AWS_STS_REGIONAL_ENDPOINTS=regional where the token is made"
             }
             AwsErrorKind::AccessDenied => {
-                "the identity lacks this permission; grant it or use another profile"
+                "the identity lacks this permission: grant it (`atrest iam-policy VERB` prints what a verb needs) or use \
+                 another profile"
             }
             AwsErrorKind::Throttled => "other tools use up the request rate; try again later",
             AwsErrorKind::NotFound => "check the name and the region",
@@ -231,7 +250,7 @@ impl AwsError {
             }
             AwsErrorKind::Service => "the service failed; try again later",
             AwsErrorKind::Unreachable | AwsErrorKind::Timeout => {
-                "check the network, the region and the endpoint URL"
+                "check the network and the region; and --endpoint-url and AWS_ENDPOINT_URL, if they are set"
             }
             AwsErrorKind::BadAnswer => "check --endpoint-url and AWS_ENDPOINT_URL",
         }
@@ -275,6 +294,13 @@ fn kind_of(code: &str, status: Option<u16>) -> AwsErrorKind {
         _ if status.is_some_and(|s| s >= 500) => AwsErrorKind::Service,
         _ => AwsErrorKind::Refused,
     }
+}
+
+/// The profile that a chain of errors says is not there, quoted.
+fn unknown_profile(text: &str) -> Option<&str> {
+    let (before, _) = text.split_once(" was not defined")?;
+    let (_, name) = before.rsplit_once("profile ")?;
+    Some(name)
 }
 
 /// The error with its causes, outermost first.

@@ -7,7 +7,6 @@
 mod details;
 
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::sync::Arc;
 
 use atrest_model::document::{list_of, str_of};
@@ -20,8 +19,11 @@ use futures::future::{self, BoxFuture, Either, join_all};
 use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 
+use self::details::Details;
+pub(crate) use self::details::Noting;
 use crate::aws::Aws;
 use crate::error::AwsError;
+use crate::packed::{PackedAccount, Packing};
 
 /// Regions read at the same time. Request rates are limited per region, so regions do not slow each other down.
 const REGIONS_AT_ONCE: usize = 32;
@@ -70,6 +72,10 @@ pub struct Surface {
     pub kinds: BTreeSet<ResourceKind>,
     /// Members of their answers.
     pub keep: Arc<Keep>,
+    /// Whether the KMS keys that they name are read too.
+    pub keys: bool,
+    /// Whether the parameter groups that they name are.
+    pub parameter_groups: bool,
 }
 
 impl Surface {
@@ -79,6 +85,8 @@ impl Surface {
         Self {
             kinds: BTreeSet::from(ResourceKind::ALL),
             keep: Arc::default(),
+            keys: true,
+            parameter_groups: true,
         }
     }
 }
@@ -88,9 +96,13 @@ pub async fn read(aws: &Aws, account: &str, regions: &[String]) -> Inventory {
     let surface = Surface {
         kinds: BTreeSet::from([ResourceKind::DbInstance, ResourceKind::DbCluster]),
         keep: Arc::default(),
+        keys: false,
+        parameter_groups: false,
     };
+    let (noting, _nothing) = Noting::new(account, &surface);
     let mut watch = Watch::default();
-    let mut inventory = read_regions(aws, account, regions, &surface, &mut watch).await;
+    let mut inventory =
+        read_regions(aws, account, regions, &surface, noting, &mut watch, |_| ()).await;
     for region in &mut inventory.regions {
         region.unread.clear();
     }
@@ -114,33 +126,63 @@ impl Default for Watch<'_> {
     }
 }
 
-/// Reads `surface` in all `regions` concurrently, then the keys and parameter groups that it names. A region has failed
-/// when nothing of it could be read.
+/// Reads `surface` in all `regions` concurrently, and those keys and parameter groups that it names and wants. A region
+/// has failed when nothing of it could be read.
 pub async fn read_surface(
     aws: &Aws,
     account: &str,
     regions: &[String],
     surface: &Surface,
 ) -> Inventory {
-    Box::pin(read_watched(
-        aws,
-        account,
-        regions,
-        surface,
-        Watch::default(),
-    ))
-    .await
+    let watch = Watch::default();
+    let mut inventory = Box::pin(read_listed(aws, account, regions, surface, watch, |_| ())).await;
+    inventory.settle_global_clusters();
+    inventory
 }
 
-/// As [`read_surface`], and somebody looks on.
+/// As [`read_surface`], and somebody looks on. The documents of a region are packed as soon as it is read.
 pub async fn read_watched(
     aws: &Aws,
     account: &str,
     regions: &[String],
     surface: &Surface,
-    mut watch: Watch<'_>,
+    watch: Watch<'_>,
+) -> PackedAccount {
+    let mut packing = Packing::default();
+    let take = |region: &mut RegionInventory| packing.take(account, region);
+    let mut inventory = Box::pin(read_listed(aws, account, regions, surface, watch, take)).await;
+    inventory.settle_global_clusters();
+    packing.finish(inventory)
+}
+
+/// As [`read_surface`], of some regions of an account whose others somebody else reads: global clusters stay in every
+/// region that lists them, for [`Inventory::settle_global_clusters`] of the whole account.
+pub async fn read_shard(
+    aws: &Aws,
+    account: &str,
+    regions: &[String],
+    surface: &Surface,
+    watch: Watch<'_>,
 ) -> Inventory {
-    let mut inventory = read_regions(aws, account, regions, surface, &mut watch).await;
+    Box::pin(read_listed(aws, account, regions, surface, watch, |_| ())).await
+}
+
+async fn read_listed(
+    aws: &Aws,
+    account: &str,
+    regions: &[String],
+    surface: &Surface,
+    mut watch: Watch<'_>,
+    take: impl FnMut(&mut RegionInventory),
+) -> Inventory {
+    let (noting, named) = Noting::new(account, surface);
+    let mut details = Details::default();
+    let stop = (watch.stop)();
+    // What is not known of a key by then is a policy that is not evaluated.
+    let detailing = future::select(Box::pin(details.read(aws, named)), stop);
+    let reading = read_regions(aws, account, regions, surface, noting, &mut watch, take);
+    let (mut inventory, _) = future::join(Box::pin(reading), detailing).await;
+    details.add_to(&mut inventory);
     for region in &mut inventory.regions {
         // A call that was answered is something that was read.
         if region.calls > 0 && !region.interrupted {
@@ -148,12 +190,6 @@ pub async fn read_watched(
         } else {
             region.unread.clear();
         }
-    }
-    inventory.settle_global_clusters();
-    {
-        let details = pin!(details::read(aws, &mut inventory));
-        // What is not known of a key by then is a policy that is not evaluated.
-        future::select(details, (watch.stop)()).await;
     }
     inventory
 }
@@ -163,17 +199,20 @@ async fn read_regions(
     account: &str,
     regions: &[String],
     surface: &Surface,
+    noting: Noting,
     watch: &mut Watch<'_>,
+    mut take: impl FnMut(&mut RegionInventory),
 ) -> Inventory {
     let mut stop = (watch.stop)();
     let mut reading = stream::iter(regions)
-        .map(|region| read_region(aws, account, region, surface))
+        .map(|region| read_region(aws, account, region, surface, noting.clone()))
         .buffer_unordered(REGIONS_AT_ONCE);
     let mut read: Vec<RegionInventory> = Vec::with_capacity(regions.len());
     loop {
         match future::select(reading.next(), &mut stop).await {
-            Either::Left((Some(region), _)) => {
+            Either::Left((Some(mut region), _)) => {
                 (watch.done)(&region);
+                take(&mut region);
                 read.push(region);
             }
             Either::Left((None, _)) => break,
@@ -198,8 +237,17 @@ async fn read_regions(
     }
 }
 
-async fn read_region(aws: &Aws, account: &str, region: &str, surface: &Surface) -> RegionInventory {
-    let rds = aws.rds(region).keeping(Arc::clone(&surface.keep));
+async fn read_region(
+    aws: &Aws,
+    account: &str,
+    region: &str,
+    surface: &Surface,
+    noting: Noting,
+) -> RegionInventory {
+    let rds = aws
+        .rds(region)
+        .keeping(Arc::clone(&surface.keep))
+        .noting(noting);
     let mut inventory = RegionInventory::new(region);
     let listings = surface.kinds.iter().map(|kind| {
         let listing = Box::pin(rds.listing(*kind));
@@ -348,7 +396,7 @@ impl Inventory {
     }
 
     /// Every region lists every global cluster of the account: each is kept once, in the region it writes to.
-    pub(crate) fn settle_global_clusters(&mut self) {
+    pub fn settle_global_clusters(&mut self) {
         let mut seen = BTreeSet::new();
         let mut moved = Vec::new();
         for (index, region) in self.regions.iter_mut().enumerate() {

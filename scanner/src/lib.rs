@@ -11,6 +11,7 @@ pub mod limit;
 pub mod mysql;
 pub mod offline;
 pub mod organization;
+pub mod packed;
 pub mod pair;
 pub mod rds;
 pub mod regions;

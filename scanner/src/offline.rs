@@ -4,11 +4,10 @@
 //! its file's name. A file that is not what it should be ends the read: half a night's evidence must not look like a
 //! whole one.
 
-mod packed;
+mod item;
 mod saved;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::num::NonZero;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,9 +17,9 @@ use atrest_model::scan::ResourceKind;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use self::packed::Packed;
 use self::saved::Saved;
 use crate::inventory::{Inventory, RegionInventory, Surface};
+use crate::packed::{Described, Packed, PackedAccount};
 
 /// Deepest folder that is looked into.
 const MAX_DEPTH: usize = 32;
@@ -66,106 +65,13 @@ pub enum OfflineError {
 #[derive(Debug)]
 pub struct Offline {
     /// One for each account, sorted.
-    pub accounts: Vec<SavedAccount>,
+    pub accounts: Vec<PackedAccount>,
     /// What a person should know of it, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// What was saved of one account. Its documents are kept as text, and are values only while somebody looks at them.
-#[derive(Debug)]
-pub struct SavedAccount {
-    /// Everything but documents.
-    frame: Inventory,
-    /// Sorted by region, kind and ARN.
-    items: Vec<Item>,
-    packs: Arc<Vec<Packed>>,
-}
-
 /// Account and region.
 type Spot = (Arc<str>, Arc<str>);
-
-/// One described thing and where it belongs.
-#[derive(Debug)]
-struct Item {
-    account: Arc<str>,
-    region: Arc<str>,
-    kind: ResourceKind,
-    arn: String,
-    /// Which file it came from, and which document of it.
-    file: usize,
-    index: usize,
-    /// Of the document as it was in the file.
-    digest: u64,
-    /// Whether another account shares it.
-    is_shared: bool,
-    /// Cluster, or member of one.
-    is_of_cluster: bool,
-    /// Name of an instance, and what it or a cluster says that it replicates from.
-    name: Option<String>,
-    source: Option<(Arc<str>, String)>,
-}
-
-impl SavedAccount {
-    /// Account, regions with what is missing of them, keys and parameter groups; no documents.
-    #[must_use]
-    pub fn frame(&self) -> &Inventory {
-        &self.frame
-    }
-
-    /// All of it.
-    #[must_use]
-    pub fn whole(&self) -> Inventory {
-        self.inventory(&self.items.iter().collect::<Vec<_>>())
-    }
-
-    /// All of it, so many documents at a time.
-    pub fn parts(&self, size: NonZero<usize>) -> impl Iterator<Item = Inventory> {
-        self.items
-            .chunks(size.get())
-            .map(|items| self.inventory(&items.iter().collect::<Vec<_>>()))
-    }
-
-    /// What built-in policies look at beside the resource that they judge: clusters, their members, and sources of
-    /// replicas.
-    #[must_use]
-    pub fn context(&self) -> Inventory {
-        let sources: HashSet<(&str, &str)> = self
-            .items
-            .iter()
-            .filter_map(|item| item.source.as_ref())
-            .map(|(region, name)| (&**region, name.as_str()))
-            .collect();
-        let is_source = |item: &Item| {
-            let name = item.name.as_deref();
-            name.is_some_and(|name| sources.contains(&(&*item.region, name)))
-        };
-        let looked_at: Vec<&Item> = self
-            .items
-            .iter()
-            .filter(|item| item.is_of_cluster || is_source(item))
-            .collect();
-        self.inventory(&looked_at)
-    }
-
-    /// These of its documents. Regions and kinds keep their order.
-    fn inventory(&self, items: &[&Item]) -> Inventory {
-        let mut inventory = self.frame.clone();
-        let documents: Vec<Value> = items
-            .par_iter()
-            .map(|item| {
-                let pack = self.packs.get(item.file);
-                pack.map(|pack| pack.get(item.index)).unwrap_or_default()
-            })
-            .collect();
-        for (item, document) in items.iter().zip(documents) {
-            let mut regions = inventory.regions.iter_mut();
-            if let Some(region) = regions.find(|region| *region.region == *item.region) {
-                region.add(item.kind, &item.account, document);
-            }
-        }
-        inventory
-    }
-}
 
 /// Reads a file, or every `.json` file below a folder; of what they hold, `surface`. A file is read item by item, and what
 /// is not kept of an item is gone before the next is read.
@@ -181,14 +87,14 @@ pub fn read(path: &Path, surface: &Surface) -> Result<Offline, OfflineError> {
         .collect::<Vec<_>>()
         .into_iter()
         .collect::<Result<_, _>>()?;
-    let items = without_duplicates(placed(&saved), &files)?;
+    let items = without_duplicates(placed(&mut saved), &files)?;
     let packs: Vec<Packed> = saved
         .iter_mut()
         .map(|saved| std::mem::take(&mut saved.documents))
         .collect();
     let packs = Arc::new(packs);
     let keys = keys(&saved);
-    let mut accounts: Vec<SavedAccount> = Vec::new();
+    let mut accounts: Vec<PackedAccount> = Vec::new();
     let mut places: HashMap<usize, BTreeSet<Spot>> = HashMap::new();
     for item in items {
         if saved.get(item.file).is_some_and(|s| !s.cut.is_empty()) {
@@ -200,7 +106,7 @@ pub fn read(path: &Path, surface: &Surface) -> Result<Offline, OfflineError> {
             .last()
             .is_none_or(|last| *last.frame.account != *item.account)
         {
-            accounts.push(SavedAccount {
+            accounts.push(PackedAccount {
                 frame: Inventory {
                     account: item.account.to_string(),
                     keys: keys.clone(),
@@ -298,17 +204,15 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, OfflineError> {
     Ok(found)
 }
 
-/// Gives every document its account and region.
-fn placed(saved: &[Saved]) -> Vec<Item> {
-    let mut items: Vec<Item> = saved
-        .par_iter()
-        .enumerate()
-        .flat_map_iter(|(file, saved)| {
-            let mut names = Names::default();
-            let items = saved.items.iter();
-            items.map(move |item| item_of(file, item, &saved.documents.get(item.index), &mut names))
-        })
-        .collect();
+/// Everything described, each with the number of its file and with its account.
+fn placed(saved: &mut [Saved]) -> Vec<Described> {
+    let mut items: Vec<Described> = Vec::new();
+    for (file, saved) in saved.iter_mut().enumerate() {
+        for mut item in std::mem::take(&mut saved.items) {
+            item.file = file;
+            items.push(item);
+        }
+    }
     // A shared snapshot names its owner. Who sees it is known when everything else is of one account.
     let own: BTreeSet<&str> = items
         .iter()
@@ -327,59 +231,7 @@ fn placed(saved: &[Saved]) -> Vec<Item> {
     items
 }
 
-/// Accounts and regions, each once.
-#[derive(Default)]
-struct Names(HashSet<Arc<str>>);
-
-impl Names {
-    fn get(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(name) {
-            return Arc::clone(known);
-        }
-        let name: Arc<str> = Arc::from(name);
-        self.0.insert(Arc::clone(&name));
-        name
-    }
-}
-
-fn item_of(file: usize, item: &saved::Described, document: &Value, names: &mut Names) -> Item {
-    let kind = item.kind;
-    let (account, region) = place(kind, document);
-    let view = DescribedRef {
-        kind,
-        account: &account,
-        region: &region,
-        document,
-    };
-    // A name in the same region, else an ARN.
-    let source = [
-        "ReadReplicaSourceDBInstanceIdentifier",
-        "ReadReplicaSourceDBClusterIdentifier",
-    ]
-    .iter()
-    .find_map(|member| view.text(member))
-    .map(|source| {
-        let name = source.rsplit(':').next().unwrap_or(source);
-        let region = region_of(source).unwrap_or(&region);
-        (names.get(region), name.to_owned())
-    });
-    let is_instance = kind == ResourceKind::DbInstance;
-    Item {
-        kind,
-        arn: view.arn().into_owned(),
-        file,
-        index: item.index,
-        digest: item.digest,
-        is_shared: matches!(view.snapshot_type(), Some("shared" | "public")),
-        is_of_cluster: kind == ResourceKind::DbCluster || view.is_cluster_member(),
-        name: is_instance.then(|| view.identifier().to_owned()),
-        source,
-        account: names.get(&account),
-        region: names.get(&region),
-    }
-}
-
-/// Account and region, which [`saved::read`] has seen to be there.
+/// Account and region.
 fn place(kind: ResourceKind, document: &Value) -> (String, String) {
     let text = |member: &str| document.get(member).and_then(Value::as_str);
     let arn = saved::placing_arn(kind, document).unwrap_or_default();
@@ -403,12 +255,15 @@ fn place(kind: ResourceKind, document: &Value) -> (String, String) {
 }
 
 /// Files may overlap. The same thing said twice is said once; two tales of one resource are an error.
-fn without_duplicates(mut items: Vec<Item>, files: &[PathBuf]) -> Result<Vec<Item>, OfflineError> {
+fn without_duplicates(
+    mut items: Vec<Described>,
+    files: &[PathBuf],
+) -> Result<Vec<Described>, OfflineError> {
     items.sort_by(|a, b| {
         (&a.account, &a.region, a.kind, &a.arn, a.file)
             .cmp(&(&b.account, &b.region, b.kind, &b.arn, b.file))
     });
-    let mut kept: Vec<Item> = Vec::with_capacity(items.len());
+    let mut kept: Vec<Described> = Vec::with_capacity(items.len());
     for item in items {
         let twin = kept.last().filter(|last| {
             last.kind == item.kind && last.arn == item.arn && last.account == item.account
@@ -458,7 +313,7 @@ fn keys(saved: &[Saved]) -> Keys {
 
 /// Gives parameters to the groups their files are named after: `describe-db-parameters.NAME.json` below a folder with
 /// the name of the region.
-fn place_groups(files: &[PathBuf], saved: &[Saved], accounts: &mut [SavedAccount]) -> Vec<String> {
+fn place_groups(files: &[PathBuf], saved: &[Saved], accounts: &mut [PackedAccount]) -> Vec<String> {
     let mut notes = Vec::new();
     for (file, saved) in files.iter().zip(saved) {
         let Some(parameters) = &saved.parameters else {

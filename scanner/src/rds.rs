@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::answer::pages;
 use crate::error::AwsError;
+use crate::inventory::Noting;
 use crate::limit::Bucket;
 
 pub use crate::answer::{Listing, Reading};
@@ -23,6 +24,7 @@ pub struct Rds {
     region: String,
     bucket: Bucket,
     keep: Arc<Keep>,
+    noting: Option<Noting>,
 }
 
 mod around;
@@ -35,6 +37,7 @@ impl Rds {
             region: region.to_owned(),
             bucket,
             keep: Arc::default(),
+            noting: None,
         }
     }
 
@@ -42,6 +45,14 @@ impl Rds {
     #[must_use]
     pub fn keeping(self, keep: Arc<Keep>) -> Self {
         Self { keep, ..self }
+    }
+
+    /// Tells what listed things name as soon as their page is read.
+    pub(crate) fn noting(self, noting: Noting) -> Self {
+        Self {
+            noting: Some(noting),
+            ..self
+        }
     }
 
     /// The region.
@@ -95,30 +106,35 @@ impl Rds {
         match kind {
             ResourceKind::DbInstance => pages!(
                 self,
+                Some(kind),
                 "DescribeDBInstances",
                 "DBInstances",
                 self.client.describe_db_instances()
             ),
             ResourceKind::DbCluster => pages!(
                 self,
+                Some(kind),
                 "DescribeDBClusters",
                 "DBClusters",
                 self.client.describe_db_clusters()
             ),
             ResourceKind::GlobalCluster => pages!(
                 self,
+                Some(kind),
                 "DescribeGlobalClusters",
                 "GlobalClusters",
                 self.client.describe_global_clusters()
             ),
             ResourceKind::DbSnapshot => pages!(
                 self,
+                Some(kind),
                 "DescribeDBSnapshots",
                 "DBSnapshots",
                 self.client.describe_db_snapshots().include_shared(true)
             ),
             ResourceKind::DbClusterSnapshot => pages!(
                 self,
+                Some(kind),
                 "DescribeDBClusterSnapshots",
                 "DBClusterSnapshots",
                 self.client
@@ -127,18 +143,21 @@ impl Rds {
             ),
             ResourceKind::DbInstanceAutomatedBackup => pages!(
                 self,
+                Some(kind),
                 "DescribeDBInstanceAutomatedBackups",
                 "DBInstanceAutomatedBackups",
                 self.client.describe_db_instance_automated_backups()
             ),
             ResourceKind::DbClusterAutomatedBackup => pages!(
                 self,
+                Some(kind),
                 "DescribeDBClusterAutomatedBackups",
                 "DBClusterAutomatedBackups",
                 self.client.describe_db_cluster_automated_backups()
             ),
             ResourceKind::ExportTask => pages!(
                 self,
+                Some(kind),
                 "DescribeExportTasks",
                 "ExportTasks",
                 self.client.describe_export_tasks()

@@ -45,9 +45,15 @@ pub(crate) async fn account(args: &AwsArgs, profile: Option<String>) -> Aws {
 /// configured one, where that is of the same partition, else that of the partition's global services.
 fn home_region(configured: Option<&str>, args: &AwsArgs) -> Option<String> {
     let asked = args.region.first()?;
+    // A typo is of the partition of the name that was meant: where it is asked for, nobody answers.
+    let meant = if regions::is_known(asked) {
+        asked
+    } else {
+        regions::nearest(asked, []).unwrap_or(asked)
+    };
     let Some(partition) = regions::PARTITIONS
         .iter()
-        .find(|partition| partition.regions.contains(&asked.as_str()))
+        .find(|partition| partition.regions.contains(&meant))
     else {
         return Some(configured.unwrap_or(asked).to_owned());
     };
@@ -338,7 +344,8 @@ mod tests {
             home(Some("us-east-1"), "cn-north-1"),
             some("cn-northwest-1")
         );
-        assert_eq!(home(None, "zz-new-1"), some("zz-new-1"));
+        assert_eq!(home(None, "eu-centrall-1"), some("us-east-1"));
+        assert_eq!(home(None, "new-somewhere-1"), some("new-somewhere-1"));
     }
 
     #[test]

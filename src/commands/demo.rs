@@ -227,7 +227,7 @@ async fn tell(
         history: StepHistory::default(),
         style: common::stderr_style(),
         quiet: output.no_progress || output.quiet,
-        events: None,
+        events: Vec::new(),
     });
     let ended = executor::run(aws, store, &options, &progress, common::stop_signal()?)
         .await
@@ -239,6 +239,10 @@ async fn tell(
     let (after, inventory) = scan::scan(aws, account, regions).await;
     show(|out| atrest_reports::scan(&after, ScanFormat::Table, &style, out))?;
     save(dir, "scan-after.json", &after)?;
+    say(
+        "what is flagged by storage-unencrypted now are the old-* instances and what was left out: the migration deletes \
+         nothing; `atrest cleanup` does, after a soak",
+    );
 
     let migrated = fix::exit_of(&ended);
     if migrated != Exit::Ok {
@@ -411,6 +415,16 @@ fn print_summary(summary: &Summary, dir: &Path) -> anyhow::Result<()> {
             "took             {:.1} s; everything is in {}/",
             summary.seconds,
             dir.display()
+        )?;
+        writeln!(out)?;
+        writeln!(out, "next: open {}/report.html in a browser", dir.display())?;
+        writeln!(
+            out,
+            "      atrest scan             your own account; it only reads"
+        )?;
+        writeln!(
+            out,
+            "      atrest help tutorial    the same loop, step by step"
         )
     })
 }

@@ -1,6 +1,6 @@
 //! `atrest fix`: shows a plan, carries it out, takes a run up again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use atrest_fixer::clock::Timing;
 use atrest_fixer::executor::{self, Reporter as _};
@@ -19,11 +19,12 @@ use atrest_scanner::aws::Aws;
 use atrest_scanner::inventory;
 
 use super::report::{self, SavedRun};
-use super::{common, durations, login, refusals, run_scans, shared};
+use super::{common, durations, login, metrics, refusals, run_scans, shared};
 use crate::cli::{FixArgs, HooksArg, MysqlArgs, OutputArgs, StateArgs};
 use crate::config::{Config, FleetTable};
 use crate::exit::{Exit, ExpectedError};
 use crate::progress::{Progress, Shape, Sink};
+use crate::webhook::Webhook;
 
 pub(crate) async fn run(
     args: FixArgs,
@@ -205,7 +206,7 @@ async fn drive(
     args: &FixArgs,
     config: &Config,
     mysql: Option<MysqlAuth>,
-    told: Told,
+    mut told: Told,
     output: &OutputArgs,
 ) -> anyhow::Result<Exit> {
     let options = FixOptions {
@@ -229,7 +230,7 @@ async fn drive(
         history: durations::of_state(&args.state.state_dir),
         style: common::stderr_style(),
         quiet: output.no_progress || output.quiet,
-        events: told.events,
+        events: std::mem::take(&mut told.events),
     });
     progress.event(&RunEvent::RunBegan {
         migrations: plan.migrations.len(),
@@ -257,7 +258,10 @@ async fn drive(
         exit_code: exit as u8,
     });
     progress.end();
-    write_end(ended, &args.state.state_dir, &plan, &told.ends)?;
+    if let Some(webhook) = told.webhook.take() {
+        webhook.end().await;
+    }
+    write_end(ended, exit, &args.state.state_dir, &plan, &told)?;
     Ok(exit)
 }
 
@@ -269,15 +273,23 @@ fn migrated(report: &RunReport) -> usize {
 /// What a run tells, and where.
 struct Told {
     ends: Vec<End>,
-    events: Option<Sink>,
+    events: Vec<Sink>,
+    webhook: Option<Webhook>,
+    metrics: Option<PathBuf>,
 }
 
 impl Told {
     /// Read and opened before anything is begun.
     fn of(args: &FixArgs) -> anyhow::Result<Self> {
+        let ends = outputs(args)?;
+        let mut events: Vec<Sink> = sink(args)?.into_iter().collect();
+        let webhook = Webhook::of(&args.operations)?;
+        events.extend(webhook.as_ref().map(Webhook::sink));
         Ok(Self {
-            ends: outputs(args)?,
-            events: sink(args)?,
+            ends,
+            events,
+            webhook,
+            metrics: args.operations.metrics.clone(),
         })
     }
 }
@@ -355,9 +367,10 @@ fn sink(args: &FixArgs) -> anyhow::Result<Option<Sink>> {
 /// Writes the end of a run in every format that was asked for, with what the journal knows beside it.
 fn write_end(
     report: RunReport,
+    exit: Exit,
     state_dir: &Path,
     plan: &Plan,
-    outputs: &[End],
+    told: &Told,
 ) -> anyhow::Result<()> {
     let store = RunStore::open_to_read(state_dir, report.run.as_str());
     let saved = match store.and_then(|store| SavedRun::of_store(&store)) {
@@ -368,7 +381,7 @@ fn write_end(
         }
     };
     let document = saved.document();
-    for End { output, aside } in outputs {
+    for End { output, aside } in &told.ends {
         let style = match aside {
             true => common::stderr_style(),
             false => common::style_of(output),
@@ -387,7 +400,10 @@ fn write_end(
             common::write_output(output.path.as_deref(), render)?;
         }
     }
-    Ok(())
+    match &told.metrics {
+        None => Ok(()),
+        Some(file) => metrics::of_end(&saved, exit, file),
+    }
 }
 
 fn fleet_options(args: &FixArgs, table: &FleetTable) -> FleetOptions {

@@ -4,16 +4,21 @@ mod accounts;
 mod cleanup;
 mod common;
 mod completions;
+mod config;
 mod data_progress;
 mod demo;
 mod diff;
 mod durations;
 mod fix;
+mod help;
 mod iam_policy;
 mod login;
+mod man;
+mod metrics;
 mod offline;
 mod plan;
 mod policy;
+mod reference;
 mod refusals;
 mod report;
 mod rollback;
@@ -25,7 +30,7 @@ mod status;
 mod tick;
 mod undo;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ReportCommand};
 use crate::config::Config;
 use crate::exit::Exit;
 
@@ -53,9 +58,19 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Cleanup(args) => Box::pin(cleanup::run(args, &output)).await,
         Command::Diff(args) => diff::run(args).await,
         Command::Accounts(args) => Box::pin(accounts::run(args)).await,
-        Command::Report(args) => report::run(&args),
+        Command::Report(args) => match &args.command {
+            Some(ReportCommand::Merge(merge)) => {
+                let config = Config::load(cli.config.as_deref())?;
+                Box::pin(scan::merge(merge, &config)).await
+            }
+            None => report::run(&args),
+        },
+        Command::Config(args) => config::run(&args.command, cli.config.as_deref()),
         Command::Demo(args) => demo::run(args, &output).await,
         Command::Sandbox(args) => sandbox::run(args).await,
         Command::Completions { shell } => completions::run(shell),
+        Command::Man { dir } => man::run(&dir),
+        Command::Help { words } => help::run(&words),
+        Command::Reference { dir } => reference::run(&dir),
     }
 }

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use atrest_scanner::inventory::Surface;
-use atrest_scanner::offline::{self, SavedAccount};
+use atrest_scanner::offline;
+use atrest_scanner::packed::PackedAccount;
 
 use crate::exit::ExpectedError;
 
 /// Reads what was saved, account by account.
-pub(crate) fn read(path: &Path, surface: &Surface) -> anyhow::Result<Vec<SavedAccount>> {
+pub(crate) fn read(path: &Path, surface: &Surface) -> anyhow::Result<Vec<PackedAccount>> {
     let read = offline::read(path, surface).map_err(|error| {
         ExpectedError::usage(
             error.to_string(),

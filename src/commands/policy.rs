@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::common;
 use crate::cli::{PolicyCommand, PolicyTestArgs, TextOrJson};
 use crate::config::Config;
+use crate::config::keys::nearest;
 use crate::exit::{Exit, ExpectedError};
 use crate::rules;
 
@@ -159,9 +160,15 @@ fn show(id: &str, folder: Option<&Path>) -> anyhow::Result<Exit> {
         .flat_map(CustomPolicies::metas)
         .find(|meta| meta.id == id);
     let Some(meta) = found else {
+        let all = ids(custom.as_ref());
+        let near = nearest(id, all.iter().map(String::as_str));
+        let near = near.map(|near| format!("did you mean {near}? "));
         return Err(ExpectedError::usage(
             format!("there is no policy {id:?}"),
-            "`atrest policy list` has them all; --policies adds your own",
+            format!(
+                "{}`atrest policy list` has them all; --policies adds your own",
+                near.unwrap_or_default()
+            ),
         ));
     };
     let remedy = meta.remedy.map(|remedy| format!("\n**Fix.** {remedy}\n"));

@@ -3,6 +3,7 @@
 mod accounts;
 mod fleet;
 mod gathered;
+mod shards;
 mod streamed;
 
 use std::collections::BTreeSet;
@@ -14,8 +15,8 @@ use atrest_model::baseline;
 use atrest_model::finding::{Change, Finding, FindingStatus, Severity};
 use atrest_model::keep::Keep;
 use atrest_model::scan::{ResourceKind, ScanReport, WaiverNoteKind};
-use atrest_policies::{CustomMeta, CustomPolicies, Fleet, PolicyMeta, Settings, Waivers};
-use atrest_reports::{Output, PreviousFindings, Rule, ScanContext, ScanFormat};
+use atrest_policies::{CustomMeta, CustomPolicies, Fleet, Needs, PolicyMeta, Settings, Waivers};
+use atrest_reports::{Output, PreviousFindings, Rule, ScanContext, ScanFormat, ScanNumbers};
 use atrest_scanner::aws::Aws;
 use atrest_scanner::inventory::{self, Inventory, Surface};
 use atrest_scanner::limit::Tally;
@@ -25,41 +26,45 @@ use tokio::sync::watch;
 use self::fleet::{Account, Reading};
 use self::gathered::{Gathered, Tags};
 use self::streamed::Streamed;
-use super::{common, offline, policy};
+use super::{common, metrics, offline, policy};
 use crate::cli::{OutputArgs, ScanArgs, SeverityArg};
 use crate::config::Config;
 use crate::exit::{Exit, ExpectedError};
 use crate::progress::ScanProgress;
 use crate::rules;
 
+pub(crate) use self::shards::merge;
+
 pub(crate) async fn run(
     args: ScanArgs,
     config: &Config,
     output: &OutputArgs,
 ) -> anyhow::Result<Exit> {
-    let outputs = args
-        .format
-        .iter()
-        .map(|text| {
-            Output::<ScanFormat>::parse(text).map_err(|e| {
-                ExpectedError::usage(e.to_string(), "`atrest scan --help` lists the formats")
-            })
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    // Before the scan: a file that cannot be read must not cost a night.
-    let previous = outputs
-        .iter()
-        .map(previous)
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let judgement = Judgement::read(&args, config)?;
+    if args.shards.shards.is_some() {
+        return Box::pin(shards::read(args, output)).await;
+    }
+    let ending = Ending {
+        save: args.save.as_deref(),
+        fail_on: severity(args.fail_on),
+        fail_on_new: args.fail_on_new,
+        exit_zero: args.exit_zero,
+        ..Ending::read(&args.format, "scan")?
+    };
+    let judgement = Judgement::read(&Asked::of(&args), config)?;
     let surface = Surface {
         kinds: kinds(&args.only_kinds)?,
         keep: Arc::new(judgement.keep()),
+        keys: judgement.needs(Needs::Keys),
+        parameter_groups: judgement.needs(Needs::ParameterGroups),
     };
     common::check_region_names(&args.aws)?;
+    if let Some(path) = &args.shards.plan_shards {
+        return Box::pin(shards::plan(&args, path, &judgement, &surface)).await;
+    }
     let stop = common::interrupt_signal()?;
     let mut gathered = Gathered::new();
     let rules = judgement.rules();
+    let (begun, tally) = (Instant::now(), Tally::default());
     if let Some(path) = &args.stream {
         gathered.stream = Some(Streamed::begin(path, rules.clone())?);
     }
@@ -70,7 +75,8 @@ pub(crate) async fn run(
             tracing::info!("the saved output was read in {:.3?}", began.elapsed());
             let began = Instant::now();
             for account in accounts {
-                gathered.add_saved(&judgement, &account);
+                let rows = account.frame().region_rows();
+                gathered.add_packed(&judgement, &account, rows);
             }
             tracing::info!("it was judged in {:.3?}", began.elapsed());
         }
@@ -79,11 +85,13 @@ pub(crate) async fn run(
                 args: &args,
                 surface: &surface,
                 stop: &stop,
+                tally: &tally,
             };
             Box::pin(online.read(&judgement, output, &mut gathered)).await?;
         }
     }
     gathered.settle();
+    let took = begun.elapsed();
     let Gathered {
         mut report,
         tags,
@@ -95,28 +103,89 @@ pub(crate) async fn run(
     report.complete &= !*stop.borrow();
     let streamed = stream.map_or(Ok(()), |stream| stream.end(&report));
     judgement.apply(&mut report, &tags)?;
-    for (output, previous) in outputs.iter().zip(&previous) {
-        let context = ScanContext {
-            rules: &rules,
-            previous: previous.as_ref(),
-        };
-        write(&report, &context, output)?;
-    }
-    if let Some(path) = &args.save {
-        common::write_output(Some(path), |out| {
-            serde_json::to_writer_pretty(&mut *out, &report)?;
-            writeln!(out)
-        })?;
-    }
+    ending.write(&report, &rules)?;
     streamed?;
-    if *stop.borrow() {
-        return Ok(Exit::Interrupted);
-    }
-    let counts = |finding: &Finding| {
-        finding.severity >= severity(args.fail_on)
-            && !(args.fail_on_new && finding.change == Some(Change::Unchanged))
+    let exit = if *stop.borrow() {
+        Exit::Interrupted
+    } else {
+        ending.verdict(&report)
     };
-    Ok(verdict(&report, counts, args.exit_zero))
+    if let Some(file) = &args.metrics {
+        let numbers = ScanNumbers {
+            rules: &rules,
+            took,
+            calls: args.offline.is_none().then(|| tally.calls()),
+            throttled: tally.throttled(),
+            exit_code: exit as u8,
+        };
+        metrics::of_scan(&report, &numbers, file)?;
+    }
+    if !output.quiet && lacks_permissions(&report) {
+        use anstream::eprintln;
+        eprintln!("hint: `atrest iam-policy scan` prints the policy that this identity needs");
+    }
+    Ok(exit)
+}
+
+/// What becomes of a finished report.
+struct Ending<'a> {
+    outputs: Vec<Output<ScanFormat>>,
+    /// For each output the findings of the night before, where it tells them.
+    previous: Vec<Option<PreviousFindings>>,
+    save: Option<&'a Path>,
+    fail_on: Severity,
+    fail_on_new: bool,
+    exit_zero: bool,
+}
+
+impl Ending<'_> {
+    /// Reads what is there already, before the scan: a file that cannot be read must not cost a night.
+    fn read(format: &[String], verb: &str) -> anyhow::Result<Self> {
+        let outputs = common::outputs::<ScanFormat>(format, verb)?;
+        let previous = outputs
+            .iter()
+            .map(previous)
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Self {
+            outputs,
+            previous,
+            save: None,
+            fail_on: Severity::Low,
+            fail_on_new: false,
+            exit_zero: false,
+        })
+    }
+
+    fn write(&self, report: &ScanReport, rules: &[Rule]) -> anyhow::Result<()> {
+        for (output, previous) in self.outputs.iter().zip(&self.previous) {
+            let context = ScanContext {
+                rules,
+                previous: previous.as_ref(),
+            };
+            write(report, &context, output)?;
+        }
+        let Some(path) = self.save else {
+            return Ok(());
+        };
+        common::write_output(Some(path), |out| {
+            serde_json::to_writer_pretty(&mut *out, report)?;
+            writeln!(out)
+        })
+    }
+
+    fn verdict(&self, report: &ScanReport) -> Exit {
+        let counts = |finding: &Finding| {
+            finding.severity >= self.fail_on
+                && !(self.fail_on_new && finding.change == Some(Change::Unchanged))
+        };
+        verdict(report, counts, self.exit_zero)
+    }
+}
+
+/// Whether nothing could be read in some region because it is not allowed.
+fn lacks_permissions(report: &ScanReport) -> bool {
+    let errors = report.regions.iter().filter_map(|row| row.error.as_deref());
+    errors.into_iter().any(|why| why.contains("AccessDenied"))
 }
 
 /// A scan that asks AWS.
@@ -124,6 +193,7 @@ struct Online<'a> {
     args: &'a ScanArgs,
     surface: &'a Surface,
     stop: &'a watch::Receiver<bool>,
+    tally: &'a Tally,
 }
 
 impl Online<'_> {
@@ -134,10 +204,9 @@ impl Online<'_> {
         output: &OutputArgs,
         gathered: &mut Gathered,
     ) -> anyhow::Result<()> {
-        let tally = Tally::default();
         let progress = Arc::new(ScanProgress::default());
-        let _shown = (!output.no_progress && !output.quiet).then(|| progress.show(&tally));
-        let found = Box::pin(accounts::targets(self.args, &tally)).await?;
+        let _shown = (!output.no_progress && !output.quiet).then(|| progress.show(self.tally));
+        let found = Box::pin(accounts::targets(self.args, self.tally)).await?;
         let regions = match &found.caller {
             Some(caller) => common::named_regions(caller, &self.args.aws).await?,
             None => None,
@@ -151,8 +220,8 @@ impl Online<'_> {
         };
         let take = |account| match account {
             Account::Unread(row) => gathered.add_unread(row),
-            Account::Read(inventory, rows) => {
-                progress.findings(gathered.add(judgement, &inventory, rows));
+            Account::Read(account, rows) => {
+                progress.findings(gathered.add_packed(judgement, &account, rows));
             }
         };
         reading.all(found.targets, take).await;
@@ -168,18 +237,33 @@ struct Judgement {
     baseline: Option<(PathBuf, ScanReport)>,
 }
 
+/// What the command line says of it.
+struct Asked<'a> {
+    policies: Option<&'a Path>,
+    only: &'a [String],
+    waivers: Option<&'a Path>,
+    baseline: Option<&'a Path>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(args: &'a ScanArgs) -> Self {
+        Self {
+            policies: args.policies.as_deref(),
+            only: &args.only,
+            waivers: args.waivers.as_deref(),
+            baseline: args.baseline.as_deref(),
+        }
+    }
+}
+
 impl Judgement {
-    fn read(args: &ScanArgs, config: &Config) -> anyhow::Result<Self> {
-        let policies = args
-            .policies
-            .as_deref()
-            .map(policy::read_custom)
-            .transpose()?;
+    fn read(asked: &Asked<'_>, config: &Config) -> anyhow::Result<Self> {
+        let policies = asked.policies.map(policy::read_custom).transpose()?;
         let known = |id: &str| policy::is_known(id, policies.as_ref());
         let mut settings = config.settings(known)?;
-        if !args.only.is_empty() {
+        if !asked.only.is_empty() {
             let all = policy::ids(policies.as_ref());
-            let only = only(&args.only, &all, &settings)?;
+            let only = only(asked.only, &all, &settings)?;
             settings = settings.only(only);
         }
         let read = |path: &Path| {
@@ -190,7 +274,7 @@ impl Judgement {
                 )
             })
         };
-        let waivers = match &args.waivers {
+        let waivers = match asked.waivers {
             None => Waivers::default(),
             Some(path) => Waivers::parse(path, &read(path)?, known).map_err(|error| {
                 ExpectedError::usage(
@@ -199,7 +283,7 @@ impl Judgement {
                 )
             })?,
         };
-        let baseline = match &args.baseline {
+        let baseline = match asked.baseline {
             None => None,
             Some(path) => {
                 let report = serde_json::from_str(&read(path)?).map_err(|error| {
@@ -208,7 +292,7 @@ impl Judgement {
                         "give a file written by `atrest scan --save`",
                     )
                 })?;
-                Some((path.clone(), report))
+                Some((path.to_owned(), report))
             }
         };
         Ok(Self {
@@ -289,6 +373,11 @@ impl Judgement {
             .chain(own.filter(|id| self.settings.asks(id)))
             .map(str::to_owned)
             .collect()
+    }
+
+    /// Whether a policy that is asked cannot do without. Those of the operator may look at anything.
+    fn needs(&self, needs: Needs) -> bool {
+        self.policies.is_some() || self.asked().any(|meta| meta.needs == needs)
     }
 
     /// What has to be kept of the answers.

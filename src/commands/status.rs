@@ -12,8 +12,8 @@ use atrest_reports::{
     StatusFormat, TERRAFORM_FILES,
 };
 
-use super::common;
 use super::report::SavedRun;
+use super::{common, metrics};
 use crate::cli::StatusArgs;
 use crate::exit::{Exit, ExpectedError};
 
@@ -23,6 +23,13 @@ pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
     }
     if let Some(url) = &args.shared_state {
         return super::shared::status(args, url).await;
+    }
+    if let Some(file) = &args.metrics {
+        let runs = match &args.run {
+            Some(run) => vec![run.clone()],
+            None => names(&args.state.state_dir)?,
+        };
+        return metrics::of_runs(&args.state.state_dir, &runs, args.run.is_none(), file);
     }
     let Some(run) = &args.run else {
         return list(&args.state.state_dir);
@@ -209,8 +216,8 @@ fn text(status: &RunStatus) -> anyhow::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Names of the runs in the state folder.
-fn list(state_dir: &Path) -> anyhow::Result<Exit> {
+/// Names of the runs in the state folder, sorted.
+fn names(state_dir: &Path) -> anyhow::Result<Vec<String>> {
     let runs = state_dir.join("runs");
     let mut names: Vec<String> = match std::fs::read_dir(&runs) {
         Ok(entries) => entries
@@ -226,12 +233,18 @@ fn list(state_dir: &Path) -> anyhow::Result<Exit> {
         }
     };
     names.sort();
+    Ok(names)
+}
+
+/// Prints them.
+fn list(state_dir: &Path) -> anyhow::Result<Exit> {
+    let names = names(state_dir)?;
     let mut out = Vec::new();
     for name in &names {
         writeln!(out, "{name}")?;
     }
     if names.is_empty() {
-        tracing::warn!("no run in {}", runs.display());
+        tracing::warn!("no run in {}", state_dir.join("runs").display());
     }
     common::deliver(None, &out)?;
     Ok(Exit::Ok)

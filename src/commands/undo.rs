@@ -177,7 +177,7 @@ pub(super) async fn drive(
         history: StepHistory::default(),
         style: common::stderr_style(),
         quiet: output.no_progress || output.quiet,
-        events: None,
+        events: Vec::new(),
     });
     let stop = common::stop_signal()?;
     let ended = executor::run(aws, store, &options, &progress, stop)

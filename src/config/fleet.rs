@@ -11,9 +11,9 @@ use crate::cli::RadiusArgs;
 pub(crate) struct FleetTable {
     #[serde(default, deserialize_with = "waves")]
     pub(crate) waves: Option<Waves>,
-    max_instances: Option<usize>,
+    pub(crate) max_instances: Option<usize>,
     #[serde(default, deserialize_with = "percent")]
-    max_percent: Option<f64>,
+    pub(crate) max_percent: Option<f64>,
     pub(crate) max_failures: Option<usize>,
     pub(crate) copies_in_flight: Option<usize>,
 }

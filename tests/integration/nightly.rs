@@ -1,14 +1,13 @@
 //! The examples of docs/nightly.md: each is read by a parser of its kind, and the command in it is run.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use serde::Deserialize;
 use yaml_serde::Value as Yaml;
 
-use crate::harness::{Finished, Sandbox, Start, finish};
+use crate::harness::{Finished, Sandbox, Start};
+use crate::pages;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_atrest");
 const INSTALLED: &str = "/usr/local/bin/atrest";
@@ -43,18 +42,13 @@ fn start() -> (Sandbox, tempfile::TempDir) {
 
 /// The code blocks below a heading of the page, in order.
 fn blocks(heading: &str) -> Vec<String> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/nightly.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let (_, section) = page
-        .split_once(&format!("\n## {heading}\n"))
-        .unwrap_or_else(|| panic!("no section {heading}"));
-    let section = section.split("\n## ").next().unwrap();
-    section
-        .split("```")
-        .skip(1)
-        .step_by(2)
-        .map(|block| block.split_once('\n').unwrap().1.to_owned())
-        .collect()
+    let found: Vec<String> = pages::blocks("docs/nightly.md")
+        .into_iter()
+        .filter(|block| block.heading == heading)
+        .map(|block| block.text)
+        .collect();
+    assert!(!found.is_empty(), "no section {heading} with examples");
+    found
 }
 
 /// Runs the words of an example; what it writes to the disk goes to the sandbox's folder.
@@ -69,17 +63,7 @@ fn shell(sandbox: &Sandbox, line: &str) -> Finished {
     let line = line
         .replace("/var/lib/atrest", sandbox.dir.path().to_str().unwrap())
         .replace(INSTALLED, BINARY);
-    let like = sandbox.command(&[]);
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", &line]).env_clear();
-    command.env("PATH", std::env::var_os("PATH").unwrap());
-    for (name, value) in like.get_envs() {
-        if let Some(value) = value {
-            command.env(name, value);
-        }
-    }
-    command.current_dir(sandbox.dir.path());
-    finish(command, Duration::from_secs(120))
+    pages::shell(sandbox, &line, None)
 }
 
 /// Sections and keys of a unit; a key may be given more than once.

@@ -204,7 +204,16 @@ fn some_policies_only_are_asked_and_a_baseline_of_fewer_calls_nothing_new_or_men
     // What no baseline speaks of is not excused by it.
     scan(&["--baseline", &few, "--fail-on-new"]).expect(10);
 
+    // Nothing is read that no policy asks for.
+    let details = || {
+        let requests = sandbox.requests();
+        ["DescribeKey", "DescribeDBParameters"]
+            .map(|action| requests.iter().filter(|r| r.action == action).count())
+    };
+    let before = details();
+    assert!(before.iter().all(|calls| *calls > 0), "{before:?}");
     let fewer = scan(&["--only", "storage-unencrypted", "--baseline", &all]);
+    assert_eq!(details(), before);
     let fewer = fewer.expect(10).json();
     assert_eq!(rows(&fewer["baseline"], "fixed").len(), 0);
     let unknown = rows(&fewer["baseline"], "unknown").len();

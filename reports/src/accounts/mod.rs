@@ -31,11 +31,16 @@ pub enum AccountsFormat {
     Json,
 }
 
+impl AccountsFormat {
+    /// Every format with its name.
+    pub const ALL: &[(&str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
 impl FromStr for AccountsFormat {
     type Err = UnknownFormat;
 
     fn from_str(text: &str) -> Result<Self, UnknownFormat> {
-        named(text, &[("text", Self::Text), ("json", Self::Json)])
+        named(text, Self::ALL)
     }
 }
 
@@ -50,16 +55,20 @@ pub enum ExportFormat {
     Sql,
 }
 
+impl ExportFormat {
+    /// Every format with its name.
+    pub const ALL: &[(&str, Self)] = &[
+        ("text", Self::Text),
+        ("json", Self::Json),
+        ("sql", Self::Sql),
+    ];
+}
+
 impl FromStr for ExportFormat {
     type Err = UnknownFormat;
 
     fn from_str(text: &str) -> Result<Self, UnknownFormat> {
-        let known = [
-            ("text", Self::Text),
-            ("json", Self::Json),
-            ("sql", Self::Sql),
-        ];
-        named(text, &known)
+        named(text, Self::ALL)
     }
 }
 

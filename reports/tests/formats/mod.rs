@@ -1,11 +1,13 @@
 //! Formats that programs read, judged by the schemas their publishers give out or by parsers of other people.
 
 mod asff;
+mod chat;
 mod closed;
 mod hostile;
 mod html;
 mod jsonl;
 mod junit;
+mod metrics;
 mod ocsf;
 mod own;
 mod sarif;

@@ -1,12 +1,17 @@
-//! What resources name and policies ask about: KMS keys and parameter groups, each read once.
+//! What resources name and policies ask about: KMS keys and parameter groups, each read once, and asked for as soon as a
+//! page names it: the pages of a large region are a long chain, and nothing else need wait for its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use atrest_model::key::{KeyState, Rotation, region_of};
-use atrest_model::resource::{GroupKind, ParameterGroup};
-use futures::stream::{self, StreamExt as _};
+use atrest_model::resource::{DescribedRef, GroupKind, ParameterGroup};
+use atrest_model::scan::ResourceKind;
+use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use futures::stream::StreamExt as _;
+use serde_json::Value;
 
-use super::Inventory;
+use super::{Inventory, Surface};
 use crate::aws::Aws;
 use crate::keys::Kms;
 use crate::rds::Rds;
@@ -14,100 +19,175 @@ use crate::rds::Rds;
 /// Calls under way at the same time.
 const AT_ONCE: usize = 32;
 
-/// Reads every key and group once. What fails is kept as unreadable, with the reason: it says nothing of the scan as a
-/// whole, only of the policies that need it.
-pub(super) async fn read(aws: &Aws, inventory: &mut Inventory) {
-    let (keys, groups) = named(inventory);
-    let (keys, groups) = futures::join!(
-        Box::pin(describe_keys(aws, keys)),
-        Box::pin(describe_groups(aws, groups))
-    );
-    for (arn, state, calls) in keys {
-        inventory.calls += calls;
-        inventory.keys.insert(arn, state);
-    }
-    for ((region, kind, name), group) in groups {
-        inventory.calls += 1;
-        inventory.groups.insert(&region, kind, &name, group);
-    }
-}
-
 /// Region, kind and name.
 type Group = (String, GroupKind, String);
 
-/// ARNs of keys and parameter groups that something names.
-fn named(inventory: &Inventory) -> (BTreeSet<String>, BTreeSet<Group>) {
-    let (mut keys, mut groups) = (BTreeSet::new(), BTreeSet::new());
-    for found in inventory
-        .regions
-        .iter()
-        .flat_map(super::RegionInventory::described)
-    {
-        for (_, key) in found.kms_keys() {
-            let arn = found.key_arn(key);
-            if !keys.contains(&*arn) {
-                keys.insert(arn.into_owned());
+/// Something that a described thing names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Named {
+    /// ARN of a key.
+    Key(String),
+    Group(Group),
+}
+
+/// Takes note of what described things name. Cheap to clone; the reading of details ends with the last clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Noting {
+    account: Arc<str>,
+    keys: bool,
+    parameter_groups: bool,
+    seen: Arc<Mutex<HashSet<Named>>>,
+    to: UnboundedSender<Named>,
+}
+
+impl Noting {
+    /// And where it goes.
+    pub(super) fn new(account: &str, surface: &Surface) -> (Self, UnboundedReceiver<Named>) {
+        let (to, named) = mpsc::unbounded();
+        let noting = Self {
+            account: Arc::from(account),
+            keys: surface.keys,
+            parameter_groups: surface.parameter_groups,
+            seen: Arc::default(),
+            to,
+        };
+        (noting, named)
+    }
+
+    /// Items of a page.
+    pub(crate) fn items(&self, kind: ResourceKind, region: &str, items: &[Value]) {
+        for document in items {
+            let found = DescribedRef {
+                kind,
+                account: &self.account,
+                region,
+                document,
+            };
+            if self.keys {
+                for (_, key) in found.kms_keys() {
+                    self.note(Named::Key(found.key_arn(key).into_owned()));
+                }
             }
-        }
-        for (kind, name) in found.parameter_groups() {
-            groups.insert((found.region.to_owned(), kind, name.to_owned()));
+            if self.parameter_groups {
+                for (kind, name) in found.parameter_groups() {
+                    self.note(Named::Group((region.to_owned(), kind, name.to_owned())));
+                }
+            }
         }
     }
-    (keys, groups)
+
+    fn note(&self, named: Named) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.insert(named.clone()) {
+            // Nobody listens any more when the scan is to end.
+            let _sent = self.to.unbounded_send(named);
+        }
+    }
 }
 
-async fn describe_keys(aws: &Aws, keys: BTreeSet<String>) -> Vec<(String, KeyState, usize)> {
-    let clients: BTreeMap<&str, Kms> = keys
-        .iter()
-        .filter_map(|arn| region_of(arn))
-        .map(|region| (region, aws.kms(region)))
-        .collect();
-    stream::iter(&keys)
-        .map(|arn| {
-            let client = region_of(arn).and_then(|region| clients.get(region));
-            async move {
-                let Some(client) = client else {
-                    let why = format!("{arn:?} names no region");
-                    return (arn.clone(), KeyState::Unreadable(why), 0);
-                };
-                let mut facts = match client.describe(arn).await {
-                    Ok(facts) => facts,
-                    Err(error) => {
-                        return (arn.clone(), KeyState::Unreadable(error.to_string()), 1);
-                    }
-                };
-                let mut calls = 1;
-                if facts.rotation == Rotation::Unknown {
-                    calls += 1;
-                    facts.rotation = client.rotation(&facts.arn).await;
-                }
-                (arn.clone(), KeyState::Known(facts), calls)
+/// What became of keys and groups.
+#[derive(Debug, Default)]
+pub(super) struct Details {
+    keys: Vec<(String, KeyState, usize)>,
+    groups: Vec<(Group, ParameterGroup)>,
+}
+
+impl Details {
+    /// Reads every key and group that is named, once, while names come in. What fails is kept as unreadable, with the
+    /// reason: it says nothing of the scan as a whole, only of the policies that need it.
+    pub(super) async fn read(&mut self, aws: &Aws, named: UnboundedReceiver<Named>) {
+        let clients = Clients::new(aws);
+        let mut answers = named
+            .map(|named| clients.ask(named))
+            .buffer_unordered(AT_ONCE);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Answer::Key(arn, state, calls) => self.keys.push((arn, state, calls)),
+                Answer::Group(group, read) => self.groups.push((group, read)),
             }
-        })
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await
+        }
+    }
+
+    pub(super) fn add_to(self, inventory: &mut Inventory) {
+        for (arn, state, calls) in self.keys {
+            inventory.calls += calls;
+            inventory.keys.insert(arn, state);
+        }
+        for ((region, kind, name), group) in self.groups {
+            inventory.calls += 1;
+            inventory.groups.insert(&region, kind, &name, group);
+        }
+    }
 }
 
-async fn describe_groups(aws: &Aws, groups: BTreeSet<Group>) -> Vec<(Group, ParameterGroup)> {
-    let clients: BTreeMap<&str, Rds> = groups
-        .iter()
-        .map(|(region, _, _)| (region.as_str(), aws.rds(region)))
-        .collect();
-    stream::iter(&groups)
-        .filter_map(|group| {
-            let client = clients.get(group.0.as_str());
-            async move { Some((group, client?)) }
-        })
-        .map(|(group, client)| async move {
-            let (_, kind, name) = group;
-            let read = match Box::pin(client.asked_parameters(*kind, name)).await {
-                Ok(listing) => ParameterGroup::Read(listing.items),
-                Err(error) => ParameterGroup::Unreadable(error.to_string()),
-            };
-            (group.clone(), read)
-        })
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await
+enum Answer {
+    Key(String, KeyState, usize),
+    Group(Group, ParameterGroup),
+}
+
+/// One client a service and region.
+struct Clients<'a> {
+    aws: &'a Aws,
+    kms: Mutex<HashMap<String, Kms>>,
+    rds: Mutex<HashMap<String, Rds>>,
+}
+
+impl<'a> Clients<'a> {
+    fn new(aws: &'a Aws) -> Self {
+        Self {
+            aws,
+            kms: Mutex::default(),
+            rds: Mutex::default(),
+        }
+    }
+
+    async fn ask(&self, named: Named) -> Answer {
+        match named {
+            Named::Key(arn) => {
+                let (state, calls) = Box::pin(self.key(&arn)).await;
+                Answer::Key(arn, state, calls)
+            }
+            Named::Group(group) => {
+                let read = Box::pin(self.group(&group)).await;
+                Answer::Group(group, read)
+            }
+        }
+    }
+
+    async fn key(&self, arn: &str) -> (KeyState, usize) {
+        let Some(region) = region_of(arn) else {
+            return (KeyState::Unreadable(format!("{arn:?} names no region")), 0);
+        };
+        let client = of_region(&self.kms, region, |region| self.aws.kms(region));
+        let mut facts = match client.describe(arn).await {
+            Ok(facts) => facts,
+            Err(error) => return (KeyState::Unreadable(error.to_string()), 1),
+        };
+        let mut calls = 1;
+        if facts.rotation == Rotation::Unknown {
+            calls += 1;
+            facts.rotation = client.rotation(&facts.arn).await;
+        }
+        (KeyState::Known(facts), calls)
+    }
+
+    async fn group(&self, (region, kind, name): &Group) -> ParameterGroup {
+        let client = of_region(&self.rds, region, |region| self.aws.rds(region));
+        match Box::pin(client.asked_parameters(*kind, name)).await {
+            Ok(listing) => ParameterGroup::Read(listing.items),
+            Err(error) => ParameterGroup::Unreadable(error.to_string()),
+        }
+    }
+}
+
+fn of_region<C: Clone>(
+    clients: &Mutex<HashMap<String, C>>,
+    region: &str,
+    make: impl FnOnce(&str) -> C,
+) -> C {
+    let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
+    clients
+        .entry(region.to_owned())
+        .or_insert_with(|| make(region))
+        .clone()
 }

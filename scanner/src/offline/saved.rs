@@ -3,23 +3,23 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use atrest_model::document::{bool_of, str_of};
 use atrest_model::keep::Keep;
 use atrest_model::key::{KeyFacts, Rotation, account_of, region_of};
-use atrest_model::resource::{PARAMETERS, arn_member};
+use atrest_model::resource::{DescribedRef, PARAMETERS, arn_member};
 use atrest_model::scan::ResourceKind;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 use serde_json::Value;
 
-use super::OfflineError;
-use super::packed::Packed;
+use super::item::Item;
+use super::{OfflineError, place};
 use crate::inventory::Surface;
+use crate::packed::{Described, Names, Packed, described};
 
 /// From this size on a file is read in pieces and not whole: one for each core is read at a time.
 const LARGE: u64 = 16 << 20;
@@ -65,16 +65,6 @@ pub(super) struct Saved {
     pub(super) rotation: Option<(String, bool)>,
     /// `describe-db-parameters`: those that policies ask for.
     pub(super) parameters: Option<Vec<Value>>,
-}
-
-/// One described thing.
-#[derive(Debug)]
-pub(super) struct Described {
-    pub(super) kind: ResourceKind,
-    /// Place of what is kept of its document.
-    pub(super) index: usize,
-    /// Of all of it: two files may tell the same of one thing, or not.
-    pub(super) digest: u64,
 }
 
 /// The member of an output that lists a kind.
@@ -301,6 +291,7 @@ impl<'de> Visitor<'de> for Items<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let mut index = 0;
+        let mut names = Names::default();
         loop {
             if !self.wanted {
                 match items.next_element::<IgnoredAny>()? {
@@ -308,34 +299,32 @@ impl<'de> Visitor<'de> for Items<'_> {
                     None => return Ok(()),
                 }
             }
-            let Some(document) = items.next_element::<Value>()? else {
+            let item = Item { keep: self.keep };
+            let Some((document, digest)) = items.next_element_seed(item)? else {
                 return Ok(());
             };
-            check(self.kind, &document).map_err(|why| {
+            let wrong = |why: String| {
                 A::Error::custom(format!("item {index} of {} {why}", list_of(self.kind)))
-            })?;
-            self.into.push(Described {
+            };
+            let document = document.ok_or_else(|| wrong("is no object".to_owned()))?;
+            let document = Value::Object(document);
+            check(self.kind, &document).map_err(wrong)?;
+            let (account, region) = place(self.kind, &document);
+            let view = DescribedRef {
                 kind: self.kind,
-                digest: digest(&document),
-                index: self.documents.push(&self.keep.of(document)),
-            });
+                account: &account,
+                region: &region,
+                document: &document,
+            };
+            let place = self.documents.push(&document);
+            self.into.push(described(view, place, digest, &mut names));
             index += 1;
         }
     }
 }
 
-/// The same for the same value, whatever the order of its members in the file.
-fn digest(document: &Value) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    document.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Whether a document is of its kind and tells where it belongs.
+/// Whether a document tells where it belongs.
 fn check(kind: ResourceKind, document: &Value) -> Result<(), String> {
-    if !document.is_object() {
-        return Err("is no object".to_owned());
-    }
     let member = arn_member(kind).unwrap_or("SourceArn");
     let arn = placing_arn(kind, document).ok_or_else(|| format!("has no {member}"))?;
     let has_region = kind == ResourceKind::GlobalCluster || region_of(arn).is_some();

@@ -1,5 +1,6 @@
 //! Which accounts are scanned, and by what way each is reached.
 
+use atrest_model::shard::ShardWay;
 use atrest_scanner::aws::{AccountRegion, Aws, Identity};
 use atrest_scanner::error::{AwsError, AwsErrorKind};
 use atrest_scanner::limit::Tally;
@@ -18,6 +19,8 @@ pub(super) struct Target {
     /// Account id; empty when not even that could be learned.
     pub(super) account: String,
     way: Way,
+    /// The profile that it was named by.
+    profile: Option<String>,
     /// Its regions, where they were asked for together with its name.
     pub(super) regions: Option<Result<Vec<AccountRegion>, AwsError>>,
 }
@@ -45,6 +48,28 @@ impl Target {
                     .map_err(|error| error.to_string())
             }
             Way::None(reason) => Err(reason),
+        }
+    }
+
+    /// The way as a shard plan tells it; whoever reads the shard has credentials of its own.
+    pub(super) fn shard_way(&self) -> ShardWay {
+        match (&self.way, &self.profile) {
+            (Way::None(reason), _) => ShardWay::None {
+                reason: reason.clone(),
+            },
+            (Way::Role(_), _) => ShardWay::Role,
+            (Way::Own(_), Some(profile)) => ShardWay::Profile {
+                name: profile.clone(),
+            },
+            (Way::Own(_), None) => ShardWay::Own,
+        }
+    }
+
+    /// What stands before the region in the id of a shard.
+    pub(super) fn shard_account(&self) -> String {
+        match &self.profile {
+            Some(profile) if self.account.is_empty() => format!("profile:{profile}"),
+            _ => self.account.clone(),
         }
     }
 }
@@ -81,6 +106,7 @@ pub(super) async fn targets(args: &ScanArgs, tally: &Tally) -> anyhow::Result<Ta
         vec![Target {
             account: identity.account,
             way: Way::Own(Box::new(aws.clone())),
+            profile: None,
             regions,
         }]
     } else {
@@ -99,18 +125,19 @@ pub(super) async fn targets(args: &ScanArgs, tally: &Tally) -> anyhow::Result<Ta
 }
 
 /// Configuration, and how fast its account may be asked.
-async fn load(args: &ScanArgs, profile: Option<String>, tally: &Tally) -> Aws {
+pub(super) async fn load(args: &ScanArgs, profile: Option<String>, tally: &Tally) -> Aws {
     common::account(&args.aws, profile)
         .await
         .with_limits(tally, args.throttle_patience)
 }
 
 /// A role in `account`; the caller's own account needs none.
-fn by_role(aws: &Aws, identity: &Identity, account: String, args: &ScanArgs) -> Target {
+pub(super) fn by_role(aws: &Aws, identity: &Identity, account: String, args: &ScanArgs) -> Target {
     if account == identity.account {
         return Target {
             account,
             way: Way::Own(Box::new(aws.clone())),
+            profile: None,
             regions: None,
         };
     }
@@ -126,6 +153,7 @@ fn by_role(aws: &Aws, identity: &Identity, account: String, args: &ScanArgs) -> 
     Target {
         account,
         way: Way::Role(Box::new((aws.clone(), role))),
+        profile: None,
         regions: None,
     }
 }
@@ -164,6 +192,7 @@ async fn of_organization(
                 Target {
                     account: member.id,
                     way: Way::None(format!("the account is {}", member.state)),
+                    profile: None,
                     regions: None,
                 }
             }
@@ -182,6 +211,7 @@ async fn of_profiles(args: &ScanArgs, tally: &Tally) -> anyhow::Result<Targets> 
                 targets.push(Target {
                     account: String::new(),
                     way: Way::None(format!("profile {profile}: {error}")),
+                    profile: Some(profile.clone()),
                     regions: None,
                 });
                 first_error.get_or_insert(error);
@@ -201,6 +231,7 @@ async fn of_profiles(args: &ScanArgs, tally: &Tally) -> anyhow::Result<Targets> 
                 targets.push(Target {
                     account: identity.account,
                     way: Way::Own(Box::new(aws)),
+                    profile: Some(profile.clone()),
                     regions: None,
                 });
             }

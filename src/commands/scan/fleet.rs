@@ -3,9 +3,11 @@
 use std::future::Future;
 
 use atrest_model::scan::RegionScan;
+use atrest_model::shard::EVERY_REGION;
 use atrest_scanner::aws::{AccountRegion, Aws};
 use atrest_scanner::error::{AwsError, AwsErrorKind};
-use atrest_scanner::inventory::{self, Inventory, Surface, Watch};
+use atrest_scanner::inventory::{self, Surface, Watch};
+use atrest_scanner::packed::PackedAccount;
 use atrest_scanner::regions;
 use futures::future::{self, Either};
 use futures::stream::{self, StreamExt as _};
@@ -19,16 +21,13 @@ use crate::progress::ScanProgress;
 /// bound for our own memory and connections.
 const ACCOUNTS_AT_ONCE: usize = 12;
 
-/// Stands for the regions of an account of which none could be learned.
-const EVERY_REGION: &str = "*";
-
 const INTERRUPTED: &str = "interrupted before it was read";
 
 /// What reading one account came to.
 #[derive(Debug)]
 pub(super) enum Account {
     /// Read, region by region; some may have failed.
-    Read(Inventory, Vec<RegionScan>),
+    Read(PackedAccount, Vec<RegionScan>),
     /// Nothing of it could be read.
     Unread(RegionScan),
 }
@@ -70,7 +69,7 @@ impl Reading<'_> {
         let way = Box::pin(async {
             let known = target.regions.take();
             let aws = target.enter().await?;
-            let regions = self.regions_of(&aws, known).await?;
+            let regions = regions_of(self.regions, &aws, known).await?;
             Ok::<_, String>((aws, regions))
         });
         let (aws, regions) = match unless(self.stopped(), way).await {
@@ -83,7 +82,7 @@ impl Reading<'_> {
             stop: Box::new(|| Box::pin(self.stopped())),
             done: Box::new(|_region| self.progress.region_done()),
         };
-        let inventory = Box::pin(inventory::read_watched(
+        let read = Box::pin(inventory::read_watched(
             &aws,
             &account,
             &regions,
@@ -91,66 +90,71 @@ impl Reading<'_> {
             watch,
         ))
         .await;
-        let mut rows = inventory.region_rows();
+        let mut rows = read.frame().region_rows();
         for row in &mut rows {
             row.throttled = aws.throttled(&row.region);
         }
-        Account::Read(inventory, rows)
+        Account::Read(read, rows)
     }
 
     fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut stop = self.stop.clone();
-        async move {
-            // Nobody is left to ask for an end when the sender is gone.
-            if stop.wait_for(|stop| *stop).await.is_err() {
-                future::pending::<()>().await;
-            }
-        }
+        stopped(self.stop)
     }
+}
 
-    /// The regions asked for, or those enabled for the account, or, where it may not be asked for them, all of its
-    /// partition: one that is not enabled is then a hole with a reason.
-    async fn regions_of(
-        &self,
-        aws: &Aws,
-        known: Option<Result<Vec<AccountRegion>, AwsError>>,
-    ) -> Result<Vec<String>, String> {
-        if let Some(regions) = self.regions {
-            return Ok(regions.to_vec());
+/// The regions asked for, or those enabled for the account, or, where it may not be asked for them, all of its
+/// partition: one that is not enabled is then a hole with a reason.
+pub(super) async fn regions_of(
+    named: Option<&[String]>,
+    aws: &Aws,
+    known: Option<Result<Vec<AccountRegion>, AwsError>>,
+) -> Result<Vec<String>, String> {
+    if let Some(regions) = named {
+        return Ok(regions.to_vec());
+    }
+    let answer = match known {
+        Some(answer) => answer,
+        None => aws.account_regions().await,
+    };
+    match answer {
+        Ok(regions) => Ok(common::enabled(regions)),
+        Err(error) if error.kind == AwsErrorKind::AccessDenied => {
+            let identity = aws.identity().await.map_err(|error| error.to_string())?;
+            let partition = regions::partition(identity.partition()).ok_or_else(|| {
+                format!(
+                    "{error}; name the regions with --region, those of partition {} are not known",
+                    identity.partition()
+                )
+            })?;
+            tracing::warn!(
+                "account {} does not allow account:ListRegions: all {} known regions of partition {} are tried",
+                identity.account,
+                partition.regions.len(),
+                partition.name
+            );
+            Ok(partition
+                .regions
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect())
         }
-        let answer = match known {
-            Some(answer) => answer,
-            None => aws.account_regions().await,
-        };
-        match answer {
-            Ok(regions) => Ok(common::enabled(regions)),
-            Err(error) if error.kind == AwsErrorKind::AccessDenied => {
-                let identity = aws.identity().await.map_err(|error| error.to_string())?;
-                let partition = regions::partition(identity.partition()).ok_or_else(|| {
-                    format!(
-                        "{error}; name the regions with --region, those of partition {} are not known",
-                        identity.partition()
-                    )
-                })?;
-                tracing::warn!(
-                    "account {} does not allow account:ListRegions: all {} known regions of partition {} are tried",
-                    identity.account,
-                    partition.regions.len(),
-                    partition.name
-                );
-                Ok(partition
-                    .regions
-                    .iter()
-                    .map(|&name| name.to_owned())
-                    .collect())
-            }
-            Err(error) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Ends when the scan is to end.
+pub(super) fn stopped(stop: &watch::Receiver<bool>) -> impl Future<Output = ()> + Send + use<> {
+    let mut stop = stop.clone();
+    async move {
+        // Nobody is left to ask for an end when the sender is gone.
+        if stop.wait_for(|stop| *stop).await.is_err() {
+            future::pending::<()>().await;
         }
     }
 }
 
 /// What `work` gives; `None` when `end` came first.
-async fn unless<T>(
+pub(super) async fn unless<T>(
     end: impl Future<Output = ()>,
     work: impl Future<Output = T> + Unpin,
 ) -> Option<T> {

@@ -10,13 +10,13 @@ use atrest_model::key::account_of;
 use atrest_model::scan::{RegionScan, Resource, SCHEMA_VERSION, ScanReport};
 use atrest_policies::Fleet;
 use atrest_scanner::inventory::{Inventory, RegionInventory};
-use atrest_scanner::offline::SavedAccount;
+use atrest_scanner::packed::PackedAccount;
 
 use super::streamed::Streamed;
 use super::{Judgement, fleet_of};
 
-/// Saved documents that are values at the same time.
-const PART: NonZero<usize> = NonZero::new(4096).unwrap();
+/// Packed documents that are values at the same time.
+const PART: NonZero<usize> = NonZero::new(1024).unwrap();
 
 /// Tags of the resources that findings are about, by ARN: what waivers may ask for.
 pub(super) type Tags = HashMap<String, BTreeMap<String, String>>;
@@ -120,17 +120,23 @@ impl Gathered {
         number
     }
 
-    /// The same of an account whose answers were saved, part by part where that makes no difference: built-in policies
+    /// The same of an account whose documents are packed, part by part where that makes no difference: built-in policies
     /// look at some resources beside the one that they judge, those of the operator may look at any.
-    pub(super) fn add_saved(&mut self, judgement: &Judgement, account: &SavedAccount) -> usize {
+    pub(super) fn add_packed(
+        &mut self,
+        judgement: &Judgement,
+        account: &PackedAccount,
+        mut rows: Vec<RegionScan>,
+    ) -> usize {
         if judgement.policies.is_some() {
             let inventory = account.whole();
-            let rows = inventory.region_rows();
+            for (row, counted) in rows.iter_mut().zip(inventory.region_rows()) {
+                row.resources = counted.resources;
+            }
             return self.add(judgement, &inventory, rows);
         }
         let mark = self.mark();
         let frame = account.frame();
-        let mut rows = frame.region_rows();
         let context = account.context();
         let mut number = 0;
         for part in account.parts(PART) {
