@@ -6,6 +6,7 @@ CARGO ?= cargo
 ENGINES := sandbox/install-engines.sh
 CLIENTS := sandbox/install-clients.sh
 BROWSER := reports/tests/browser/install.sh
+RESTATE := restate/install-server.sh
 CHECKS := deploy/checks
 
 .PHONY: demo test engines lint deny check-deploy release sbom deb measure bench-accounts
@@ -25,12 +26,14 @@ test: export PROPTEST_RNG_SEED = $(SEED)
 
 # Dependencies and deploy/ are checked before the tests; ATREST_CHECKERS=none does without, and says so.
 # MySQL 5.7 comes as an npm package; boto3 and the AWS CLI, and what drives the browser, live in virtual environments.
-# ATREST_BROWSER=none does without the browser where there can be none; the tests then say what was not run.
+# ATREST_BROWSER=none does without the browser where there can be none, ATREST_RESTATE=none without the Restate server; the
+# tests then say what was not run.
 test: lint
 	@command -v npm >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends npm; }
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends python3-venv; }
 	@$(ENGINES) mariadb1011 mysql57
 	@$(CLIENTS)
+	@[ "$$ATREST_RESTATE" = none ] || $(RESTATE)
 	@[ "$$ATREST_BROWSER" = none ] || command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; }
 	@$(BROWSER)
 	@$(CHECKS)/install.sh

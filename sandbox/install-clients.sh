@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Puts boto3 and the AWS CLI, which the sandbox is tested with, into a folder of your own.
+# Puts boto3 and the AWS CLI, which the sandbox is tested with, and moto, which plays S3, into a folder of your own.
 #
 #   install-clients.sh [--dir DIR]
 #
 #   DIR    ${ATREST_CLIENTS:-${XDG_CACHE_HOME:-$HOME/.cache}/atrest/clients}
 #
 # Nothing is installed system-wide. The packages come from the index that pip is set up for and must have the
-# SHA-256 written down in tests/clients/requirements.txt, of which a copy is left beside them: a test that finds
-# another one there says that they are out of date.
+# SHA-256 written down in tests/clients/requirements.txt and moto.txt, of which copies are left beside them: a test that
+# finds another one there says that they are out of date.
 #
 # Exit: 0 installed (or was), 1 internal or a hash differs, 2 usage, 3 this machine can't.
 set -euo pipefail
 umask 022
 
-requirements=$(cd "$(dirname "$0")" && pwd -P)/tests/clients/requirements.txt
+lists=$(cd "$(dirname "$0")" && pwd -P)/tests/clients
 
 usage() { sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 say() { echo "install-clients: $*" >&2; }
@@ -38,19 +38,26 @@ command -v flock >/dev/null 2>&1 || cannot "flock (util-linux) is not on this ma
 exec 9>"$dir/.lock"
 flock 9
 
-# The interpreter is asked too: the one that the folder was made with may be gone.
-if cmp -s "$requirements" "$dir/requirements.txt" && "$dir/venv/bin/python" -c 'import awscli, boto3' 2>/dev/null; then
-  say "boto3 and the AWS CLI are installed in $dir"
-  exit 0
-fi
-python=$(command -v python3) || cannot "python3 is not on this machine"
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || cannot "$("$python" --version) is too old, 3.10 is needed"
-"$python" -c 'import ensurepip, venv' 2>/dev/null || cannot "$python has no venv module (Debian: python3-venv)"
-# Scripts in it name its path, so it is made where it stays; the copy of the requirements comes last.
-rm -rf "$dir/venv" "$dir/requirements.txt"
-"$python" -m venv "$dir/venv"
-"$dir/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-  --only-binary=:all: --require-hashes --requirement "$requirements"
-cp "$requirements" "$dir/requirements.txt.new"
-mv "$dir/requirements.txt.new" "$dir/requirements.txt"
-say "$("$dir/venv/bin/python" -m pip freeze | grep -E '^(awscli|boto3)==' | tr '\n' ' ')in $dir"
+# One virtual environment of what a list names. The interpreter is asked too: the one that it was made with may be gone.
+install() { # LIST FOLDER MODULES PACKAGES
+  local list=$lists/$1 venv=$dir/$2
+  if cmp -s "$list" "$dir/$1" && "$venv/bin/python" -c "import $3" 2>/dev/null; then
+    say "$4 are installed in $dir"
+    return
+  fi
+  local python
+  python=$(command -v python3) || cannot "python3 is not on this machine"
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || cannot "$("$python" --version) is too old, 3.10 is needed"
+  "$python" -c 'import ensurepip, venv' 2>/dev/null || cannot "$python has no venv module (Debian: python3-venv)"
+  # Scripts in it name its path, so it is made where it stays; the copy of the list comes last.
+  rm -rf "$venv" "${dir:?}/$1"
+  "$python" -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+    --only-binary=:all: --require-hashes --requirement "$list"
+  cp "$list" "$dir/$1.new"
+  mv "$dir/$1.new" "$dir/$1"
+  say "$("$venv/bin/python" -m pip freeze | grep -E '^(awscli|boto3|moto)==' | tr '\n' ' ')in $dir"
+}
+
+install requirements.txt venv 'awscli, boto3' 'boto3 and the AWS CLI'
+install moto.txt moto 'moto.server' 'moto and what it needs'

@@ -6,6 +6,7 @@ mod events;
 mod mysql;
 mod policy;
 mod shards;
+mod shared;
 mod tick;
 mod undo;
 
@@ -23,6 +24,7 @@ pub(crate) use events::EventsArgs;
 pub(crate) use mysql::{ConnectArgs, MysqlArgs, MysqlMode, TlsMode};
 pub(crate) use policy::{PolicyArgs, PolicyCommand, PolicyTestArgs};
 pub(crate) use shards::{MergeArgs, ShardArgs};
+pub(crate) use shared::SharedArgs;
 pub(crate) use tick::TickArgs;
 pub(crate) use undo::{CleanupArgs, PaceArgs, RollbackArgs};
 
@@ -424,6 +426,8 @@ pub(crate) struct FixArgs {
     #[command(flatten)]
     pub(crate) state: StateArgs,
     #[command(flatten)]
+    pub(crate) shared: SharedArgs,
+    #[command(flatten)]
     pub(crate) aws: AwsArgs,
     #[command(flatten)]
     pub(crate) mysql: MysqlArgs,
@@ -459,11 +463,16 @@ pub(crate) struct StatusArgs {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
           value_parser = parse_seconds, requires = "run", conflicts_with_all = ["journal", "format", "verify"])]
     pub(crate) watch: Option<std::time::Duration>,
+    /// Show who works on which DB instance, of this run or of all, from shared state: s3://bucket/prefix
+    #[arg(long, value_name = "URL", conflicts_with_all = ["journal", "terraform", "verify", "watch", "metrics"])]
+    pub(crate) shared_state: Option<atrest_fixer::shared::SharedUrl>,
     /// Write the numbers of the run, or without one of all runs, to FILE for Prometheus (docs/operations.md)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["journal", "format", "terraform", "verify", "watch"])]
     pub(crate) metrics: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
     /// Output: text, json; of its end also table, jsonl, csv, markdown, html, junit, chat; FORMAT=FILE writes a file; may
     /// be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]

@@ -19,6 +19,7 @@ pub mod planner;
 pub mod preflight;
 mod quiet;
 mod requests;
+pub mod shared;
 mod steps;
 pub mod store;
 pub mod tick;

@@ -23,6 +23,7 @@ pub mod resource;
 pub mod run;
 pub mod scan;
 pub mod shard;
+pub mod shared;
 pub mod tick;
 
 /// Name and version of the tool, written into every document it makes.

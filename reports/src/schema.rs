@@ -7,6 +7,7 @@ use atrest_model::plan::Plan;
 use atrest_model::run::RunReport;
 use atrest_model::scan::ScanReport;
 use atrest_model::shard::{BatchLine, ShardPlanLine};
+use atrest_model::shared::SharedObject;
 use atrest_model::tick::{TickDocument, TickInput};
 use schemars::{Schema, schema_for};
 
@@ -42,6 +43,7 @@ pub fn schemas() -> Vec<DocumentSchema> {
         of("run-line", schema_for!(RunLine<'static>)),
         of("event", schema_for!(EventLine<'static>)),
         of("status", schema_for!(RunStatus)),
+        of("shared-state", schema_for!(SharedObject)),
         of("tick", schema_for!(TickDocument)),
         of("tick-input", schema_for!(TickInput)),
         of("evidence", schema_for!(EvidenceManifest)),

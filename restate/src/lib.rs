@@ -1,1 +1,35 @@
-//! Runs the migration's steps as workflows of a Restate server.
+//! Migrations as workflows of a [Restate](https://restate.dev) server.
+//!
+//! Restate keeps the documents of the ticks and waits between them; what a step is and what may be sent is
+//! [`atrest_fixer::tick`] alone. Nothing waits inside of a step of a workflow, and no step gives out a secret. See
+//! docs/restate.md.
+
+mod worker;
+mod workflow;
+
+pub use restate_sdk::endpoint::Endpoint;
+pub use restate_sdk::http_server::HttpServer;
+
+pub use self::worker::{Settings, Worker};
+pub use self::workflow::{Ended, Legs, Migrations, Status};
+
+use restate_sdk::service::IntoServiceDefinition as _;
+
+/// What a Restate server discovers. With an identity key only its requests are answered.
+///
+/// # Errors
+///
+/// The key is none.
+pub fn endpoint(worker: Worker, identity_key: Option<&str>) -> Result<Endpoint, String> {
+    let worker = std::sync::Arc::new(worker);
+    let builder = Endpoint::builder()
+        .bind(Migrations::new(std::sync::Arc::clone(&worker)).into_service_definition())
+        .bind(Legs::new(worker).into_service_definition());
+    match identity_key {
+        None => Ok(builder.build()),
+        Some(key) => builder
+            .identity_key(key)
+            .map(|builder| builder.build())
+            .map_err(|error| format!("the identity key cannot be used: {error}")),
+    }
+}

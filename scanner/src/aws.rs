@@ -180,10 +180,13 @@ impl HttpConnector for ByScheme {
     }
 }
 
+/// The longest that one call may take: a mutation that has not been answered by then has an unknown outcome.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(Duration::from_secs(60))
+        .operation_attempt_timeout(CALL_TIMEOUT)
         .build()
 }
 
@@ -289,6 +292,12 @@ impl Aws {
     }
 
     pub(crate) fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// What clients of services are made of that only one caller needs.
+    #[must_use]
+    pub fn sdk_config(&self) -> &SdkConfig {
         &self.config
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{AwsArgs, MysqlArgs, StateArgs, TextOrJson, parse_duration};
+use super::{AwsArgs, MysqlArgs, SharedArgs, StateArgs, TextOrJson, parse_duration};
 
 /// How fast RDS is asked.
 #[derive(Debug, Clone, Args)]
@@ -42,6 +42,8 @@ pub(crate) struct RollbackArgs {
     #[command(flatten)]
     pub(crate) state: StateArgs,
     #[command(flatten)]
+    pub(crate) shared: SharedArgs,
+    #[command(flatten)]
     pub(crate) aws: AwsArgs,
     #[command(flatten)]
     pub(crate) mysql: MysqlArgs,
@@ -77,6 +79,8 @@ pub(crate) struct CleanupArgs {
     pub(crate) pace: PaceArgs,
     #[command(flatten)]
     pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) shared: SharedArgs,
     #[command(flatten)]
     pub(crate) aws: AwsArgs,
     #[command(flatten)]

@@ -8,7 +8,7 @@ use atrest_fixer::undo::{
 };
 use atrest_model::phase::{Phase, PhaseKind};
 
-use super::{common, fix, undo};
+use super::{common, fix, shared, undo};
 use crate::cli::{CleanupArgs, OutputArgs};
 use crate::exit::{Exit, ExpectedError};
 use crate::terminal;
@@ -35,6 +35,7 @@ pub(crate) async fn run(args: CleanupArgs, output: &OutputArgs) -> anyhow::Resul
             tracing::warn!("{name} has begun; --execute goes on with it");
             continue;
         }
+        shared::take(&aws, &args.shared, &mut store).await?;
         store.take_up(&name);
         let report = undo::drive(&aws, store, &args.pace, auth.clone(), output).await?;
         exit = exit.max(undo::tell(&report, args.format)?);
@@ -83,6 +84,8 @@ pub(crate) async fn run(args: CleanupArgs, output: &OutputArgs) -> anyhow::Resul
         );
     }
     confirm(&args, &phase)?;
+    // The journal of a folder that others have left behind is not gone on with.
+    shared::take(&aws, &args.shared, &mut store).await?;
     store
         .begin_phase(phase)
         .map_err(|e| ExpectedError::store(&e))?;

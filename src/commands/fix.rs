@@ -19,7 +19,7 @@ use atrest_scanner::aws::Aws;
 use atrest_scanner::inventory;
 
 use super::report::{self, SavedRun};
-use super::{common, durations, login, metrics, refusals, run_scans};
+use super::{common, durations, login, metrics, refusals, run_scans, shared};
 use crate::cli::{FixArgs, HooksArg, MysqlArgs, OutputArgs, StateArgs};
 use crate::config::{Config, FleetTable};
 use crate::exit::{Exit, ExpectedError};
@@ -74,6 +74,13 @@ async fn begin(
         Some(_) => None,
     };
     let aws = common::aws(&args.aws).await?;
+    let shared = shared::asked_for(&aws, &args.shared).filter(|_asked| args.execute);
+    // A run that has a folder here is taken up otherwise, and is told so below.
+    let is_new = RunStore::open_to_read(&args.state.state_dir, plan.run.as_str()).is_err();
+    if let (Some(shared), true) = (&shared, is_new) {
+        // Before what has changed is taken for a stale plan.
+        shared::look(shared, &plan).await?;
+    }
     let auth = check(&aws, &plan, &args.mysql, Some(&radius)).await?;
     let unfit = plan
         .migrations
@@ -99,6 +106,7 @@ async fn begin(
     };
     let store =
         RunStore::create(&args.state.state_dir, plan).map_err(|e| ExpectedError::store(&e))?;
+    let store = shared::take_new(shared.as_ref(), store, None).await?;
     if args.rehearse {
         // Nothing changes that an audit could show.
         return drive(&aws, store, args, config, auth, told, output).await;
@@ -113,7 +121,8 @@ async fn resume(
     config: &Config,
     output: &OutputArgs,
 ) -> anyhow::Result<Exit> {
-    let store = RunStore::open(&args.state.state_dir, run).map_err(|e| ExpectedError::store(&e))?;
+    let mut store =
+        RunStore::open(&args.state.state_dir, run).map_err(|e| ExpectedError::store(&e))?;
     if store.work().plan.migrations.is_empty() && !store.phases().is_empty() {
         return Err(ExpectedError::usage(
             format!(
@@ -126,6 +135,7 @@ async fn resume(
     let told = Told::of(args)?;
     let aws = common::aws(&args.aws).await?;
     let auth = check(&aws, &store.plan().clone(), &args.mysql, None).await?;
+    shared::take(&aws, &args.shared, &mut store).await?;
     drive(&aws, store, args, config, auth, told, output).await
 }
 
@@ -140,7 +150,19 @@ async fn adopt(
     check_stop_before(args.stop_before.as_deref(), &plan)?;
     let told = Told::of(args)?;
     let aws = common::aws(&args.aws).await?;
+    let shared = shared::asked_for(&aws, &args.shared);
+    let look = match &shared {
+        Some(shared) => Some(shared::look_to_adopt(shared, &plan).await?),
+        None => None,
+    };
     let auth = check(&aws, &plan, &args.mysql, None).await?;
+    if let (Some(shared), Some(look)) = (&shared, &look) {
+        let copied = shared::adopt(shared, &args.state.state_dir, &plan, look).await?;
+        if let Some(store) = copied {
+            let store = shared::take_new(Some(shared), store, Some(look)).await?;
+            return drive(&aws, store, args, config, auth, told, output).await;
+        }
+    }
     let inventory = inventory::read(&aws, &plan.account, &regions(&plan)).await;
     if let Some(error) = inventory
         .regions
@@ -167,6 +189,7 @@ async fn adopt(
     }
     let store =
         RunStore::adopt(&args.state.state_dir, plan).map_err(|e| ExpectedError::store(&e))?;
+    let store = shared::take_new(shared.as_ref(), store, look.as_ref()).await?;
     drive(&aws, store, args, config, auth, told, output).await
 }
 

@@ -25,6 +25,7 @@ mod rollback;
 mod run_scans;
 mod sandbox;
 mod scan;
+mod shared;
 mod status;
 mod tick;
 mod undo;

@@ -8,7 +8,7 @@ use atrest_fixer::undo::{
 };
 use atrest_model::phase::PhaseKind;
 
-use super::{common, fix, undo};
+use super::{common, fix, shared, undo};
 use crate::cli::{OutputArgs, RollbackArgs};
 use crate::exit::{Exit, ExpectedError};
 
@@ -43,6 +43,7 @@ pub(crate) async fn run(args: RollbackArgs, output: &OutputArgs) -> anyhow::Resu
             tracing::warn!("{name} has begun; --execute goes on with it");
             continue;
         }
+        shared::take(&aws, &args.shared, &mut store).await?;
         store.take_up(&name);
         let report = undo::drive(&aws, store, &args.pace, auth.clone(), output).await?;
         exit = exit.max(undo::tell(&report, args.format)?);
@@ -97,6 +98,8 @@ pub(crate) async fn run(args: RollbackArgs, output: &OutputArgs) -> anyhow::Resu
         undo::show(&phase, args.format)?;
         return Ok(exit);
     }
+    // The journal of a folder that others have left behind is not gone on with.
+    shared::take(&aws, &args.shared, &mut store).await?;
     store
         .begin_phase(phase)
         .map_err(|e| ExpectedError::store(&e))?;

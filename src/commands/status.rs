@@ -21,6 +21,9 @@ pub(crate) async fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
     if let Some(file) = &args.verify {
         return verify(file);
     }
+    if let Some(url) = &args.shared_state {
+        return super::shared::status(args, url).await;
+    }
     if let Some(file) = &args.metrics {
         let runs = match &args.run {
             Some(run) => vec![run.clone()],

@@ -62,6 +62,7 @@ pages! {
     rollback: "docs/rollback.md",
     runbook: "docs/runbook.md",
     sandbox: "docs/sandbox.md",
+    shared_state: "docs/shared-state.md",
     tutorial: "docs/tutorial.md",
     waivers: "docs/waivers.md",
     adding_a_policy: "docs/howto/add-a-policy.md",

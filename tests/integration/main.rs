@@ -42,6 +42,7 @@ mod reports;
 mod resume;
 mod scan_edges;
 mod scan_input;
+mod shared_state;
 mod supply_chain;
 mod tick;
 mod undo;

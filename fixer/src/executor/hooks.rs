@@ -17,10 +17,7 @@ use super::runner::{INTERRUPTED, Looked, NOTED, Runner};
 use crate::observatory::RegionView;
 use crate::options::InterruptedHooks;
 use crate::steps::claim;
-use crate::store::StoreError;
-
-/// Under this the journal keeps the hooks of the run itself; migrations have a slash in their names.
-const RUN: &str = "run";
+use crate::store::{RUN_ITSELF as RUN, StoreError};
 
 const OPERATION: &str = "run the hook";
 
@@ -151,6 +148,9 @@ impl Runner<'_> {
             StepEvent::Intend,
             &json!({"operation": OPERATION, "command": hook.command, NOTED: {STATE: STARTED}}),
         )?;
+        if let Some(unleased) = self.unleased(step).await? {
+            return Ok(unleased);
+        }
         self.reporter.event(&RunEvent::Acted {
             migration: self.migration.id.clone(),
             step: step.id.clone(),

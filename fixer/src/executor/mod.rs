@@ -85,6 +85,7 @@ pub async fn run(
         None => Outcome::Migrated,
     };
     let begun = begun(&store, &plan)?;
+    let shared = store.shared().cloned();
     let (_watching, pause) = pause::watch(store.dir(), options.timing.poll);
     let names: BTreeSet<&str> = plan.migrations.iter().map(|m| m.region.as_str()).collect();
     let regions: HashMap<&str, Region> = names
@@ -116,15 +117,22 @@ pub async fn run(
         places: Semaphore::new(options.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
         failed_hooks: Mutex::new(Vec::new()),
     };
-    let mut ended = sitting.waves(&regions, &begun).await;
-    if ended
-        .iter()
-        .all(|(_, end)| matches!(end, End::Arrived | End::Failed { .. }))
-    {
-        sitting
-            .hooks_of_the_run(Stage::AfterRun, None, &worst(&ended))
-            .await;
-    }
+    let work = Box::pin(async {
+        let ended = sitting.waves(&regions, &begun).await;
+        if ended
+            .iter()
+            .all(|(_, end)| matches!(end, End::Arrived | End::Failed { .. }))
+        {
+            sitting
+                .hooks_of_the_run(Stage::AfterRun, None, &worst(&ended))
+                .await;
+        }
+        ended
+    });
+    let mut ended = match shared {
+        Some(shared) => shared.during(sitting.store, work).await,
+        None => work.await,
+    };
     ended.sort_by(|(a, _), (b, _)| a.migration.cmp(&b.migration));
     let report = RunReport {
         schema_version: SCHEMA_VERSION,

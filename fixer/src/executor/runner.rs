@@ -27,6 +27,7 @@ use crate::fault::Fault;
 use crate::observatory::{Observatory, RegionView, Wanted};
 use crate::options::FixOptions;
 use crate::permit::{Permit, Unwritten, Validated};
+use crate::shared::Shared;
 use crate::steps::{self, Cx, Seen, claim};
 use crate::store::{StepRecord, StoreError};
 
@@ -69,6 +70,8 @@ pub(super) struct Runner<'a> {
     is_resumed: bool,
     forecast: Mutex<steps::replica::Forecast>,
     pub(super) is_adopted: bool,
+    /// The lease, when runners on several machines share state.
+    pub(super) shared: Option<Arc<Shared>>,
     /// What a tick adds; none in a sitting that goes on by itself.
     pub(super) tick: Option<super::tick::Pace>,
     /// A person has given leave for the step that leave was asked for.
@@ -108,6 +111,8 @@ pub(super) enum Looked {
     Waiting,
     /// The migration stops.
     Ended(Outcome),
+    /// It stops at once: nothing may be sent without its lease.
+    Unleased(Outcome),
 }
 
 /// How one pass over the steps that are ready ended.
@@ -146,7 +151,7 @@ impl<'a> Runner<'a> {
         stop: watch::Receiver<bool>,
         pause: watch::Receiver<bool>,
     ) -> Result<Self, StoreError> {
-        let (records, claim, is_resumed, is_adopted) = {
+        let (records, claim, is_resumed, is_adopted, shared) = {
             let store = store.get();
             let claim = claim::Claim::of(&store);
             let resumed = store.is_resumed();
@@ -155,6 +160,7 @@ impl<'a> Runner<'a> {
                 claim,
                 resumed,
                 store.is_adopted(),
+                store.shared().cloned(),
             )
         };
         let now = clock::instant();
@@ -181,6 +187,7 @@ impl<'a> Runner<'a> {
             is_resumed,
             forecast: Mutex::default(),
             is_adopted,
+            shared,
             windows: steps::quiesce::Windows::default(),
             tick: None,
             has_leave: false,
@@ -249,6 +256,10 @@ impl<'a> Runner<'a> {
             .store
             .get()
             .record(&self.migration.id, step, event, detail)?;
+        // An intent is copied before its call, see `unleased`.
+        if let (Some(shared), true) = (&self.shared, event != StepEvent::Intend) {
+            shared.changed(&self.migration.id);
+        }
         let mut intended_at = self.records.get(step).and_then(|record| record.intended_at);
         if event == StepEvent::Intend {
             intended_at = Some(at);
@@ -409,6 +420,9 @@ impl<'a> Runner<'a> {
             () = stopped(self.stop.clone()) => {
                 return Ok(Pass::Over(Outcome::Stopped { step: first.id.clone(), reason: INTERRUPTED.to_owned() }));
             }
+            reason = lease_lost(self.shared.as_deref(), &self.migration.id) => {
+                return Ok(Pass::Over(Outcome::Stopped { step: first.id.clone(), reason }));
+            }
             view = self.observatory.view(self.since, wanted) => view,
         };
         let view = match view {
@@ -431,7 +445,9 @@ impl<'a> Runner<'a> {
                 Looked::Ended(outcome) if step.action.is_reattachment() => {
                     self.held.push(outcome);
                 }
-                Looked::Ended(outcome) => return Ok(Pass::Over(outcome)),
+                Looked::Ended(outcome) | Looked::Unleased(outcome) => {
+                    return Ok(Pass::Over(outcome));
+                }
             }
         }
         Ok(Pass::Looked {
@@ -715,6 +731,9 @@ impl<'a> Runner<'a> {
                 return self.wait(step, "it may have been sent before; that is looked for");
             }
         }
+        if let Some(unleased) = self.unleased(step).await? {
+            return Ok(unleased);
+        }
         let permit = Permit::ordinary(step).or_else(|| {
             if matches!(step.action, Action::NameBack { .. }) {
                 return Unwritten::of(self.migration, &self.records)
@@ -741,7 +760,21 @@ impl<'a> Runner<'a> {
         });
         let answer = {
             let cx = self.cx(step);
-            steps::act(&cx, step, view, &permit).await
+            let act = steps::act(&cx, step, view, &permit);
+            match &self.shared {
+                None => Ok(act.await),
+                Some(shared) => shared.while_held(&self.migration.id, act).await,
+            }
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(reason) => {
+                // Stays intended, as a call whose answer was lost.
+                return Ok(Looked::Unleased(Outcome::Stopped {
+                    step: step.id.clone(),
+                    reason,
+                }));
+            }
         };
         match answer {
             Ok(()) => {
@@ -776,6 +809,21 @@ impl<'a> Runner<'a> {
                 self.end(step, &fault.to_string(), fault.hint())
             }
         }
+    }
+
+    /// After the intent and before what it is for: what follows when the lease does not last for it.
+    pub(super) async fn unleased(&mut self, step: &Step) -> Result<Option<Looked>, StoreError> {
+        let Some(shared) = self.shared.clone() else {
+            return Ok(None);
+        };
+        let Err(reason) = shared.confirm(&self.migration.id, self.store).await else {
+            return Ok(None);
+        };
+        self.record(&step.id, StepEvent::Refuse, &json!({"reason": reason}))?;
+        Ok(Some(Looked::Unleased(Outcome::Stopped {
+            step: step.id.clone(),
+            reason,
+        })))
     }
 
     pub(super) fn finish(
@@ -883,6 +931,14 @@ impl<'a> Runner<'a> {
         // A clock that was set back between the two tells nothing.
         let seconds = ended?.duration_since(began).as_secs_f64();
         (seconds >= 0.0).then_some(seconds)
+    }
+}
+
+/// Returns when the lease of a migration is lost, with the reason.
+async fn lease_lost(shared: Option<&Shared>, migration: &str) -> String {
+    match shared {
+        Some(shared) => shared.lost(migration).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -104,6 +104,7 @@ impl RunStore {
             resumed: state.resumed.is_some(),
             wall: clock::now,
             observer: None,
+            shared: None,
             _lock: Some(lock),
         };
         Ok((store, carried))

@@ -474,6 +474,12 @@ impl Journal {
         rows.into_iter().map(|row| self.entry(row)).collect()
     }
 
+    /// Those of one migration, in order.
+    pub(super) fn entries_of(&self, migration: &str) -> Result<Vec<Entry>, StoreError> {
+        let rows = self.rows_of(migration)?;
+        rows.into_iter().map(|row| self.entry(row)).collect()
+    }
+
     fn entry(&self, row: Row) -> Result<Entry, StoreError> {
         let bad = |what: &str| self.broken(format!("{what} of record {}", row.seq));
         Ok(Entry {

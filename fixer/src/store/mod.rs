@@ -11,6 +11,7 @@ mod journal;
 mod pause;
 mod phases;
 mod plan_file;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use atrest_model::journal::{StepEvent, StepStatus};
 use atrest_model::phase::{Phase, PhaseName};
@@ -35,9 +37,12 @@ use self::folder::Probe;
 use self::journal::Journal;
 pub(crate) use self::pause::is_pause_asked;
 pub use self::pause::pause;
+pub(crate) use self::phases::RUN_ITSELF;
 pub use self::phases::{ALL_MIGRATIONS, Work};
 pub use self::plan_file::read_plan;
+pub use self::shared::Sharing;
 use crate::clock;
+use crate::shared::{RunCopy, Shared};
 
 /// Version of the journal's tables. An older one is read, a newer one refused. A journal bears the lowest version that
 /// can read it: 3 from its first phase on, 2 before.
@@ -102,6 +107,8 @@ pub struct RunStore {
     resumed: bool,
     wall: fn() -> Timestamp,
     observer: Option<Observer>,
+    /// The leases of this sitting, when runners on several machines share state.
+    shared: Option<Arc<Shared>>,
     /// Released by the kernel when the process ends, however it ends.
     _lock: Option<File>,
 }
@@ -122,7 +129,7 @@ impl RunStore {
     /// [`StoreError::Exists`] when the run was begun in this state folder before; any other when the folder cannot be
     /// made, is on a network file system or is locked.
     pub fn create(state_dir: &Path, plan: Plan) -> Result<Self, StoreError> {
-        Self::make(state_dir, plan, false, folder::file_system)
+        Self::make(state_dir, plan, None, folder::file_system)
     }
 
     /// Makes a run folder anew for a run whose folder was lost, or that another machine had begun: what was done is
@@ -132,10 +139,28 @@ impl RunStore {
     ///
     /// As [`RunStore::create`].
     pub fn adopt(state_dir: &Path, plan: Plan) -> Result<Self, StoreError> {
-        Self::make(state_dir, plan, true, folder::file_system)
+        let copy = RunCopy::default();
+        Self::make(state_dir, plan, Some(&copy), folder::file_system)
     }
 
-    fn make(state_dir: &Path, plan: Plan, adopted: bool, probe: Probe) -> Result<Self, StoreError> {
+    /// The same from the copy of the journal that the run has left in shared state: what was done before it is known,
+    /// and the rest is found out from RDS.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunStore::create`]; [`StoreError::Damaged`] when the copy tells what cannot have happened.
+    pub fn restore(state_dir: &Path, plan: Plan, copy: &RunCopy) -> Result<Self, StoreError> {
+        Self::make(state_dir, plan, Some(copy), folder::file_system)
+    }
+
+    /// With `taken_up` the run was begun elsewhere.
+    fn make(
+        state_dir: &Path,
+        plan: Plan,
+        taken_up: Option<&RunCopy>,
+        probe: Probe,
+    ) -> Result<Self, StoreError> {
+        let adopted = taken_up.is_some();
         let run = plan.run.to_string();
         let dir = state_dir.join("runs").join(&run);
         folder::make_all(dir.parent().unwrap_or(state_dir))?;
@@ -152,14 +177,18 @@ impl RunStore {
         for rest in ["", "-wal", "-shm"] {
             folder::remove(&dir.join(format!("{JOURNAL}{rest}")))?;
         }
-        let claim = uuid::Uuid::new_v4().to_string();
+        let kept = taken_up.and_then(|copy| copy.claim.clone());
+        let claim = kept.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let head = Head {
             run: &run,
             plan_digest: &plan.digest,
             claim: &claim,
             adopted,
         };
-        let journal = Journal::create(&dir.join(JOURNAL), &head)?;
+        let mut journal = Journal::create(&dir.join(JOURNAL), &head)?;
+        if let Some(copy) = taken_up {
+            shared::replay(&dir, &plan, &mut journal, copy)?;
+        }
         // The plan comes last: its presence says that the folder is whole.
         let text = serde_json::to_string_pretty(&plan).map_err(|e| StoreError::Damaged {
             file: dir.join(PLAN),
@@ -174,13 +203,14 @@ impl RunStore {
             dir,
             plan,
             journal,
-            phases: Vec::new(),
+            phases: taken_up.map_or_else(Vec::new, |copy| copy.phases.clone()),
             sitting: None,
             claim: Some(claim),
             adopted,
             resumed: adopted,
             wall: clock::now,
             observer: None,
+            shared: None,
             _lock: Some(lock),
         })
     }
@@ -227,6 +257,7 @@ impl RunStore {
             journal,
             wall: clock::now,
             observer: None,
+            shared: None,
             _lock: lock,
         })
     }
@@ -318,6 +349,15 @@ impl RunStore {
     /// [`StoreError::Damaged`] when a record cannot be understood.
     pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         self.journal.entries()
+    }
+
+    /// The records of one migration, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] when a record cannot be understood.
+    pub(crate) fn entries_of(&self, migration: &str) -> Result<Vec<Entry>, StoreError> {
+        self.journal.entries_of(migration)
     }
 
     /// Writes the audit trail: the journal as hash-chained JSON Lines, see docs/formats.md. [`verify`] checks it.

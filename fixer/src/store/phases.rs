@@ -17,6 +17,9 @@ use super::{Entry, RunStore, StoreError, folder};
 /// In the place of a migration, on the record that begins a phase: it is about all of its migrations.
 pub const ALL_MIGRATIONS: &str = "*";
 
+/// In the place of a migration, on the records of the run's own hooks; migrations have a slash in their names.
+pub(crate) const RUN_ITSELF: &str = "run";
+
 impl Entry {
     /// Whether this record begins a phase and is of no step.
     #[must_use]
@@ -176,7 +179,7 @@ fn read_phase(path: &Path) -> Result<Phase, StoreError> {
 }
 
 /// A phase belongs to its plan, and was not edited.
-fn check(phase: &Phase, plan: &Plan) -> Result<(), &'static str> {
+pub(super) fn check(phase: &Phase, plan: &Plan) -> Result<(), &'static str> {
     if phase.digest != phase.computed_digest() {
         return Err("its digest does not match its content");
     }

@@ -204,7 +204,7 @@ fn network_file_systems_are_refused_and_local_ones_are_not() {
     ];
     let dir = tempfile::tempdir().unwrap();
     for (probe, word) in refused {
-        let error = RunStore::make(dir.path(), plan("r"), false, probe).unwrap_err();
+        let error = RunStore::make(dir.path(), plan("r"), None, probe).unwrap_err();
         assert!(error.to_string().contains(word), "{error}");
         assert!(error.hint().contains("--state-dir"));
     }
@@ -219,7 +219,7 @@ fn network_file_systems_are_refused_and_local_ones_are_not() {
     ];
     for (number, probe) in local.into_iter().enumerate() {
         let run = format!("r{number}");
-        drop(RunStore::make(dir.path(), plan(&run), false, probe).unwrap());
+        drop(RunStore::make(dir.path(), plan(&run), None, probe).unwrap());
         drop(RunStore::open_on(dir.path(), &run, probe).unwrap());
     }
     drop(RunStore::create(dir.path(), plan("moved")).unwrap());
