@@ -33,6 +33,11 @@ fn the_migration_of_a_cluster_stopped_anywhere_ends_like_one_that_was_not() {
     walk(Kind::Cluster, 2);
 }
 
+#[test]
+fn the_migration_of_a_multi_az_cluster_stopped_anywhere_ends_like_one_that_was_not() {
+    walk(Kind::MultiAz, 2);
+}
+
 /// Walks `each` points of every kind.
 fn walk(kind: Kind, each: usize) {
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -259,8 +259,20 @@ pub(super) fn restored(
     })
 }
 
+/// Whether the encrypted cluster is there, under whatever name.
+pub(super) fn is_restored(cx: &Cx<'_>, view: &RegionView) -> bool {
+    let Some(step) = cx.migration.steps.iter().find(|step| step.id == MADE_BY) else {
+        return false;
+    };
+    view.clusters()
+        .is_ok_and(|mut clusters| clusters.any(|cluster| is_made_by(cx, step, &cluster.tags())))
+}
+
 /// The encrypted cluster, or what to wait for.
-fn made<'v>(cx: &Cx<'_>, view: &'v RegionView) -> Result<Result<&'v DbCluster, Seen>, Fault> {
+pub(super) fn made<'v>(
+    cx: &Cx<'_>,
+    view: &'v RegionView,
+) -> Result<Result<&'v DbCluster, Seen>, Fault> {
     let Ok(found) = view.cluster(id(cx, true)?) else {
         return Ok(Err(not_read()));
     };

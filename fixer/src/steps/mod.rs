@@ -6,6 +6,7 @@ pub(crate) mod claim;
 mod cluster;
 mod dependents;
 mod live;
+mod multi_az;
 pub(crate) mod quiesce;
 pub(crate) mod replica;
 mod sql;
@@ -186,6 +187,7 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::RestoreCluster { .. }
         | Action::ModifyCluster { .. }
         | Action::CreateMember { .. }
+        | Action::AwaitMember { .. }
         | Action::DeregisterProxyTarget { .. }
         | Action::RegisterProxyTarget { .. }
         | Action::Returned
@@ -208,6 +210,7 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::Restore { .. }
         | Action::CreateReplica { .. }
         | Action::TemporaryReplica { .. }
+        | Action::TemporaryInstance { .. }
         | Action::Modify { .. }
         | Action::NameBack { .. }
         | Action::Snapshot { .. }
@@ -243,7 +246,7 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
 pub(crate) fn operation(action: &Action) -> &'static str {
     action.operation().unwrap_or(match action {
         Action::Accounts { .. } => "CREATE USER, GRANT",
-        Action::AwaitGreen { .. } => "wait",
+        Action::AwaitGreen { .. } | Action::AwaitMember { .. } => "wait",
         Action::Configuration { .. }
         | Action::RaiseRetention { .. }
         | Action::RestoreRetention { .. } => "CALL mysql.rds_set_configuration",
@@ -344,6 +347,10 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
             feature_name,
         } => cluster::role(cx, view, role_arn, feature_name),
         Action::CreateMember { name, .. } => aws::made(cx, view, step, name.as_str(), None),
+        Action::TemporaryInstance { name, .. } => {
+            multi_az::temporary(cx, view, step, name.as_str())
+        }
+        Action::AwaitMember { writer } => multi_az::member(cx, view, step, *writer),
         Action::CreateBlueGreen { deployment, .. } => blue_green::create(cx, view, deployment),
         Action::AwaitGreen { deployment, blue } => {
             blue_green::green(cx, view, step, deployment, blue)
@@ -555,6 +562,11 @@ pub(crate) async fn act(
             let of = cluster::name_now(cx, view, true)?;
             calls::cluster::create_member(cx.rds, &of, name.as_str(), request).await
         }
+        Action::TemporaryInstance {
+            snapshot,
+            name,
+            request,
+        } => calls::cluster::temporary_instance(cx.rds, snapshot, name.as_str(), request).await,
         Action::CreateBlueGreen {
             deployment,
             source,
@@ -658,6 +670,7 @@ pub(crate) async fn act(
             calls::remove_tags(cx.rds, &arn, keys).await
         }
         Action::AwaitGreen { .. }
+        | Action::AwaitMember { .. }
         | Action::CompareRows { .. }
         | Action::CatchUp { .. }
         | Action::FinalPosition { .. }

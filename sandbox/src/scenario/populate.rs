@@ -257,8 +257,10 @@ impl Spec {
                 port: catalog::default_port(&cluster.engine),
                 master_username: "admin".to_owned(),
                 database_name: cluster.database_name.clone(),
-                allocated_storage: 1,
-                storage_type: None,
+                allocated_storage: cluster.allocated_storage.unwrap_or(1),
+                storage_type: cluster.storage_type.clone(),
+                iops: cluster.iops,
+                instance_class: cluster.class.clone(),
                 created,
                 backup_retention: cluster.backup_retention,
                 backup_window: "03:10-03:40".to_owned(),
@@ -361,6 +363,7 @@ impl Spec {
             .storage_type
             .clone()
             .or_else(|| source.map(|source| source.storage_type.clone()))
+            .or_else(|| cluster.and_then(|cluster| cluster.storage_type.clone()))
             .unwrap_or_else(|| {
                 if cluster.is_some() {
                     "aurora".to_owned()
@@ -371,11 +374,14 @@ impl Spec {
         let gib = spec
             .allocated_storage
             .or_else(|| source.map(|source| source.allocated_storage))
-            .unwrap_or(if cluster.is_some() { 1 } else { 20 });
+            .or_else(|| cluster.map(|cluster| cluster.allocated_storage))
+            .unwrap_or(20);
         let asked = Storage {
             kind: wanted_storage,
             gib,
-            iops: spec.iops,
+            iops: spec
+                .iops
+                .or_else(|| cluster.and_then(|cluster| cluster.iops)),
             throughput: spec.storage_throughput,
         };
         let storage = asked.clone().settle(&engine, (None, None)).unwrap_or(asked);

@@ -275,6 +275,11 @@ pub(crate) struct ClusterSpec {
     pub(crate) backup_retention: i64,
     #[serde(default)]
     pub(crate) log_exports: Vec<String>,
+    /// Of a Multi-AZ DB cluster, as are the next three: class of its DB instances.
+    pub(crate) class: Option<String>,
+    pub(crate) allocated_storage: Option<i64>,
+    pub(crate) storage_type: Option<String>,
+    pub(crate) iops: Option<i64>,
     #[serde(default)]
     pub(crate) tags: Vec<Tag>,
 }
