@@ -389,6 +389,7 @@ fn fix_specimens(
             request: request(),
         },
         Action::AwaitMember { writer: true },
+        Action::EnableDataApi,
         Action::RemoveTemporary { instance: new() },
         Action::Modify {
             instance: new(),

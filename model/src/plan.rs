@@ -557,6 +557,8 @@ pub enum Action {
         /// Whether it is the writer; else one of the readers.
         writer: bool,
     },
+    /// `EnableHttpEndpoint` of the new cluster: its Data API.
+    EnableDataApi,
     /// `CreateDBInstance` in the new cluster.
     CreateMember {
         /// Name of the new instance.
@@ -767,6 +769,7 @@ impl Action {
             Self::RestoreCluster { .. } => "RestoreDBClusterFromSnapshot",
             Self::AddClusterRole { .. } => "AddRoleToDBCluster",
             Self::CreateMember { .. } => "CreateDBInstance",
+            Self::EnableDataApi => "EnableHttpEndpoint",
             Self::TemporaryInstance { .. } => "RestoreDBInstanceFromDBSnapshot",
             Self::Tag { .. } => "AddTagsToResource",
             Self::Switchover { .. } => "SwitchoverBlueGreenDeployment",

@@ -456,6 +456,7 @@ pub(crate) fn describe(migration: &Migration, step: &Step) -> String {
             "{operation} {name} from the snapshot of the cluster {}",
             telling(request)
         ),
+        Action::EnableDataApi => format!("{operation}: the Data API of the new cluster"),
         Action::AwaitMember { writer } => format!(
             "wait until the {} that comes with the new cluster is available and encrypted",
             if *writer { "writer" } else { "reader" }

@@ -39,6 +39,10 @@ parameter_group = "sky-cluster"
 backup_retention = 9
 deletion_protection = true
 log_exports = ["audit", "error"]
+backtrack_window = 7200
+serverless = ["0.5", "8"]
+data_api = true
+managed_password = true
 tags = [{ key = "Name", value = "sky" }]
 
 [[instances]]
@@ -198,6 +202,9 @@ fn an_aurora_cluster_is_restored_with_a_key_and_its_members_are_made_again() {
         "PreferredMaintenanceWindow",
         "VpcSecurityGroups",
         "AssociatedRoles",
+        "BacktrackWindow",
+        "HttpEndpointEnabled",
+        "ServerlessV2ScalingConfiguration",
     ] {
         assert_eq!(
             old.document.get(member),
@@ -205,6 +212,11 @@ fn an_aurora_cluster_is_restored_with_a_key_and_its_members_are_made_again() {
             "{member}"
         );
     }
+    assert_eq!(new.document["HttpEndpointEnabled"], true);
+    // A secret of its own, under the same key.
+    let secret = |of: &DbCluster| of.document["MasterUserSecret"].clone();
+    assert_eq!(secret(new)["KmsKeyId"], secret(old)["KmsKeyId"]);
+    assert_ne!(secret(new)["SecretArn"], secret(old)["SecretArn"]);
     let instances = sandbox.instances("eu-central-1");
     for name in ["sky-a", "sky-b", "sky-c"] {
         let (was, is) = (&instances[&format!("old-{name}")], &instances[name]);
@@ -249,6 +261,120 @@ fn an_aurora_cluster_is_restored_with_a_key_and_its_members_are_made_again() {
     assert!(!mutations.iter().any(|r| r.action.starts_with("Delete")));
     assert!(sandbox.stop().success());
 }
+
+/// A member of a global cluster is left out; the commands it is left out with lead around that.
+#[test]
+fn a_member_of_a_global_cluster_is_left_out_with_the_way_around() {
+    let dir = tempfile::tempdir().unwrap();
+    let scenario = dir.path().join("fleet.toml");
+    std::fs::write(&scenario, PLANET).unwrap();
+    let sandbox = Sandbox::start(&Start {
+        scenario: scenario.to_str().unwrap(),
+        engines: "none",
+        speed: "1000",
+    });
+    let arn = "arn:aws:rds:eu-central-1:111122223333:cluster:sky";
+    let global = async |sandbox: &Sandbox| {
+        let rds = sandbox.aws("eu-central-1").rds("eu-central-1");
+        let create = rds.client().create_global_cluster();
+        create
+            .global_cluster_identifier("planet")
+            .source_db_cluster_identifier(arn)
+            .send()
+            .await
+            .unwrap();
+    };
+    block(global(&sandbox));
+    let plan = [
+        "plan",
+        "--kms-key",
+        "alias/rds-migration",
+        "--mysql",
+        "off",
+        "--run",
+        "sky",
+    ];
+    let planned = sandbox.run(&plan).expect(0).stdout;
+    let planned = planned.split_whitespace().collect::<Vec<_>>().join(" ");
+    for told in [
+        "it is a member of the global cluster planet",
+        "aws rds remove-from-global-cluster --global-cluster-identifier planet",
+        "aws rds delete-global-cluster --global-cluster-identifier planet",
+        "--source-db-cluster-identifier arn:aws:rds:eu-central-1:111122223333:cluster:sky",
+    ] {
+        assert!(planned.contains(told), "{told}: {planned}");
+    }
+    assert!(
+        !planned.contains("RestoreDBClusterFromSnapshot"),
+        "{planned}"
+    );
+
+    // As it was told.
+    block(async {
+        let rds = sandbox.aws("eu-central-1").rds("eu-central-1");
+        let remove = rds.client().remove_from_global_cluster();
+        remove
+            .global_cluster_identifier("planet")
+            .db_cluster_identifier(arn)
+            .send()
+            .await
+            .unwrap();
+    });
+    std::fs::remove_file(sandbox.path("atrest-plan.json")).unwrap();
+    sandbox.run(&plan).expect(0);
+    let args = [
+        &["fix", "atrest-plan.json", "--execute", "--mysql", "off"][..],
+        &PACE,
+    ]
+    .concat();
+    sandbox.run(&args).expect(0);
+    block(async {
+        let rds = sandbox.aws("eu-central-1").rds("eu-central-1");
+        let delete = rds.client().delete_global_cluster();
+        delete
+            .global_cluster_identifier("planet")
+            .send()
+            .await
+            .unwrap();
+        global(&sandbox).await;
+    });
+    let found = clusters(&sandbox);
+    let sky = found.iter().find(|c| c.identifier() == "sky").unwrap();
+    assert_eq!(sky.encryption(), Encryption::SseKms);
+    assert_eq!(sky.document["GlobalClusterIdentifier"], "planet");
+    assert!(sandbox.stop().success());
+}
+
+const PLANET: &str = r#"
+description = "An Aurora cluster that is to be in a global cluster, and an instance."
+default_region = "eu-central-1"
+
+[[accounts]]
+id = "111122223333"
+access_key_id = "AKIASANDBOX000000001"
+
+[[keys]]
+alias = "alias/rds-migration"
+
+[[clusters]]
+id = "sky"
+engine = "aurora-mysql"
+engine_version = "8.0.mysql_aurora.3.05.2"
+
+[[instances]]
+id = "sky-a"
+cluster = "sky"
+cluster_writer = true
+class = "db.r6g.large"
+
+[[instances]]
+id = "ground"
+engine = "postgres"
+engine_version = "16.4"
+class = "db.m5.large"
+allocated_storage = 50
+storage_type = "gp3"
+"#;
 
 const TRIO: &str = r#"
 description = "A Multi-AZ DB cluster of each engine."

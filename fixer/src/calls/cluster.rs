@@ -113,11 +113,18 @@ pub(crate) async fn modify(
     set!(args, call,
         "AutoMinorVersionUpgrade" => set_auto_minor_version_upgrade bool,
         "BackupRetentionPeriod" => set_backup_retention_period int,
+        "ManageMasterUserPassword" => set_manage_master_user_password bool,
+        "MasterUserSecretKmsKeyId" => set_master_user_secret_kms_key_id string,
         "PreferredBackupWindow" => set_preferred_backup_window string,
         "PreferredMaintenanceWindow" => set_preferred_maintenance_window string,
     );
     args.finish()?;
     send!(rds, "ModifyDBCluster", call)
+}
+
+pub(crate) async fn enable_data_api(rds: &Rds, arn: &str) -> Result<(), Fault> {
+    let call = rds.client().enable_http_endpoint().resource_arn(arn);
+    send!(rds, "EnableHttpEndpoint", call)
 }
 
 /// A DB instance from the snapshot of a Multi-AZ DB cluster.

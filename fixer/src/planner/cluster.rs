@@ -1,6 +1,9 @@
 //! Clusters: the steps of Aurora's, and which are left out. See docs/design/0009-clusters.md.
 
-use atrest_model::document::{bool_of, digest, int_of, list_of, str_of, strings_of};
+mod left_out;
+mod method;
+
+use atrest_model::document::{bool_of, digest, int_of, list_of, str_of};
 use atrest_model::id::DbInstanceIdentifier;
 use atrest_model::instance::{DbCluster, DbInstance};
 use atrest_model::plan::{
@@ -16,7 +19,7 @@ pub(super) const RENAME: u64 = 2 * 3600;
 
 /// The migration of a flagged cluster with all its members.
 pub(super) fn migration(facts: &Facts, cluster: &DbCluster) -> Result<Migration, Refusal> {
-    if let Some(why) = foreign(cluster) {
+    if let Some(why) = left_out::why(cluster) {
         return Err(Refusal::of("migratable")(why));
     }
     let members = members(facts, cluster);
@@ -30,6 +33,7 @@ pub(super) fn migration(facts: &Facts, cluster: &DbCluster) -> Result<Migration,
             "not all of its DB instances were found".to_owned(),
         ));
     }
+    let not_taken = method::choose(facts.methods.wish, cluster).map_err(Refusal::of("method"))?;
     let kms_key_id = match facts.keys.get(&cluster.region) {
         Some(Ok(key)) => key.arn.clone(),
         Some(Err(why)) => return Err(Refusal::of("kms-key")(why.clone())),
@@ -68,7 +72,7 @@ pub(super) fn migration(facts: &Facts, cluster: &DbCluster) -> Result<Migration,
         id: format!("{}/{}", cluster.region, cluster.identifier()),
         region: cluster.region.clone(),
         method: Method::Cold,
-        not_taken: Vec::new(),
+        not_taken,
         cluster: Some(ClusterMember {
             old_name: identifier.prefixed("old").map_err(refused)?,
             new_name,
@@ -131,61 +135,6 @@ fn members<'a>(facts: &'a Facts, cluster: &DbCluster) -> Vec<&'a DbInstance> {
     members
 }
 
-/// Why a cluster is not migrated by this version.
-fn foreign(cluster: &DbCluster) -> Option<String> {
-    let document = &cluster.document;
-    let engine = cluster.engine();
-    if matches!(engine, "neptune" | "docdb") {
-        return Some(format!("{engine} is not a DB cluster of RDS proper"));
-    }
-    if !engine.starts_with("aurora") && !multi_az::is(cluster) {
-        return Some(format!(
-            "{engine} is no engine of an Aurora or Multi-AZ DB cluster that this version knows"
-        ));
-    }
-    if str_of(document, "EngineMode").is_some_and(|mode| mode != "provisioned") {
-        return Some(format!(
-            "its engine mode is {}; only provisioned clusters, Serverless v2 included, are migrated",
-            str_of(document, "EngineMode").unwrap_or_default()
-        ));
-    }
-    if let Some(global) =
-        str_of(document, "GlobalClusterIdentifier").filter(|name| !name.is_empty())
-    {
-        return Some(format!(
-            "it is a member of the global cluster {global}; remove it from there first"
-        ));
-    }
-    if document.get("MasterUserSecret").is_some() {
-        return Some(
-            "its master password is managed in Secrets Manager, which this version does not carry over"
-                .to_owned(),
-        );
-    }
-    if let Some(source) = str_of(document, "ReplicationSourceIdentifier") {
-        return Some(format!("it is a replica of {source}; migrate that first"));
-    }
-    if let Some(replica) = strings_of(document, "ReadReplicaIdentifiers").next() {
-        return Some(format!(
-            "it has the replica cluster {replica}, which this version does not make again"
-        ));
-    }
-    if let Some(endpoint) = strings_of(document, "CustomEndpoints").next() {
-        return Some(format!(
-            "it has the custom endpoint {endpoint}, which this version does not make again"
-        ));
-    }
-    if bool_of(document, "HttpEndpointEnabled") == Some(true) {
-        return Some("its Data API is on, which this version does not switch on again".to_owned());
-    }
-    if str_of(document, "ActivityStreamStatus").is_some_and(|status| status != "stopped") {
-        return Some(
-            "its activity stream is on, which this version does not start again".to_owned(),
-        );
-    }
-    None
-}
-
 fn notes(facts: &Facts, cluster: &DbCluster) -> Vec<String> {
     let name = cluster.identifier();
     let mut notes = vec![format!(
@@ -199,6 +148,15 @@ fn notes(facts: &Facts, cluster: &DbCluster) -> Vec<String> {
     }
     if multi_az::is(cluster) {
         notes.extend(multi_az::notes(cluster));
+    } else {
+        notes.push(format!(
+            "{name}: whether Application Auto Scaling scales its readers is not read; a scalable target is registered for cluster:{name} and goes with the name: aws application-autoscaling describe-scalable-targets --service-namespace rds --resource-ids cluster:{name} shows it"
+        ));
+    }
+    if cluster.document.get("MasterUserSecret").is_some() {
+        notes.push(format!(
+            "{name}: RDS makes a new secret for the master password, with a new ARN; whoever reads the old one by its ARN is to be told"
+        ));
     }
     if int_of(&cluster.document, "BacktrackWindow").is_some_and(|seconds| seconds > 0) {
         notes.push(format!(
@@ -264,6 +222,17 @@ pub(super) fn roles(draft: &mut Draft<'_>, cluster: &DbCluster, mut last: String
     last
 }
 
+/// RDS manages the master password again, where it does now. Last of all that `ends` names, whose place it takes.
+pub(super) fn manage_password(draft: &mut Draft<'_>, cluster: &DbCluster, ends: &mut Vec<String>) {
+    let request = requests::manage_password(cluster);
+    if request.is_empty() {
+        return;
+    }
+    let step = super::MANAGE_PASSWORD;
+    draft.push(step, ends, SHORT, Action::ModifyCluster { request });
+    *ends = vec![step.to_owned()];
+}
+
 fn steps(
     facts: &Facts,
     migration: &Migration,
@@ -321,6 +290,11 @@ fn steps(
         }
         ends.push(draft.settled(member));
     }
+    if bool_of(&cluster.document, "HttpEndpointEnabled") == Some(true) {
+        draft.push("data-api", &[&writer], SHORT, Action::EnableDataApi);
+        ends.push("data-api".to_owned());
+    }
+    manage_password(&mut draft, cluster, &mut ends);
     draft.push("validate", &ends, draft.data, Action::Validate);
     let back = Action::RenameCluster {
         from: of.new_name.clone(),

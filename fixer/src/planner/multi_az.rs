@@ -7,7 +7,7 @@ use atrest_model::id::{DbInstanceIdentifier, InvalidId};
 use atrest_model::instance::{DbCluster, DbInstance};
 use atrest_model::plan::{Action, ClusterMember, Member, Migration, Step, Target};
 
-use super::cluster::{RENAME, roles};
+use super::cluster::{RENAME, manage_password, roles};
 use super::draft::{Draft, SHORT, snapshot_name};
 use super::{Facts, settled_digest};
 use crate::requests::cluster as requests;
@@ -142,6 +142,7 @@ pub(super) fn steps(
         // Which of two readers is which is decided once.
         last = id;
     }
+    manage_password(&mut draft, cluster, &mut ends);
     draft.push("validate", &ends, draft.data, Action::Validate);
     let back = Action::RenameCluster {
         from: of.new_name.clone(),

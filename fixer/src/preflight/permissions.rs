@@ -254,7 +254,7 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
             rds(tag, "cluster", name.as_str());
             also = Some(&migration.kms_key_id);
         }
-        Action::ModifyCluster { .. } | Action::AddClusterRole { .. } => {
+        Action::ModifyCluster { .. } | Action::AddClusterRole { .. } | Action::EnableDataApi => {
             if let Some(cluster) = &migration.cluster {
                 rds(&operation, "cluster", cluster.new_name.as_str());
             }

@@ -209,6 +209,16 @@ pub(crate) fn modify_after_restore(cluster: &DbCluster) -> Request {
     request
 }
 
+/// `ModifyDBCluster` that has RDS manage the master password, where it does now; nothing where it does not.
+pub(crate) fn manage_password(cluster: &DbCluster) -> Request {
+    let mut request = Request::new();
+    if let Some(secret) = cluster.document.get("MasterUserSecret") {
+        request.insert("ManageMasterUserPassword".to_owned(), json!(true));
+        copy_str(secret, "KmsKeyId", &mut request, "MasterUserSecretKmsKeyId");
+    }
+    request
+}
+
 /// `CreateDBInstance` of a member: what is not said here is the cluster's.
 pub(crate) fn create_member(instance: &DbInstance, own_tags: &[(String, String)]) -> Request {
     let document = &instance.document;
@@ -249,8 +259,23 @@ pub(crate) fn missing(request: &Request, cluster: &DbCluster) -> Request {
         "PreferredMaintenanceWindow" | "PreferredBackupWindow" => {
             str_of(&cluster.document, member).map(|window| Value::from(window.to_lowercase()))
         }
+        "ManageMasterUserPassword" => cluster
+            .document
+            .get("MasterUserSecret")
+            .map(|_secret| Value::Bool(true)),
+        "MasterUserSecretKmsKeyId" => cluster
+            .document
+            .get("MasterUserSecret")
+            .and_then(|secret| secret.get("KmsKeyId"))
+            .cloned(),
         _ => cluster.document.get(member).cloned(),
     };
+    // The key says nothing without the switch.
+    let whole = request.contains_key("ManageMasterUserPassword")
+        && cluster.document.get("MasterUserSecret").is_none();
+    if whole {
+        return request.clone();
+    }
     request
         .iter()
         .filter(|(member, value)| {

@@ -1,6 +1,6 @@
 //! Observations of a cluster. Like instances it is known by its resource id, which survives renames.
 
-use atrest_model::document::{list_of, str_of};
+use atrest_model::document::{bool_of, list_of, str_of};
 use atrest_model::instance::{DbCluster, Encryption, tags_of};
 use atrest_model::plan::{ClusterMember, Step, TAG_RUN, TAG_SOURCE};
 use serde_json::{Map, Value, json};
@@ -53,7 +53,15 @@ pub(super) fn name_now(cx: &Cx<'_>, view: &RegionView, made: bool) -> Result<Str
 
 /// The ARN of the old cluster now.
 pub(super) fn arn_now(cx: &Cx<'_>, view: &RegionView) -> Result<String, Fault> {
-    let id = id(cx, false)?;
+    arn(view, id(cx, false)?)
+}
+
+/// The ARN of the encrypted cluster now.
+pub(super) fn arn_of_new(cx: &Cx<'_>, view: &RegionView) -> Result<String, Fault> {
+    arn(view, id(cx, true)?)
+}
+
+fn arn(view: &RegionView, id: &str) -> Result<String, Fault> {
     view.cluster(id)
         .ok()
         .flatten()
@@ -299,6 +307,13 @@ pub(super) fn modify(
     if cluster.has_pending_modifications() || !cluster.is_ready() {
         return Ok(Seen::pending(cluster.status().to_owned()));
     }
+    let secret = cluster.document.get("MasterUserSecret");
+    if let Some(status) = secret
+        .and_then(|secret| str_of(secret, "SecretStatus"))
+        .filter(|status| *status != "active")
+    {
+        return Ok(Seen::pending(format!("its secret is {status}")));
+    }
     let missing = requests::missing(request, cluster);
     if missing.is_empty() {
         return Ok(Seen::done("every value is shown"));
@@ -348,6 +363,19 @@ pub(super) fn role(
         Some(other) => Seen::pending(other.to_owned()),
         None if cluster.is_ready() => Seen::absent("not attached"),
         None => Seen::pending(cluster.status().to_owned()),
+    })
+}
+
+/// The Data API is on when the cluster shows it.
+pub(super) fn data_api(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
+    let cluster = match made(cx, view)? {
+        Ok(cluster) => cluster,
+        Err(seen) => return Ok(seen),
+    };
+    Ok(match bool_of(&cluster.document, "HttpEndpointEnabled") {
+        Some(true) => Seen::done("it is on"),
+        _ if cluster.is_ready() => Seen::absent("it is off"),
+        _ => Seen::pending(cluster.status().to_owned()),
     })
 }
 

@@ -201,6 +201,7 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::ClaimCluster { .. }
         | Action::ClusterSnapshot { .. }
         | Action::AddClusterRole { .. }
+        | Action::EnableDataApi
         | Action::ManagePassword { .. }
         | Action::Subscription { .. }
         | Action::ReplicateBackups { .. }
@@ -346,6 +347,7 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
             role_arn,
             feature_name,
         } => cluster::role(cx, view, role_arn, feature_name),
+        Action::EnableDataApi => cluster::data_api(cx, view),
         Action::CreateMember { name, .. } => aws::made(cx, view, step, name.as_str(), None),
         Action::TemporaryInstance { name, .. } => {
             multi_az::temporary(cx, view, step, name.as_str())
@@ -557,6 +559,10 @@ pub(crate) async fn act(
         } => {
             let name = cluster::name_now(cx, view, true)?;
             calls::cluster::add_role(cx.rds, &name, role_arn, feature_name).await
+        }
+        Action::EnableDataApi => {
+            let arn = cluster::arn_of_new(cx, view)?;
+            calls::cluster::enable_data_api(cx.rds, &arn).await
         }
         Action::CreateMember { name, request } => {
             let of = cluster::name_now(cx, view, true)?;

@@ -243,6 +243,14 @@ impl Spec {
                     .word(&format!("cluster/{}/{id}", scope.region), BASE32, 26)
             );
             let created = plus(world.clock.start(), -200 * 86_400);
+            let managed_secret = cluster.managed_password.then(|| ManagedSecret {
+                arn: format!(
+                    "arn:aws:secretsmanager:{}:{}:secret:rds!cluster-{id}",
+                    scope.region, scope.account
+                ),
+                status: "active".to_owned(),
+                kms_key: key_arn(world, &scope, "alias/aws/secretsmanager").unwrap_or_default(),
+            });
             let region = world.region_mut(&scope);
             let built = DbCluster {
                 resource_id,
@@ -261,6 +269,10 @@ impl Spec {
                 storage_type: cluster.storage_type.clone(),
                 iops: cluster.iops,
                 instance_class: cluster.class.clone(),
+                backtrack_window: cluster.backtrack_window,
+                serverless: cluster.serverless.clone(),
+                http_endpoint: cluster.data_api,
+                managed_secret,
                 created,
                 backup_retention: cluster.backup_retention,
                 backup_window: "03:10-03:40".to_owned(),
