@@ -5,6 +5,7 @@
 CARGO ?= cargo
 ENGINES := sandbox/install-engines.sh
 CLIENTS := sandbox/install-clients.sh
+MOTO := tests/step_functions/install.sh
 BROWSER := reports/tests/browser/install.sh
 
 .PHONY: demo test engines lint bench-accounts
@@ -22,6 +23,7 @@ lint:
 SEED ?= 20260101
 test: export PROPTEST_RNG_SEED = $(SEED)
 
+# Step Functions is played by moto, in a virtual environment of its own; ATREST_MOTO=none does without.
 # MySQL 5.7 comes as an npm package; boto3 and the AWS CLI, and what drives the browser, live in virtual environments.
 # ATREST_BROWSER=none does without the browser where there can be none; the tests then say what was not run.
 test: lint
@@ -29,6 +31,7 @@ test: lint
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends python3-venv; }
 	@$(ENGINES) mariadb1011 mysql57
 	@$(CLIENTS)
+	@[ "$$ATREST_MOTO" = none ] || $(MOTO)
 	@[ "$$ATREST_BROWSER" = none ] || command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; }
 	@$(BROWSER)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \

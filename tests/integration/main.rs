@@ -36,6 +36,7 @@ mod reports;
 mod resume;
 mod scan_edges;
 mod scan_input;
+mod step_functions;
 mod tick;
 mod undo;
 mod whole_loop;
