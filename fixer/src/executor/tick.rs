@@ -259,6 +259,9 @@ impl Runner<'_> {
             Pass::Over(Outcome::Stopped { reason, .. }) => Ended::Unasked(reason),
             Pass::Over(outcome) => Ended::Over(Box::new(self.report(outcome))),
             Pass::Unasked(why) => Ended::Unasked(why),
+            Pass::Looked { .. } if self.done() == self.migration.steps.len() => {
+                Ended::Over(Box::new(self.report(Outcome::Migrated)))
+            }
             Pass::Looked { advanced, .. } if advanced || self.has_intended() => Ended::Advanced,
             Pass::Looked { .. } => Ended::Waiting,
         };
