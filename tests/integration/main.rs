@@ -43,6 +43,7 @@ mod resume;
 mod scan_edges;
 mod scan_input;
 mod shared_state;
+mod step_functions;
 mod supply_chain;
 mod tick;
 mod undo;
