@@ -6,6 +6,7 @@ CARGO ?= cargo
 ENGINES := sandbox/install-engines.sh
 CLIENTS := sandbox/install-clients.sh
 BROWSER := reports/tests/browser/install.sh
+DEPLOY := deploy/checks/install.sh
 
 .PHONY: demo test engines lint bench-accounts
 demo: engines
@@ -29,6 +30,7 @@ test: lint
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends python3-venv; }
 	@$(ENGINES) mariadb1011 mysql57
 	@$(CLIENTS)
+	@$(DEPLOY)
 	@[ "$$ATREST_BROWSER" = none ] || command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; }
 	@$(BROWSER)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \

@@ -42,7 +42,7 @@ fn start() -> (Sandbox, tempfile::TempDir) {
 }
 
 /// The code blocks below a heading of the page, in order.
-fn blocks(heading: &str) -> Vec<String> {
+pub(crate) fn blocks(heading: &str) -> Vec<String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/nightly.md");
     let page = std::fs::read_to_string(page).unwrap();
     let (_, section) = page
