@@ -7,7 +7,7 @@ ENGINES := sandbox/install-engines.sh
 CLIENTS := sandbox/install-clients.sh
 BROWSER := reports/tests/browser/install.sh
 
-.PHONY: demo test engines lint bench-accounts
+.PHONY: demo test engines lint bench-accounts fuzz
 demo: engines
 	$(CARGO) run --locked --quiet -- demo
 
@@ -41,3 +41,8 @@ bench-accounts:
 	@$(ENGINES) mariadb1011 mysql57
 	$(CARGO) run --locked --quiet --release --example bench_accounts -- --engine mariadb $(ACCOUNTS)
 	$(CARGO) run --locked --quiet --release --example bench_accounts -- --engine mysql $(ACCOUNTS)
+
+# libFuzzer on what others may send, so many seconds each (fuzz/README.md).
+FUZZ_SECONDS ?= 60
+fuzz:
+	@fuzz/run.sh $(FUZZ_SECONDS)

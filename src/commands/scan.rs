@@ -56,7 +56,7 @@ pub(crate) async fn run(
         kinds: kinds(&args.only_kinds)?,
         keep: Arc::new(judgement.keep()),
     };
-    common::check_region_names(&args.aws)?;
+    common::check_way(&args.aws)?;
     let stop = common::interrupt_signal()?;
     let mut gathered = Gathered::new();
     let rules = judgement.rules();

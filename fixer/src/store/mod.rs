@@ -6,6 +6,8 @@
 mod chain;
 mod error;
 mod folder;
+#[cfg(test)]
+mod hostile;
 mod journal;
 mod pause;
 mod phases;

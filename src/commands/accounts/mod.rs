@@ -20,7 +20,7 @@ pub(super) async fn run(args: AccountsArgs) -> anyhow::Result<Exit> {
     match args.command {
         AccountsCommand::Export(args) => export::run(args).await,
         AccountsCommand::Diff(args) => diff::run(args).await,
-        AccountsCommand::Clone(args) => clone::run(args).await,
+        AccountsCommand::Clone(args) => Box::pin(clone::run(args)).await,
     }
 }
 
