@@ -446,6 +446,78 @@ fn a_cleanup_stops_without_any_of_its_actions_and_names_it() {
     assert!(called.contains("rds:DeleteDBInstance"));
 }
 
+/// The replica method makes and deletes a replica besides; its other steps are SQL.
+#[test]
+fn the_replica_method_needs_no_more_than_its_policy_allows() {
+    let policy = policy("fix");
+    let without_delete = without(&policy, "rds:DeleteDBInstance");
+    let mut scenario = include_str!("../replica_method/fleet.toml")
+        .replace("ENGINE", "mariadb")
+        .replace("VERSION", "10.11.9")
+        .replace("FAMILY", "mariadb10.11")
+        .replace("PARAMETERS", "")
+        .replace("MORE_SQL", "");
+    let users = [(WHOLE, &policy), ("AKIALEASTDELETE00001", &without_delete)];
+    for (key, policy) in users {
+        write!(
+            scenario,
+            "\n[[accounts]]\nid = \"111122223333\"\naccess_key_id = \"{key}\"\nuser = \"least\"\npolicy = '''{policy}'''\n"
+        )
+        .unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("least.toml");
+    std::fs::write(&file, scenario).unwrap();
+    let sandbox = Sandbox::start(&Start {
+        scenario: file.to_str().unwrap(),
+        engines: "required",
+        speed: "1000",
+    });
+    let plan = [
+        "plan",
+        "--instance",
+        "shop",
+        "--method",
+        "replica",
+        "--kms-key",
+        "alias/rds-migration",
+        "--mysql-tls",
+        "off",
+        "--run",
+        "least",
+    ];
+    sandbox.run(&plan).expect(0);
+    let run = |key: &str, args: &[&str]| {
+        let pace = ["--mysql-tls", "off", "--poll-interval", "20ms"];
+        let pace = [&pace[..], &["--consistency-window", "1s", "--no-progress"]].concat();
+        let mut command = sandbox.command(&[args, &pace].concat());
+        command.env("AWS_ACCESS_KEY_ID", key);
+        finish(command, Duration::from_secs(240))
+    };
+    // Stopped where the replica is to go, and taken up by somebody who may.
+    let stopped = run(
+        "AKIALEASTDELETE00001",
+        &["fix", "atrest-plan.json", "--execute"],
+    );
+    assert!(
+        stopped.code != 0 && stopped.stdout.contains("rds:DeleteDBInstance"),
+        "{}: {}{}",
+        stopped.code,
+        stopped.stdout,
+        stopped.stderr
+    );
+    let before = sandbox.requests().len();
+    run(WHOLE, &["fix", "--resume", "least"]).expect(0);
+    let denied: Vec<_> = sandbox
+        .requests()
+        .into_iter()
+        .skip(before)
+        .filter(|request| request.code.contains("Denied"))
+        .map(|request| request.action)
+        .collect();
+    assert!(denied.is_empty(), "{denied:?}");
+}
+
 #[test]
 fn a_scan_without_any_of_its_actions_is_incomplete_and_names_it() {
     let policy = policy("scan");
