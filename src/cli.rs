@@ -162,6 +162,9 @@ pub(crate) struct AwsArgs {
     /// Endpoint for all services, such as a sandbox; also AWS_ENDPOINT_URL
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
+    /// Let an endpoint on another machine be without TLS (http://), where the way there is protected otherwise
+    #[arg(long)]
+    pub(crate) allow_plain_http: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -39,22 +39,29 @@ pub(crate) fn kind_of(arn: &str) -> Option<&str> {
 /// Nothing is changed that does not bear the tag of the run, and nothing made without it: the calls have these condition
 /// keys. Groups are named and not changed; what else there is bears no tag of a run.
 fn tell_tags(place: &Place<'_>, needs: &mut [Need]) {
+    let tags = |need: &Need| need.action == "rds:AddTagsToResource";
     // The kind of what the step makes, or claims.
     let tagged = needs
         .iter()
-        .find(|need| need.action == "rds:AddTagsToResource")
+        .find(|need| tags(need))
         .and_then(|need| kind_of(&need.resource))
         .map(str::to_owned);
+    // RDS makes the green side of a deployment in the caller's name, with the tags of the blue one.
+    let also: BTreeSet<String> = needs
+        .iter()
+        .filter(|need| tags(need))
+        .map(|need| need.resource.clone())
+        .collect();
     for need in needs {
-        let key = match kind_of(&need.resource) {
-            kind @ Some("db" | "snapshot" | "cluster" | "cluster-snapshot")
-                if kind == tagged.as_deref() =>
-            {
-                IN_REQUEST
-            }
-            Some("db" | "snapshot" | "cluster" | "cluster-snapshot") => ON_RESOURCE,
-            _ => continue,
-        };
+        let kind = kind_of(&need.resource);
+        if !matches!(
+            kind,
+            Some("db" | "snapshot" | "cluster" | "cluster-snapshot" | "deployment")
+        ) {
+            continue;
+        }
+        let is_made = kind == tagged.as_deref() || also.contains(&need.resource);
+        let key = if is_made { IN_REQUEST } else { ON_RESOURCE };
         need.context.push((key.to_owned(), place.run.to_owned()));
     }
 }
