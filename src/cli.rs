@@ -166,8 +166,6 @@ pub(crate) struct AwsArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ScanArgs {
-    #[command(flatten)]
-    pub(crate) aws: AwsArgs,
     /// Every account of the organization: the caller's own, and by a role in each other one
     #[arg(long, help_heading = "Accounts")]
     pub(crate) org: bool,
@@ -227,6 +225,8 @@ pub(crate) struct ScanArgs {
     #[arg(long)]
     pub(crate) exit_zero: bool,
     #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    #[command(flatten)]
     pub(crate) shards: ShardArgs,
 }
 
@@ -273,12 +273,6 @@ pub(crate) enum SeverityArg {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlanArgs {
-    #[command(flatten)]
-    pub(crate) aws: AwsArgs,
-    #[command(flatten)]
-    pub(crate) state: StateArgs,
-    #[command(flatten)]
-    pub(crate) mysql: MysqlArgs,
     /// Plan what this saved scan has flagged
     #[arg(long, value_name = "SCAN.json", conflicts_with = "instance")]
     pub(crate) from: Option<PathBuf>,
@@ -300,8 +294,6 @@ pub(crate) struct PlanArgs {
     /// Migrations to a wave, the smallest first, such as 10 or 1,5,20 or canary,10; `canary` is one, then all others
     #[arg(long, value_name = "SIZES")]
     pub(crate) waves: Option<Waves>,
-    #[command(flatten)]
-    pub(crate) radius: RadiusArgs,
     /// How long nobody may be connected to a source, and nothing written, before its snapshot: 1s to 4m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_window)]
     pub(crate) quiesce_window: std::time::Duration,
@@ -317,6 +309,14 @@ pub(crate) struct PlanArgs {
     /// Output: text, json, csv, markdown, html; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) radius: RadiusArgs,
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    #[command(flatten)]
+    pub(crate) mysql: MysqlArgs,
 }
 
 /// How much of the fleet one plan may change.
@@ -469,14 +469,14 @@ pub(crate) struct StatusArgs {
     /// Write the numbers of the run, or without one of all runs, to FILE for Prometheus (docs/operations.md)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["journal", "format", "terraform", "verify", "watch"])]
     pub(crate) metrics: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) state: StateArgs,
-    #[command(flatten)]
-    pub(crate) aws: AwsArgs,
     /// Output: text, json; of its end also table, jsonl, csv, markdown, html, junit, chat; FORMAT=FILE writes a file; may
     /// be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -496,15 +496,15 @@ pub(crate) struct DiffArgs {
     /// Show drift only
     #[arg(long)]
     pub(crate) drift_only: bool,
+    /// Output: text, table, json, csv, markdown, html, junit; FORMAT=FILE writes a file; may be repeated
+    #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
+    pub(crate) format: Vec<String>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) aws: AwsArgs,
     #[command(flatten)]
     pub(crate) mysql: MysqlArgs,
-    /// Output: text, table, json, csv, markdown, html, junit; FORMAT=FILE writes a file; may be repeated
-    #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
-    pub(crate) format: Vec<String>,
 }
 
 #[derive(Debug, Clone, Subcommand)]
