@@ -409,8 +409,6 @@ pub(crate) struct FixArgs {
     /// Hooks that were running when the process was killed (docs/hooks.md)
     #[arg(long, value_name = "WHAT", default_value = "ask")]
     pub(crate) interrupted_hooks: HooksArg,
-    #[command(flatten)]
-    pub(crate) radius: RadiusArgs,
     /// Stop each migration before this step; `cutover` is the first rename to a real name
     #[arg(long, value_name = "STEP")]
     pub(crate) stop_before: Option<String>,
@@ -423,23 +421,25 @@ pub(crate) struct FixArgs {
     /// How long RDS may still show the time before a change; a call whose answer was lost is repeated only after it
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = parse_duration)]
     pub(crate) consistency_window: std::time::Duration,
-    #[command(flatten)]
-    pub(crate) state: StateArgs,
-    #[command(flatten)]
-    pub(crate) shared: SharedArgs,
-    #[command(flatten)]
-    pub(crate) aws: AwsArgs,
-    #[command(flatten)]
-    pub(crate) mysql: MysqlArgs,
     /// Append each event of the run to FILE as a JSON line as it happens; `-` is stdout (docs/formats.md)
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) operations: EventsArgs,
     /// The end of the run: text (the default), table, json, jsonl, csv, markdown, html, junit, chat; of a plan that is
     /// only shown text, json, csv, markdown, html; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]")]
     pub(crate) format: Vec<String>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) radius: RadiusArgs,
+    #[command(flatten)]
+    pub(crate) shared: SharedArgs,
+    #[command(flatten)]
+    pub(crate) operations: EventsArgs,
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    #[command(flatten)]
+    pub(crate) mysql: MysqlArgs,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -33,6 +33,8 @@ const TOPICS: &[(&str, &str, &str)] = topics![
     "operations": "metrics, signed events, chat messages, manual pages",
     "preflight": "what a plan has checked",
     "replica-method": "minutes of downtime for MySQL and MariaDB",
+    "shards": "a scan in many processes",
+    "shared-state": "several operators and machines",
     "waivers": "violations that somebody accepted",
 ];
 
