@@ -37,6 +37,9 @@ pub(crate) struct RollbackArgs {
     /// Go back although what clients have written to this DB instance since the cutover is lost, or may be; may be repeated
     #[arg(long, value_name = "IDENTIFIER")]
     pub(crate) accept_data_loss: Vec<String>,
+    /// Output on stdout: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: TextOrJson,
     #[command(flatten)]
     pub(crate) pace: PaceArgs,
     #[command(flatten)]
@@ -47,9 +50,6 @@ pub(crate) struct RollbackArgs {
     pub(crate) aws: AwsArgs,
     #[command(flatten)]
     pub(crate) mysql: MysqlArgs,
-    /// Output on stdout: text or json
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: TextOrJson,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -75,6 +75,9 @@ pub(crate) struct CleanupArgs {
     /// Also delete the encrypted snapshot that the new instance was restored from
     #[arg(long)]
     pub(crate) delete_encrypted_copy: bool,
+    /// Output on stdout: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: TextOrJson,
     #[command(flatten)]
     pub(crate) pace: PaceArgs,
     #[command(flatten)]
@@ -85,9 +88,6 @@ pub(crate) struct CleanupArgs {
     pub(crate) aws: AwsArgs,
     #[command(flatten)]
     pub(crate) mysql: MysqlArgs,
-    /// Output on stdout: text or json
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: TextOrJson,
 }
 
 /// As every other duration, with days, and with nothing at all.
