@@ -203,7 +203,7 @@ async fn exchange(
             let sent = buffer.get(..length).unwrap_or_default();
             if sent.is_empty() {
                 to_server.shutdown().await?;
-                return Ok(None);
+                return Ok::<_, io::Error>(None);
             }
             if lost.takes(sent) {
                 return Ok(Some(sent.to_vec()));
