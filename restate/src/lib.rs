@@ -13,18 +13,14 @@ pub use restate_sdk::http_server::HttpServer;
 pub use self::worker::{Settings, Worker};
 pub use self::workflow::{Ended, Legs, Migrations, Status};
 
-use restate_sdk::service::IntoServiceDefinition as _;
-
 /// What a Restate server discovers. With an identity key only its requests are answered.
 ///
 /// # Errors
 ///
 /// The key is none.
 pub fn endpoint(worker: Worker, identity_key: Option<&str>) -> Result<Endpoint, String> {
-    let worker = std::sync::Arc::new(worker);
-    let builder = Endpoint::builder()
-        .bind(Migrations::new(std::sync::Arc::clone(&worker)).into_service_definition())
-        .bind(Legs::new(worker).into_service_definition());
+    let legs = Legs::new(std::sync::Arc::new(worker));
+    let builder = Endpoint::builder().bind(Migrations).bind(legs);
     match identity_key {
         None => Ok(builder.build()),
         Some(key) => builder

@@ -50,13 +50,7 @@ pub struct Ended {
 /// The workflow `Migration`: its key is the `DbiResourceId` of a source, a hyphen and the number of the attempt; its
 /// input is what `atrest tick PLAN --begin` has printed.
 #[derive(Debug)]
-pub struct Migrations(Arc<Worker>);
-
-impl Migrations {
-    pub(crate) fn new(worker: Arc<Worker>) -> Self {
-        Self(worker)
-    }
-}
+pub struct Migrations;
 
 /// The service `Leg`: some ticks, one after the other.
 #[derive(Debug)]
@@ -70,6 +64,7 @@ impl Legs {
 
 #[restate_sdk::workflow(
     name = "Migration",
+    client_visibility = "pub(crate)",
     workflow_completion_retention = "365 days",
     journal_retention = "365 days",
     inactivity_timeout = "10m",
@@ -165,6 +160,7 @@ impl Migrations {
 
 #[restate_sdk::service(
     name = "Leg",
+    client_visibility = "pub(crate)",
     ingress_private,
     journal_retention = "365 days",
     inactivity_timeout = "10m",
