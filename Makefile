@@ -5,9 +5,11 @@
 CARGO ?= cargo
 ENGINES := sandbox/install-engines.sh
 CLIENTS := sandbox/install-clients.sh
+MOTO := tests/step_functions/install.sh
 BROWSER := reports/tests/browser/install.sh
 RESTATE := restate/install-server.sh
 CHECKS := deploy/checks
+SCHEMAS := deploy/schemas/install.sh
 
 .PHONY: demo test engines lint deny check-deploy release sbom deb measure bench-accounts
 demo: engines
@@ -25,6 +27,7 @@ SEED ?= 20260101
 test: export PROPTEST_RNG_SEED = $(SEED)
 
 # Dependencies and deploy/ are checked before the tests; ATREST_CHECKERS=none does without, and says so.
+# Step Functions is played by moto, in a virtual environment of its own; ATREST_MOTO=none does without.
 # MySQL 5.7 comes as an npm package; boto3 and the AWS CLI, and what drives the browser, live in virtual environments.
 # ATREST_BROWSER=none does without the browser where there can be none, ATREST_RESTATE=none without the Restate server; the
 # tests then say what was not run.
@@ -34,6 +37,8 @@ test: lint
 	@$(ENGINES) mariadb1011 mysql57
 	@$(CLIENTS)
 	@[ "$$ATREST_RESTATE" = none ] || $(RESTATE)
+	@[ "$$ATREST_MOTO" = none ] || $(MOTO)
+	@$(SCHEMAS)
 	@[ "$$ATREST_BROWSER" = none ] || command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; }
 	@$(BROWSER)
 	@$(CHECKS)/install.sh

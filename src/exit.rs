@@ -41,7 +41,7 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// Every code, as docs/reference/exit-codes.md lists them.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Ok,
         Self::Internal,
         Self::Usage,
@@ -55,6 +55,8 @@ impl Exit {
         Self::StalePlan,
         Self::RolledBack,
         Self::NeedsOperator,
+        Self::TickNeedsPerson,
+        Self::TryLater,
         Self::Interrupted,
     ];
 
@@ -109,6 +111,14 @@ impl Exit {
             Self::NeedsOperator => (
                 "a person must look: something that atrest will not decide",
                 "the report names it; then `fix --resume RUN` or `rollback RUN`",
+            ),
+            Self::TickNeedsPerson => (
+                "`tick`: a person must look; no engine may repeat it",
+                "the document that was printed names it; then a tick with `resume`, or `fix --adopt PLAN`",
+            ),
+            Self::TryLater => (
+                "`tick`: another tick has the migration, or AWS cannot be asked",
+                "the same call later",
             ),
             Self::Interrupted => (
                 "interrupted; what is written says that it is incomplete",

@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         let began = Instant::now();
         let mut failed = Vec::new();
-        for kind in [Kind::Cold, Kind::BlueGreen, Kind::Cluster] {
+        for kind in [Kind::Cold, Kind::BlueGreen, Kind::Cluster, Kind::MultiAz] {
             let matrix = Matrix::new(&["--child"], kind).await;
             let all = matrix.cases();
             let walked = matrix

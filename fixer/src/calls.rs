@@ -456,7 +456,8 @@ pub(crate) async fn create_replica(
 }
 
 /// Deletes a replica that a run has made for itself: what is on it is on its source.
-pub(crate) async fn delete_replica(rds: &Rds, name: &str) -> Result<(), Fault> {
+/// Of what a run has made for itself: nothing is kept of it.
+pub(crate) async fn delete_temporary(rds: &Rds, name: &str) -> Result<(), Fault> {
     let call = rds
         .client()
         .delete_db_instance()

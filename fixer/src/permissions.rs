@@ -383,6 +383,13 @@ fn fix_specimens(
             name: new_x.clone(),
             request: request(),
         },
+        Action::TemporaryInstance {
+            snapshot: "specimen".to_owned(),
+            name: new_x.clone(),
+            request: request(),
+        },
+        Action::AwaitMember { writer: true },
+        Action::EnableDataApi,
         Action::RemoveTemporary { instance: new() },
         Action::Modify {
             instance: new(),

@@ -5,6 +5,7 @@ mod cluster;
 mod cold;
 mod draft;
 mod method;
+mod multi_az;
 mod replica;
 
 use std::collections::{BTreeMap, BTreeSet};

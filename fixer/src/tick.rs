@@ -334,7 +334,7 @@ pub async fn tick(
             )
         }
     };
-    let (heard_step, heard_state) = heard.last();
+    let (heard_step, heard_state) = recorded(&outgoing.lines).unwrap_or_else(|| heard.last());
     let first = migration.steps.iter().find(|step| {
         let lines = outgoing.records.get(&step.id);
         lines.is_none_or(|lines| !lines.iter().any(|line| line.contains(r#""status":"done""#)))
@@ -443,6 +443,20 @@ fn words(report: &MigrationReport) -> (Progress, Option<String>, String, Option<
         ),
         _ => (Progress::Done, None, seen, None),
     }
+}
+
+/// What a tick has recorded last, where that is a thing of its own; the end of a step is told by its events.
+fn recorded(lines: &[String]) -> Option<(Option<String>, String)> {
+    let line: Value = serde_json::from_str(lines.last()?).ok()?;
+    let text = |name: &str| line.get(name).and_then(Value::as_str);
+    let detail = |name: &str| line.get("detail")?.get(name)?.as_str();
+    let words = match text("event")? {
+        "intend" => format!("next: {}", detail("operation")?),
+        "accept" => format!("sent {}", detail("operation")?),
+        "refuse" => detail("error")?.to_owned(),
+        _ => return None,
+    };
+    Some((text("step").map(str::to_owned), words))
 }
 
 fn document(mut state: TickState, progress: Progress, wait: Duration) -> TickDocument {

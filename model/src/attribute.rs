@@ -48,6 +48,21 @@ pub struct Attribute {
     pub reason: &'static str,
 }
 
+/// The same for a DB instance of a Multi-AZ DB cluster, whose zone is not for the caller to say.
+#[must_use]
+pub fn multi_az_member_attribute(name: &str) -> Option<&'static Attribute> {
+    static ZONE: Attribute = row(
+        "AvailabilityZone",
+        AttributeClass::Volatile,
+        Remedy::None,
+        "RDS spreads the DB instances of a Multi-AZ DB cluster over the zones of its subnet group",
+    );
+    match name {
+        "AvailabilityZone" => Some(&ZONE),
+        _ => attribute(name),
+    }
+}
+
 /// Looks a member up; `None` for one that nobody classified.
 #[must_use]
 pub fn attribute(name: &str) -> Option<&'static Attribute> {

@@ -179,6 +179,12 @@ impl DbInstance {
         matches!(self.engine(), "mysql" | "mariadb")
     }
 
+    /// Whether it came with a Multi-AZ DB cluster: RDS made it and changes it with the cluster.
+    #[must_use]
+    pub fn is_multi_az_member(&self) -> bool {
+        self.cluster().is_some() && matches!(self.engine(), "mysql" | "postgres")
+    }
+
     /// Whether `PendingModifiedValues` holds anything.
     #[must_use]
     pub fn has_pending_modifications(&self) -> bool {

@@ -183,10 +183,14 @@ impl Migration {
         }
     }
 
-    /// The name of the temporary replica that a step makes.
+    /// The name of the temporary instance that a step makes.
     fn temporary(&self, step: &str) -> Option<&DbInstanceIdentifier> {
         self.steps.iter().find_map(|made| match &made.action {
-            Action::TemporaryReplica { name, .. } if made.id == step => Some(name),
+            Action::TemporaryReplica { name, .. } | Action::TemporaryInstance { name, .. }
+                if made.id == step =>
+            {
+                Some(name)
+            }
             _ => None,
         })
     }
@@ -247,6 +251,25 @@ pub struct Member {
     pub digest: String,
     /// Step whose result is the successor.
     pub made_by: String,
+}
+
+impl Member {
+    /// Whether it is never renamed: RDS makes the DB instances of a Multi-AZ DB cluster, gives them their names and takes
+    /// no changes of them. Its successor has the name it was made with for good.
+    #[must_use]
+    pub fn keeps_its_name(&self) -> bool {
+        self.old_name == self.identifier
+    }
+
+    /// The name of its successor in the end.
+    #[must_use]
+    pub fn final_name(&self) -> &DbInstanceIdentifier {
+        if self.keeps_its_name() {
+            &self.new_name
+        } else {
+            &self.identifier
+        }
+    }
 }
 
 /// The cluster of a migration.
@@ -520,6 +543,22 @@ pub enum Action {
         /// The feature it serves; may be empty.
         feature_name: String,
     },
+    /// `RestoreDBInstanceFromDBSnapshot` of a cluster snapshot: unencrypted, and deleted when its snapshot is restored.
+    TemporaryInstance {
+        /// The snapshot of the Multi-AZ DB cluster.
+        snapshot: String,
+        /// Name of the instance.
+        name: DbInstanceIdentifier,
+        /// All further arguments.
+        request: Map<String, Value>,
+    },
+    /// Waits for a DB instance that RDS makes with the new cluster: available, encrypted under the key.
+    AwaitMember {
+        /// Whether it is the writer; else one of the readers.
+        writer: bool,
+    },
+    /// `EnableHttpEndpoint` of the new cluster: its Data API.
+    EnableDataApi,
     /// `CreateDBInstance` in the new cluster.
     CreateMember {
         /// Name of the new instance.
@@ -577,7 +616,7 @@ pub enum Action {
     },
     /// `DeleteDBInstance` of what this migration has made and needs no longer.
     RemoveTemporary {
-        /// The temporary replica.
+        /// The temporary replica or instance.
         instance: Target,
     },
     /// Waits until the successor has applied what the source has written so far.
@@ -730,6 +769,8 @@ impl Action {
             Self::RestoreCluster { .. } => "RestoreDBClusterFromSnapshot",
             Self::AddClusterRole { .. } => "AddRoleToDBCluster",
             Self::CreateMember { .. } => "CreateDBInstance",
+            Self::EnableDataApi => "EnableHttpEndpoint",
+            Self::TemporaryInstance { .. } => "RestoreDBInstanceFromDBSnapshot",
             Self::Tag { .. } => "AddTagsToResource",
             Self::Switchover { .. } => "SwitchoverBlueGreenDeployment",
             Self::EndBlueGreen { .. } => "DeleteBlueGreenDeployment",
@@ -747,6 +788,7 @@ impl Action {
             Self::DeleteAutomatedBackup { .. } => "DeleteDBInstanceAutomatedBackup",
             Self::Release { .. } => "RemoveTagsFromResource",
             Self::AwaitGreen { .. }
+            | Self::AwaitMember { .. }
             | Self::Accounts { .. }
             | Self::Configuration { .. }
             | Self::RaiseRetention { .. }

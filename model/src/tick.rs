@@ -15,7 +15,7 @@ use crate::run::MigrationReport;
 pub const FORMAT: u32 = 1;
 
 /// What a tick prints.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TickDocument {
     /// [`FORMAT`].
     pub format: u32,
@@ -175,6 +175,20 @@ pub struct Watched {
     pub reason: Option<String>,
 }
 
+impl TickDocument {
+    /// What the next tick is given, when the caller has nothing to add.
+    #[must_use]
+    pub fn next(&self) -> TickInput {
+        TickInput {
+            format: self.format,
+            state: self.state.clone(),
+            approve: None,
+            again: self.again,
+            resume: false,
+        }
+    }
+}
+
 impl TickState {
     /// The digest the content calls for.
     #[must_use]
@@ -243,6 +257,7 @@ mod tests {
             again: false,
             state: state(),
         };
+        assert_eq!(document.next().state, document.state);
         let mut value = serde_json::to_value(&document).unwrap();
         let read: TickInput = serde_json::from_value(value.clone()).unwrap();
         assert_eq!(read.state, state());

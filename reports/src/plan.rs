@@ -452,6 +452,15 @@ pub(crate) fn describe(migration: &Migration, step: &Step) -> String {
             "{operation} {deployment}: green takes the names; after {} RDS goes back",
             seconds(u64::from(*timeout_seconds))
         ),
+        Action::TemporaryInstance { name, request, .. } => format!(
+            "{operation} {name} from the snapshot of the cluster {}",
+            telling(request)
+        ),
+        Action::EnableDataApi => format!("{operation}: the Data API of the new cluster"),
+        Action::AwaitMember { writer } => format!(
+            "wait until the {} that comes with the new cluster is available and encrypted",
+            if *writer { "writer" } else { "reader" }
+        ),
         Action::EndBlueGreen { deployment } => {
             format!("{operation} {deployment}; the DB instances of both sides stay")
         }

@@ -49,6 +49,9 @@ pub(crate) enum FaultKind {
     KeyDisabled,
     /// The server behind the instance `target` is killed.
     EngineCrash,
+    /// RDS purges the binary logs of the instance `target`, as it does when their retention is over: all but the one that
+    /// is written and those that a replica is reading.
+    BinlogPurge,
 }
 
 impl FaultKind {
@@ -69,12 +72,16 @@ impl FaultKind {
             Self::State => "state",
             Self::KeyDisabled => "key-disabled",
             Self::EngineCrash => "engine-crash",
+            Self::BinlogPurge => "binlog-purge",
         }
     }
 
     /// Whether it befalls a resource instead of a call.
     fn is_incident(self) -> bool {
-        matches!(self, Self::State | Self::KeyDisabled | Self::EngineCrash)
+        matches!(
+            self,
+            Self::State | Self::KeyDisabled | Self::EngineCrash | Self::BinlogPurge
+        )
     }
 
     /// Whether it goes on until it is removed unless `times` says otherwise.
@@ -285,6 +292,7 @@ impl Fault {
             FaultKind::EngineCrash => What::EngineCrash {
                 recovers: self.recovers,
             },
+            FaultKind::BinlogPurge => What::BinlogPurge,
             FaultKind::Error
             | FaultKind::LostAnswer
             | FaultKind::Reset
@@ -591,7 +599,10 @@ impl Faults {
                         verdict.limits.push((quota, active.fault.max));
                     }
                 }
-                FaultKind::State | FaultKind::KeyDisabled | FaultKind::EngineCrash => {
+                FaultKind::State
+                | FaultKind::KeyDisabled
+                | FaultKind::EngineCrash
+                | FaultKind::BinlogPurge => {
                     verdict
                         .incidents
                         .extend(active.fault.incident(&active.name, Some(call)));

@@ -378,7 +378,8 @@ fn refusal(received: &Received, verdict: &Verdict) -> Option<ApiError> {
         | FaultKind::Quota
         | FaultKind::State
         | FaultKind::KeyDisabled
-        | FaultKind::EngineCrash => return None,
+        | FaultKind::EngineCrash
+        | FaultKind::BinlogPurge => return None,
     })
 }
 

@@ -10,6 +10,9 @@ use crate::kms;
 use crate::rds::state::Scope;
 use crate::world::{JobOutput, Moment, Timeline, World};
 
+/// All logs but the newest, which begins here.
+const PURGE: &str = "FLUSH BINARY LOGS;\nPURGE BINARY LOGS BEFORE DATE_ADD(NOW(), INTERVAL 1 DAY);";
+
 /// When a status sets in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -33,6 +36,7 @@ pub(crate) enum What {
         /// Whether RDS brings the server back.
         recovers: bool,
     },
+    BinlogPurge,
 }
 
 /// An incident.
@@ -138,6 +142,15 @@ impl World {
                     ids.extend(by_alias);
                     for id in ids {
                         kms::outage::disable(self, &scope, &id, due);
+                    }
+                }
+            }
+            What::BinlogPurge => {
+                for scope in self.scopes(&incident) {
+                    for (name, is_snapshot) in self.targets(&scope, &incident.target) {
+                        if !is_snapshot {
+                            self.purge(&scope, &name, due);
+                        }
                     }
                 }
             }
@@ -254,6 +267,29 @@ impl World {
                 "failure"
             },
             format!("The DB instance went into the state {to}"),
+        );
+    }
+
+    /// Purges binary logs. A server that has none is left as it is.
+    fn purge(&mut self, scope: &Scope, resource_id: &str, now: Timestamp) {
+        let timeline = Timeline::new(scope, resource_id).then(0, |moment: &mut Moment<'_>| {
+            if let Some((engines, server)) = moment.server() {
+                moment.start(async move {
+                    engines
+                        .run_sql(&server, PURGE)
+                        .await
+                        .map(|()| JobOutput::Done)
+                });
+            }
+        });
+        self.schedule(
+            now,
+            timeline.on_failure(|moment, error| {
+                moment.event(
+                    "notification",
+                    format!("Binary logs were not purged: {error}"),
+                );
+            }),
         );
     }
 

@@ -5,7 +5,9 @@ mod remedy;
 use std::collections::BTreeMap;
 
 use atrest_model::attribute::cluster::cluster_attribute;
-use atrest_model::attribute::{Attribute, AttributeClass, attribute, regression};
+use atrest_model::attribute::{
+    Attribute, AttributeClass, attribute, multi_az_member_attribute, regression,
+};
 use atrest_model::diff::{Area, DiffClass, Difference};
 use atrest_model::document::bool_of;
 use atrest_model::instance::{DbCluster, DbInstance};
@@ -64,7 +66,11 @@ pub struct SideView<'a> {
 /// Both answers are walked side by side, once; a path is written out only for what differs.
 #[must_use]
 pub fn attributes(old: SideView<'_>, new: SideView<'_>) -> (Vec<Difference>, u64) {
-    walk(attribute, true, old, new)
+    let table = match old.instance.is_multi_az_member() {
+        true => multi_az_member_attribute,
+        false => attribute,
+    };
+    walk(table, true, old, new)
 }
 
 /// The same for two clusters, whose names map like those of instances. What mends a drift is not told.

@@ -35,6 +35,11 @@ fn the_migration_of_a_cluster_stopped_anywhere_ends_like_one_that_was_not() {
 }
 
 #[test]
+fn the_migration_of_a_multi_az_cluster_stopped_anywhere_ends_like_one_that_was_not() {
+    walk(Kind::MultiAz, 2);
+}
+
+#[test]
 fn a_migration_tick_by_tick_ends_like_one_in_one_sitting() {
     walk_ticks(Kind::Cold, 2);
 }

@@ -70,7 +70,8 @@ fn receiver(statuses: &[u16]) -> (String, Receiver<(u16, Posted)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/{TOKEN}", listener.local_addr().unwrap());
     let (send, seen) = channel();
-    let mut statuses = statuses.to_vec().into_iter();
+    let statuses = statuses.to_vec();
+    let mut statuses = statuses.into_iter();
     std::thread::spawn(move || {
         let mut silent = Vec::new();
         for stream in listener.incoming() {

@@ -123,10 +123,11 @@ fn the_policy_of_the_role_is_what_the_program_prints() {
 
 /// The value of a key of a unit.
 fn unit<'a>(text: &'a str, key: &str) -> &'a str {
-    let values = text
+    let mut values = text
         .lines()
+        .rev()
         .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    values.last().unwrap_or_else(|| panic!("no {key}"))
+    values.next().unwrap_or_else(|| panic!("no {key}"))
 }
 
 #[test]

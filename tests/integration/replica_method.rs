@@ -13,7 +13,7 @@ use atrest_model::instance::Encryption;
 use serde_json::Value;
 
 use self::writer::{Login, Writer, Written};
-use crate::harness::{Sandbox, Start, pause};
+use crate::harness::{Finished, Sandbox, Start, pause};
 
 const RUN: &str = "follow";
 
@@ -105,6 +105,23 @@ impl Shop {
 
     fn plan(&self) {
         self.plan_as("replica", &[]);
+    }
+
+    /// A plan that may be refused.
+    fn planned(&self, method: &str) -> Finished {
+        self.sandbox.run(&[
+            "plan",
+            "--instance",
+            "shop",
+            "--method",
+            method,
+            "--kms-key",
+            "alias/rds-migration",
+            "--mysql-tls",
+            "off",
+            "--run",
+            RUN,
+        ])
     }
 
     fn plan_as(&self, method: &str, more: &[&str]) {
@@ -453,8 +470,8 @@ fn lost_answers_lose_no_write_on_mariadb() {
     migrate(&MARIADB, BAD_DAY);
 }
 
-/// One of both servers is killed in the midst of what it does, and comes back.
-fn crash(kind: &Kind, who: &str) {
+/// What befalls a migration between two of its sittings, and its end is as ever.
+fn meanwhile(kind: &Kind, befalls: impl Fn(&Shop)) {
     let Some(shop) = Shop::start(kind) else {
         return;
     };
@@ -465,7 +482,7 @@ fn crash(kind: &Kind, who: &str) {
     args.extend(["--stop-before", "validate"]);
     shop.sandbox.run(&args).expect(20);
     writer.wait_for_more(100);
-    shop.befall(&format!(r#"{{"kind": "engine-crash", "target": "{who}"}}"#));
+    befalls(&shop);
     let mut args = vec!["fix", "--resume", RUN];
     args.extend(PACE);
     shop.sandbox.run(&args).expect(0);
@@ -474,6 +491,34 @@ fn crash(kind: &Kind, who: &str) {
     shop.check(kind, &written);
     shop.say(kind, &written);
     assert!(shop.sandbox.stop().success());
+}
+
+/// One of both servers is killed in the midst of what it does, and comes back.
+fn crash(kind: &Kind, who: &str) {
+    meanwhile(kind, |shop| {
+        shop.befall(&format!(r#"{{"kind": "engine-crash", "target": "{who}"}}"#));
+    });
+}
+
+/// A source that fails over goes on writing its log elsewhere, under the same name.
+#[test]
+fn a_source_that_fails_over_is_followed_on() {
+    meanwhile(&MARIADB, |shop| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let rds = shop.sandbox.aws("eu-central-1").rds("eu-central-1");
+            let reboot = rds.client().reboot_db_instance();
+            reboot
+                .db_instance_identifier("shop")
+                .force_failover(true)
+                .send()
+                .await
+                .unwrap();
+        });
+    });
 }
 
 #[test]
@@ -564,22 +609,7 @@ fn replication_that_breaks_stops_the_run_and_leaves_the_source_alone_until_it_is
 fn what_cannot_be_replicated_is_refused_with_its_reasons_before_anything_is_done() {
     let sql = "CREATE TABLE shop.heap_of (n INT) ENGINE=MyISAM;\nCREATE EVENT shop.nightly ON SCHEDULE EVERY 1 DAY DO UPDATE shop.item SET hits = hits;";
     let shop = Shop::start_with(&MARIADB, sql, "").unwrap();
-    let plan = |method: &'static str| {
-        shop.sandbox.run(&[
-            "plan",
-            "--instance",
-            "shop",
-            "--method",
-            method,
-            "--kms-key",
-            "alias/rds-migration",
-            "--mysql-tls",
-            "off",
-            "--run",
-            RUN,
-        ])
-    };
-    let refused = plan("replica").expect(2);
+    let refused = shop.planned("replica").expect(2);
     let said = format!("{}{}", refused.stdout, refused.stderr);
     let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
@@ -590,6 +620,86 @@ fn what_cannot_be_replicated_is_refused_with_its_reasons_before_anything_is_done
         assert!(said.contains(words), "{words}: {said}");
     }
     assert!(shop.sandbox.mutations().is_empty());
+    assert!(shop.sandbox.stop().success());
+}
+
+/// What only the server's own settings say: by statement, and a log that leaves a database out.
+#[test]
+fn a_log_that_does_not_say_everything_is_refused_before_anything_is_done() {
+    let kind = Kind {
+        parameters: "binlog_format = \"STATEMENT\"",
+        ..MARIADB
+    };
+    let shop = Shop::start(&kind).unwrap();
+    let refused = shop.planned("replica").expect(2);
+    let said = format!("{}{}", refused.stdout, refused.stderr);
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("binlog_format is STATEMENT"), "{said}");
+    // What is possible is planned, and says what was not.
+    let auto = shop.planned("auto").expect(0).stdout;
+    let auto = auto.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "not replica: binlog_format is STATEMENT",
+        "set ROW or MIXED in its parameter group",
+        ", cold,",
+    ] {
+        assert!(auto.contains(words), "{words}: {auto}");
+    }
+    assert!(shop.sandbox.mutations().is_empty());
+    assert!(shop.sandbox.stop().success());
+}
+
+/// RDS purges what the successor has not read yet: nothing brings it back, and the source is as it was.
+#[test]
+fn a_log_that_is_purged_under_the_run_ends_it_and_leaves_the_source_as_it_was() {
+    let shop = Shop::start(&MARIADB).unwrap();
+    let writer = Writer::start(shop.login.clone());
+    writer.wait_for_more(20);
+    shop.plan();
+    let mut args = Shop::execute();
+    args.extend(["--stop-before", "cutover"]);
+    shop.sandbox.run(&args).expect(20);
+    let (new, old) = (shop.admin("new-shop"), shop.admin("shop"));
+    new.run("CALL mysql.rds_stop_replication");
+    writer.wait_for_more(20);
+    let first = || -> String {
+        let logs: Vec<mysql_async::Row> = old.rows("SHOW BINARY LOGS");
+        logs[0].get(0).unwrap()
+    };
+    let (before, began) = (first(), Instant::now());
+    // Logs that the replica of the source is reading stay; each purge begins a new one.
+    let mut purged = 0;
+    while purged < 2 || first() == before {
+        shop.befall(r#"{"kind": "binlog-purge", "target": "shop"}"#);
+        purged += 1;
+        writer.wait_for_more(5);
+        assert!(began.elapsed() < Duration::from_secs(60), "never purged");
+        pause();
+    }
+    new.run("CALL mysql.rds_start_replication");
+    let mut args = vec!["fix", "--resume", RUN];
+    args.extend(PACE);
+    let stopped = shop.sandbox.run(&args).expect(24);
+    let said = format!("{}{}", stopped.stdout, stopped.stderr);
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in ["1236", "give this run up and make a new one"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let instances = shop.sandbox.instances("eu-central-1");
+    assert_eq!(instances["shop"].encryption(), Encryption::None);
+
+    let mut args = vec!["rollback", RUN, "--execute"];
+    args.extend(PACE);
+    // Rolled back.
+    shop.sandbox.run(&args).expect(23);
+    writer.wait_for_more(20);
+    let written = writer.stop();
+    let instances = shop.sandbox.instances("eu-central-1");
+    let names: Vec<&str> = instances.keys().map(String::as_str).collect();
+    assert_eq!(names, ["shop", "shop-reports"]);
+    shop.has_all(&old, &written);
+    shop.is_tidy(&old);
+    assert!(written.unknown.is_empty(), "clients noticed: {written:?}");
     assert!(shop.sandbox.stop().success());
 }
 

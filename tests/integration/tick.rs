@@ -6,6 +6,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use atrest_fixer::clock::Timing;
+use atrest_fixer::executor::Reporter;
+use atrest_fixer::options::FleetOptions;
+use atrest_fixer::store::read_plan;
+use atrest_fixer::tick::{self, Settings};
+use atrest_model::event::RunEvent;
 use serde_json::{Value, json};
 
 use crate::harness::{Finished, Sandbox, Start, finish, pause};
@@ -67,27 +73,58 @@ fn begin(sandbox: &Sandbox, id: &str, more: &[&str]) -> Value {
     sandbox.run(&[&args, more].concat()).expect(0).json()
 }
 
-fn tick(sandbox: &Sandbox, document: &Value, more: &[&str]) -> Finished {
+fn by_command(sandbox: &Sandbox, document: &Value, more: &[&str]) -> Finished {
     std::fs::write(sandbox.path("state.json"), document.to_string()).unwrap();
     let args = ["tick", "plan.json", "--state", "state.json"];
     sandbox.run(&[&args, &QUICK[..], more].concat())
 }
 
-/// Ticks until `until`, and gives that document; every line of the trail goes to `trail`.
+/// Ticks until `until`, and gives that document; every line of the trail goes to `trail`. By the function that the command
+/// calls: a process for each would take minutes.
 fn go(
     sandbox: &Sandbox,
     mut document: Value,
     trail: &mut Vec<String>,
     until: impl Fn(&Value) -> bool,
 ) -> Value {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let aws = sandbox.aws("eu-central-1");
+    let plan = read_plan(&sandbox.path("plan.json")).unwrap();
+    let machine = sandbox.path("machine");
+    let settings = Settings {
+        aws: &aws,
+        plan: &plan,
+        state_dir: &machine,
+        timing: Timing {
+            poll: Duration::from_millis(15),
+            consistency: Duration::from_millis(60),
+            ..Timing::default()
+        },
+        intent_lifetime: Duration::from_secs(20),
+        mysql: None,
+        fleet: FleetOptions::default(),
+    };
     let began = Instant::now();
     while !until(&document) {
         assert!(began.elapsed() < Duration::from_secs(240), "{document:#}");
-        document = tick(sandbox, &document, &[]).expect(0).json();
-        let lines = document["journal"].as_array().unwrap();
-        trail.extend(lines.iter().map(|line| line.as_str().unwrap().to_owned()));
+        assert_ne!(document["progress"], "done", "it went past the point");
+        assert_ne!(document["progress"], "needs-operator", "{document:#}");
+        let input = tick::read(&document.to_string()).unwrap();
+        let next = runtime.block_on(tick::tick(&settings, input, &Quiet));
+        document = serde_json::to_value(next.unwrap()).unwrap();
+        trail.extend(lines(&document));
+        pause();
     }
     document
+}
+
+struct Quiet;
+
+impl Reporter for Quiet {
+    fn event(&self, _event: &RunEvent) {}
 }
 
 fn lines(document: &Value) -> Vec<String> {
@@ -127,13 +164,13 @@ fn the_command_migrates_tick_by_tick_asks_for_leave_and_leaves_a_trail() {
         document["progress"] == "approval"
     });
     let cutover = asks["step"].as_str().unwrap().to_owned();
-    assert!(cutover.contains("cutover"), "{cutover}");
+    assert_eq!(cutover, "rename-new:orders");
     let before = sandbox.mutations().len();
 
     // It goes on asking; a leave for something else is none.
-    let again = tick(&sandbox, &asks, &[]).expect(0).json();
+    let again = by_command(&sandbox, &asks, &[]).expect(0).json();
     assert_eq!(again["progress"], "approval");
-    let refused = tick(&sandbox, &asks, &["--approve", "snapshot"]).expect(2);
+    let refused = by_command(&sandbox, &asks, &["--approve", "snapshot"]).expect(2);
     assert!(
         refused
             .stderr
@@ -146,7 +183,7 @@ fn the_command_migrates_tick_by_tick_asks_for_leave_and_leaves_a_trail() {
     // As an engine gives it: beside the state.
     let mut approved = asks;
     approved["approve"] = json!(cutover);
-    let next = tick(&sandbox, &approved, &[]).expect(0).json();
+    let next = by_command(&sandbox, &approved, &[]).expect(0).json();
     assert_eq!(next["state"]["approved"][0]["step"], json!(cutover));
     trail.extend(lines(&next));
     let done = go(&sandbox, next, &mut trail, |document| {
@@ -157,7 +194,7 @@ fn the_command_migrates_tick_by_tick_asks_for_leave_and_leaves_a_trail() {
 
     // The end is told again, and nothing is done for it.
     let before = sandbox.mutations().len();
-    let told = tick(&sandbox, &done, &[]).expect(0).json();
+    let told = by_command(&sandbox, &done, &[]).expect(0).json();
     assert_eq!(told["progress"], "done");
     assert_eq!(sandbox.mutations().len(), before);
 
@@ -181,13 +218,13 @@ fn a_state_that_is_not_what_was_printed_is_refused_by_name_before_any_call() {
     let mut trail = Vec::new();
     let first = begin(&sandbox, &id, &[]);
     let good = go(&sandbox, first, &mut trail, |document| {
-        document["state"]["records"]["claim"]
+        document["state"]["records"]["claim:orders"]
             .as_array()
             .is_some_and(|lines| lines.len() == 2)
     });
     let calls = sandbox.requests().len();
     let refuse = |document: &Value, words: &str| {
-        let refused = tick(&sandbox, document, &[]).expect(2);
+        let refused = by_command(&sandbox, document, &[]).expect(2);
         assert!(
             refused.stderr.contains(words),
             "{words}: {}",
@@ -227,21 +264,21 @@ fn a_state_that_is_not_what_was_printed_is_refused_by_name_before_any_call() {
     };
     refuse(
         &sealed(&|state| {
-            let lines = state.records.get_mut("claim").unwrap();
+            let lines = state.records.get_mut("claim:orders").unwrap();
             let last = lines.last_mut().unwrap();
             *last = last
                 .replace("\"accepted\"", "\"done\"")
                 .replace("\"accept\"", "\"finish\"");
         }),
-        "a record of step claim: its hash does not fit its text",
+        "a record of step claim:orders: its hash does not fit its text",
     );
     refuse(
-        &sealed(&|state| drop(state.records.get_mut("claim").unwrap().pop())),
+        &sealed(&|state| drop(state.records.get_mut("claim:orders").unwrap().pop())),
         "its newest record is missing",
     );
     refuse(
         &sealed(&|state| {
-            let lines = state.records.remove("claim").unwrap();
+            let lines = state.records.remove("claim:orders").unwrap();
             state.records.insert("of-next-year".to_owned(), lines);
         }),
         "has a step of-next-year that the plan does not have",
@@ -275,7 +312,7 @@ fn a_state_that_is_not_what_was_printed_is_refused_by_name_before_any_call() {
     let mut more = good.clone();
     more["error"] = json!({"Error": "States.Timeout"});
     more["again"] = json!(true);
-    tick(&sandbox, &more, &[]).expect(0);
+    by_command(&sandbox, &more, &[]).expect(0);
 }
 
 #[test]
@@ -283,7 +320,7 @@ fn of_two_executions_of_one_plan_the_second_stops_and_a_person_takes_it_up_again
     let (sandbox, id) = planned();
     let mut trail = Vec::new();
     let is_claimed = |document: &Value| {
-        document["state"]["records"]["claim"]
+        document["state"]["records"]["claim:orders"]
             .to_string()
             .contains("finish")
     };
@@ -292,7 +329,7 @@ fn of_two_executions_of_one_plan_the_second_stops_and_a_person_takes_it_up_again
     let before = sandbox.mutations().len();
     // The plan still fits: nothing but a tag has changed.
     let second = begin(&sandbox, &id, &[]);
-    let stopped = tick(&sandbox, &second, &[]).expect(42).json();
+    let stopped = by_command(&sandbox, &second, &[]).expect(42).json();
     assert_eq!(stopped["progress"], "needs-operator");
     assert!(
         stopped["seen"]
@@ -303,9 +340,11 @@ fn of_two_executions_of_one_plan_the_second_stops_and_a_person_takes_it_up_again
     );
     assert_eq!(sandbox.mutations().len(), before, "it changed something");
     // The same end again; and looked at anew only when a person says so.
-    let told = tick(&sandbox, &stopped, &[]).expect(42).json();
+    let told = by_command(&sandbox, &stopped, &[]).expect(42).json();
     assert_eq!(told["journal"], json!([]));
-    let looked = tick(&sandbox, &stopped, &["--resume"]).expect(42).json();
+    let looked = by_command(&sandbox, &stopped, &["--resume"])
+        .expect(42)
+        .json();
     assert_eq!(looked["journal"].as_array().unwrap().len(), 2, "{looked:#}");
     assert_eq!(sandbox.mutations().len(), before);
 }
@@ -314,7 +353,7 @@ fn of_two_executions_of_one_plan_the_second_stops_and_a_person_takes_it_up_again
 fn a_tick_beside_one_that_is_under_way_is_told_to_try_later() {
     let (sandbox, id) = planned();
     let first = begin(&sandbox, &id, &[]);
-    let intended = tick(&sandbox, &first, &[]).expect(0).json();
+    let intended = by_command(&sandbox, &first, &[]).expect(0).json();
     assert!(intended["journal"][0].as_str().unwrap().contains("intend"));
     std::fs::write(sandbox.path("state.json"), intended.to_string()).unwrap();
     // Its call hangs.

@@ -11,6 +11,7 @@ ticks; not the engine's own promises. It takes answers of a task that has timed 
 
 import argparse
 import json
+import logging
 import os
 import re
 import subprocess
@@ -19,7 +20,7 @@ import threading
 import time
 
 REGION, ACCOUNT = "eu-central-1", "123456789012"
-LIMIT = 240
+LIMIT = 480
 
 
 def start_moto():
@@ -30,6 +31,9 @@ def start_moto():
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    # Where the interpreter looks for the other services.
+    os.environ["MOTO_PORT"] = str(port)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     return server, f"http://{host}:{port}"
 
 

@@ -49,17 +49,25 @@ pub(crate) async fn restore(
     set!(args, call,
         "BackupRetentionPeriod" => set_backup_retention_period int,
         "CopyTagsToSnapshot" => set_copy_tags_to_snapshot bool,
+        "DBClusterInstanceClass" => set_db_cluster_instance_class string,
         "DBClusterParameterGroupName" => set_db_cluster_parameter_group_name string,
         "DBSubnetGroupName" => set_db_subnet_group_name string,
         "DeletionProtection" => set_deletion_protection bool,
         "EnableCloudwatchLogsExports" => set_enable_cloudwatch_logs_exports strings,
         "EnableIAMDatabaseAuthentication" => set_enable_iam_database_authentication bool,
+        "EnablePerformanceInsights" => set_enable_performance_insights bool,
         "Engine" => set_engine string,
         "EngineLifecycleSupport" => set_engine_lifecycle_support string,
+        "Iops" => set_iops int,
         "KmsKeyId" => set_kms_key_id string,
+        "MonitoringInterval" => set_monitoring_interval int,
+        "MonitoringRoleArn" => set_monitoring_role_arn string,
         "NetworkType" => set_network_type string,
+        "PerformanceInsightsKMSKeyId" => set_performance_insights_kms_key_id string,
+        "PerformanceInsightsRetentionPeriod" => set_performance_insights_retention_period int,
         "Port" => set_port int,
         "PreferredBackupWindow" => set_preferred_backup_window string,
+        "PubliclyAccessible" => set_publicly_accessible bool,
         "StorageType" => set_storage_type string,
         "VpcSecurityGroupIds" => set_vpc_security_group_ids strings,
     );
@@ -103,12 +111,55 @@ pub(crate) async fn modify(
         .db_cluster_identifier(name)
         .apply_immediately(true);
     set!(args, call,
+        "AutoMinorVersionUpgrade" => set_auto_minor_version_upgrade bool,
         "BackupRetentionPeriod" => set_backup_retention_period int,
+        "ManageMasterUserPassword" => set_manage_master_user_password bool,
+        "MasterUserSecretKmsKeyId" => set_master_user_secret_kms_key_id string,
         "PreferredBackupWindow" => set_preferred_backup_window string,
         "PreferredMaintenanceWindow" => set_preferred_maintenance_window string,
     );
     args.finish()?;
     send!(rds, "ModifyDBCluster", call)
+}
+
+pub(crate) async fn enable_data_api(rds: &Rds, arn: &str) -> Result<(), Fault> {
+    let call = rds.client().enable_http_endpoint().resource_arn(arn);
+    send!(rds, "EnableHttpEndpoint", call)
+}
+
+/// A DB instance from the snapshot of a Multi-AZ DB cluster.
+pub(crate) async fn temporary_instance(
+    rds: &Rds,
+    snapshot: &str,
+    name: &str,
+    request: &Map<String, Value>,
+) -> Result<(), Fault> {
+    let mut args = Args::new("RestoreDBInstanceFromDBSnapshot", rds.region(), request);
+    let call = rds
+        .client()
+        .restore_db_instance_from_db_snapshot()
+        .db_instance_identifier(name)
+        .db_cluster_snapshot_identifier(snapshot);
+    set!(args, call,
+        "AutoMinorVersionUpgrade" => set_auto_minor_version_upgrade bool,
+        "BackupRetentionPeriod" => set_backup_retention_period int,
+        "CopyTagsToSnapshot" => set_copy_tags_to_snapshot bool,
+        "DBInstanceClass" => set_db_instance_class string,
+        "DBSubnetGroupName" => set_db_subnet_group_name string,
+        "DeletionProtection" => set_deletion_protection bool,
+        "EngineLifecycleSupport" => set_engine_lifecycle_support string,
+        "Iops" => set_iops int,
+        "MultiAZ" => set_multi_az bool,
+        "NetworkType" => set_network_type string,
+        "Port" => set_port int,
+        "PubliclyAccessible" => set_publicly_accessible bool,
+        "StorageThroughput" => set_storage_throughput int,
+        "StorageType" => set_storage_type string,
+        "VpcSecurityGroupIds" => set_vpc_security_group_ids strings,
+    );
+    let call = call.set_tags(args.tags()?);
+    args.finish()?;
+    send!(rds, "RestoreDBInstanceFromDBSnapshot", call)
 }
 
 pub(crate) async fn add_role(

@@ -34,6 +34,7 @@ impl Need {
         Self(match &step.action {
             Action::Restore { request, .. }
             | Action::CreateReplica { request, .. }
+            | Action::TemporaryInstance { request, .. }
             | Action::TemporaryReplica { request, .. } => {
                 let storage = request.get("AllocatedStorage").and_then(Value::as_i64);
                 [1, storage.unwrap_or(migration.allocated_storage), 0]

@@ -72,6 +72,7 @@ pub(super) fn window(
         | Action::CreateBlueGreen { .. }
         | Action::RestoreCluster { .. }
         | Action::CreateMember { .. }
+        | Action::TemporaryInstance { .. }
             if is_resumed =>
         {
             timing.consistency * 2

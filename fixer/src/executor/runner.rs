@@ -217,7 +217,7 @@ impl<'a> Runner<'a> {
             .map_or(StepStatus::Pending, |record| record.status)
     }
 
-    fn done(&self) -> usize {
+    pub(super) fn done(&self) -> usize {
         // The records of other phases lie beside these.
         let steps = self.migration.steps.iter();
         steps

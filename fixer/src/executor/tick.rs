@@ -5,7 +5,7 @@
 //! record durable. An intent is good for one call, and only for a while: a tick that comes late, or again with a state
 //! that another tick was given, sends nothing on it. It looks, as a resumed run does, and then intends anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use atrest_model::hook::Stage;
@@ -176,7 +176,8 @@ impl Runner<'_> {
             is_spent: false,
             has_intended: false,
         };
-        for (step, watched) in &state.watched {
+        // A new sitting has deadlines of its own, as a run that is resumed.
+        for (step, watched) in state.watched.iter().filter(|_| !order.is_new_sitting) {
             self.watch(step, watched);
             self.windows.take_in(step, watched);
         }
@@ -205,13 +206,18 @@ impl Runner<'_> {
         self.tick = Some(pace);
         if order.resume {
             self.reopen()?;
-            let open: BTreeSet<String> = self
+            let known = |step: &str| {
+                let pace = self.tick.as_ref();
+                pace.is_some_and(|pace| pace.doubtful.contains_key(step))
+            };
+            // A step that is taken up again bears no intent that somebody could act on.
+            let reopened: Vec<String> = self
                 .records
                 .iter()
-                .filter(|(_, record)| record.status == StepStatus::Intended)
+                .filter(|(step, record)| record.status == StepStatus::Intended && !known(step))
                 .map(|(step, _)| step.clone())
                 .collect();
-            for step in open {
+            for step in reopened {
                 self.doubt(&step, now);
             }
         }
@@ -253,6 +259,9 @@ impl Runner<'_> {
             Pass::Over(Outcome::Stopped { reason, .. }) => Ended::Unasked(reason),
             Pass::Over(outcome) => Ended::Over(Box::new(self.report(outcome))),
             Pass::Unasked(why) => Ended::Unasked(why),
+            Pass::Looked { .. } if self.done() == self.migration.steps.len() => {
+                Ended::Over(Box::new(self.report(Outcome::Migrated)))
+            }
             Pass::Looked { advanced, .. } if advanced || self.has_intended() => Ended::Advanced,
             Pass::Looked { .. } => Ended::Waiting,
         };

@@ -1,20 +1,25 @@
-//! Aurora clusters: their steps, and which of them are left out. See docs/design/0009-clusters.md.
+//! Clusters: the steps of Aurora's, and which are left out. See docs/design/0009-clusters.md.
 
-use atrest_model::document::{bool_of, digest, int_of, list_of, str_of, strings_of};
+mod left_out;
+mod method;
+
+use atrest_model::document::{bool_of, digest, int_of, list_of, str_of};
 use atrest_model::id::DbInstanceIdentifier;
 use atrest_model::instance::{DbCluster, DbInstance};
-use atrest_model::plan::{Action, ClusterMember, Member, Method, Migration, Step, Target};
+use atrest_model::plan::{
+    Action, ClusterMember, Member, Method, Migration, MysqlAccess, Step, Target,
+};
 
 use super::draft::{Draft, SHORT, snapshot_name};
-use super::{Facts, Refusal, settled_digest};
+use super::{Facts, Refusal, multi_az, settled_digest};
 use crate::requests::cluster as requests;
 
 /// Seconds for a rename.
-const RENAME: u64 = 2 * 3600;
+pub(super) const RENAME: u64 = 2 * 3600;
 
 /// The migration of a flagged cluster with all its members.
 pub(super) fn migration(facts: &Facts, cluster: &DbCluster) -> Result<Migration, Refusal> {
-    if let Some(why) = foreign(cluster) {
+    if let Some(why) = left_out::why(cluster) {
         return Err(Refusal::of("migratable")(why));
     }
     let members = members(facts, cluster);
@@ -28,6 +33,7 @@ pub(super) fn migration(facts: &Facts, cluster: &DbCluster) -> Result<Migration,
             "not all of its DB instances were found".to_owned(),
         ));
     }
+    let not_taken = method::choose(facts.methods.wish, cluster).map_err(Refusal::of("method"))?;
     let kms_key_id = match facts.keys.get(&cluster.region) {
         Some(Ok(key)) => key.arn.clone(),
         Some(Err(why)) => return Err(Refusal::of("kms-key")(why.clone())),
@@ -39,7 +45,12 @@ pub(super) fn migration(facts: &Facts, cluster: &DbCluster) -> Result<Migration,
         }
     };
     let refused = |error: atrest_model::id::InvalidId| Refusal::of("names-free")(error.to_string());
-    let named = |instance: &DbInstance| -> Result<Member, Refusal> {
+    let identifier = DbInstanceIdentifier::try_from(cluster.identifier()).map_err(refused)?;
+    let new_name = identifier.prefixed("new").map_err(refused)?;
+    let named = |(number, instance): (usize, &&DbInstance)| -> Result<Member, Refusal> {
+        if multi_az::is(cluster) {
+            return multi_az::member(instance, &new_name, number + 1).map_err(refused);
+        }
         let identifier = DbInstanceIdentifier::try_from(instance.identifier()).map_err(refused)?;
         Ok(Member {
             old_name: identifier.prefixed("old").map_err(refused)?,
@@ -51,15 +62,20 @@ pub(super) fn migration(facts: &Facts, cluster: &DbCluster) -> Result<Migration,
             identifier,
         })
     };
-    let identifier = DbInstanceIdentifier::try_from(cluster.identifier()).map_err(refused)?;
+    let source = named((0, writer))?;
+    let replicas = readers
+        .iter()
+        .enumerate()
+        .map(|(number, reader)| named((number + 1, reader)))
+        .collect::<Result<_, _>>()?;
     let mut migration = Migration {
         id: format!("{}/{}", cluster.region, cluster.identifier()),
         region: cluster.region.clone(),
         method: Method::Cold,
-        not_taken: Vec::new(),
+        not_taken,
         cluster: Some(ClusterMember {
             old_name: identifier.prefixed("old").map_err(refused)?,
-            new_name: identifier.prefixed("new").map_err(refused)?,
+            new_name,
             db_cluster_resource_id: cluster.resource_id().to_owned(),
             digest: cluster_digest(cluster),
             identifier,
@@ -67,16 +83,19 @@ pub(super) fn migration(facts: &Facts, cluster: &DbCluster) -> Result<Migration,
         engine: cluster.engine().to_owned(),
         allocated_storage: int_of(&cluster.document, "AllocatedStorage").unwrap_or(0),
         kms_key_id,
-        source: named(writer)?,
-        replicas: readers
-            .iter()
-            .map(|reader| named(reader))
-            .collect::<Result<_, _>>()?,
-        notes: notes(cluster),
+        source,
+        replicas,
+        notes: notes(facts, cluster),
         wave: None,
         steps: Vec::new(),
     };
-    migration.steps = steps(facts, &migration, cluster, &members);
+    migration.steps = match &migration.cluster {
+        Some(of) if multi_az::is(cluster) => {
+            multi_az::steps(facts, &migration, of, cluster, &members)
+        }
+        Some(of) => steps(facts, &migration, of, cluster, &members),
+        None => Vec::new(),
+    };
     Ok(migration)
 }
 
@@ -116,72 +135,29 @@ fn members<'a>(facts: &'a Facts, cluster: &DbCluster) -> Vec<&'a DbInstance> {
     members
 }
 
-/// Why a cluster is not migrated by this version.
-fn foreign(cluster: &DbCluster) -> Option<String> {
-    let document = &cluster.document;
-    let engine = cluster.engine();
-    if matches!(engine, "neptune" | "docdb") {
-        return Some(format!("{engine} is not a DB cluster of RDS proper"));
-    }
-    if !engine.starts_with("aurora") {
-        return Some(format!(
-            "it is a Multi-AZ DB cluster ({engine}), whose DB instances RDS makes itself; only Aurora clusters are migrated by this version"
-        ));
-    }
-    if str_of(document, "EngineMode").is_some_and(|mode| mode != "provisioned") {
-        return Some(format!(
-            "its engine mode is {}; only provisioned clusters, Serverless v2 included, are migrated",
-            str_of(document, "EngineMode").unwrap_or_default()
-        ));
-    }
-    if let Some(global) =
-        str_of(document, "GlobalClusterIdentifier").filter(|name| !name.is_empty())
-    {
-        return Some(format!(
-            "it is a member of the global cluster {global}; remove it from there first"
-        ));
-    }
-    if document.get("MasterUserSecret").is_some() {
-        return Some(
-            "its master password is managed in Secrets Manager, which this version does not carry over"
-                .to_owned(),
-        );
-    }
-    if let Some(source) = str_of(document, "ReplicationSourceIdentifier") {
-        return Some(format!("it is a replica of {source}; migrate that first"));
-    }
-    if let Some(replica) = strings_of(document, "ReadReplicaIdentifiers").next() {
-        return Some(format!(
-            "it has the replica cluster {replica}, which this version does not make again"
-        ));
-    }
-    if let Some(endpoint) = strings_of(document, "CustomEndpoints").next() {
-        return Some(format!(
-            "it has the custom endpoint {endpoint}, which this version does not make again"
-        ));
-    }
-    if bool_of(document, "HttpEndpointEnabled") == Some(true) {
-        return Some("its Data API is on, which this version does not switch on again".to_owned());
-    }
-    if str_of(document, "ActivityStreamStatus").is_some_and(|status| status != "stopped") {
-        return Some(
-            "its activity stream is on, which this version does not start again".to_owned(),
-        );
-    }
-    None
-}
-
-fn notes(cluster: &DbCluster) -> Vec<String> {
+fn notes(facts: &Facts, cluster: &DbCluster) -> Vec<String> {
     let name = cluster.identifier();
-    let mut notes = vec![
-        format!(
-            "{name}: point-in-time recovery to times before the migration stays with its old resource id"
-        ),
-        format!(
+    let mut notes = vec![format!(
+        "{name}: point-in-time recovery to times before the migration stays with its old resource id"
+    )];
+    if cluster.engine() != "mysql" || facts.mysql != MysqlAccess::Required {
+        notes.push(format!(
             "{name}: {} accounts, rows and client connections are not read; only attributes of the cluster and its DB instances are compared",
             cluster.engine()
-        ),
-    ];
+        ));
+    }
+    if multi_az::is(cluster) {
+        notes.extend(multi_az::notes(cluster));
+    } else {
+        notes.push(format!(
+            "{name}: whether Application Auto Scaling scales its readers is not read; a scalable target is registered for cluster:{name} and goes with the name: aws application-autoscaling describe-scalable-targets --service-namespace rds --resource-ids cluster:{name} shows it"
+        ));
+    }
+    if cluster.document.get("MasterUserSecret").is_some() {
+        notes.push(format!(
+            "{name}: RDS makes a new secret for the master password, with a new ARN; whoever reads the old one by its ARN is to be told"
+        ));
+    }
     if int_of(&cluster.document, "BacktrackWindow").is_some_and(|seconds| seconds > 0) {
         notes.push(format!(
             "{name}: backtracking to times before the migration stays with the old cluster"
@@ -190,16 +166,8 @@ fn notes(cluster: &DbCluster) -> Vec<String> {
     notes
 }
 
-fn steps(
-    facts: &Facts,
-    migration: &Migration,
-    cluster: &DbCluster,
-    members: &[&DbInstance],
-) -> Vec<Step> {
-    let mut draft = Draft::new(facts, migration, members);
-    let Some(of) = &migration.cluster else {
-        return Vec::new();
-    };
+/// Claims, renames and the proof that nobody is connected. Of an Aurora cluster the DB instances are renamed, too.
+pub(super) fn begin(draft: &mut Draft<'_>, of: &ClusterMember, renames_members: bool) {
     let mut own = draft.tags("claim-cluster");
     own.retain(|(key, _)| key == atrest_model::plan::TAG_RUN);
     draft.push(
@@ -216,13 +184,64 @@ fn steps(
         cutover: false,
     };
     draft.push("rename-old-cluster", &claims, RENAME, away);
-    let renamed = draft.rename_old(&["rename-old-cluster".to_owned()]);
+    let mut renamed = vec!["rename-old-cluster".to_owned()];
+    if renames_members {
+        renamed = draft.rename_old(&renamed);
+    }
+    let quiet = draft.facts.quiesce;
     let quiesce = Action::Quiesce {
-        instance: Target::Old(migration.source.dbi_resource_id.clone()),
-        window_seconds: facts.quiesce.window_seconds,
-        kill_connections: facts.quiesce.kill_connections,
+        instance: Target::Old(draft.migration.source.dbi_resource_id.clone()),
+        window_seconds: quiet.window_seconds,
+        kill_connections: quiet.kill_connections,
     };
     draft.push("quiesce", &renamed, SHORT, quiesce);
+}
+
+/// The roles of the cluster, one after the other; gives the last step.
+pub(super) fn roles(draft: &mut Draft<'_>, cluster: &DbCluster, mut last: String) -> String {
+    for (number, role) in list_of(&cluster.document, "AssociatedRoles")
+        .iter()
+        .enumerate()
+    {
+        let Some(role_arn) = str_of(role, "RoleArn") else {
+            continue;
+        };
+        // Unlike those of an instance they may be for no feature.
+        let feature = str_of(role, "FeatureName").unwrap_or_default();
+        let id = match feature {
+            "" => format!("cluster-role:{}", number + 1),
+            feature => format!("cluster-role:{feature}"),
+        };
+        let role = Action::AddClusterRole {
+            role_arn: role_arn.to_owned(),
+            feature_name: feature.to_owned(),
+        };
+        draft.push(&id, &[&last], SHORT, role);
+        last = id;
+    }
+    last
+}
+
+/// RDS manages the master password again, where it does now. Last of all that `ends` names, whose place it takes.
+pub(super) fn manage_password(draft: &mut Draft<'_>, cluster: &DbCluster, ends: &mut Vec<String>) {
+    let request = requests::manage_password(cluster);
+    if request.is_empty() {
+        return;
+    }
+    let step = super::MANAGE_PASSWORD;
+    draft.push(step, ends, SHORT, Action::ModifyCluster { request });
+    *ends = vec![step.to_owned()];
+}
+
+fn steps(
+    facts: &Facts,
+    migration: &Migration,
+    of: &ClusterMember,
+    cluster: &DbCluster,
+    members: &[&DbInstance],
+) -> Vec<Step> {
+    let mut draft = Draft::new(facts, migration, members);
+    begin(&mut draft, of, true);
     let name = snapshot_name(&of.db_cluster_resource_id, "raw");
     let snapshot = Action::ClusterSnapshot {
         snapshot: name.clone(),
@@ -255,27 +274,8 @@ fn steps(
         );
         last = "modify-cluster".to_owned();
     }
+    last = roles(&mut draft, cluster, last);
     let mut ends = Vec::new();
-    for (number, role) in list_of(&cluster.document, "AssociatedRoles")
-        .iter()
-        .enumerate()
-    {
-        let Some(role_arn) = str_of(role, "RoleArn") else {
-            continue;
-        };
-        // Unlike those of an instance they may be for no feature.
-        let feature = str_of(role, "FeatureName").unwrap_or_default();
-        let id = match feature {
-            "" => format!("cluster-role:{}", number + 1),
-            feature => format!("cluster-role:{feature}"),
-        };
-        let role = Action::AddClusterRole {
-            role_arn: role_arn.to_owned(),
-            feature_name: feature.to_owned(),
-        };
-        draft.push(&id, &[&last], SHORT, role);
-        last = id;
-    }
     // The writer first: Aurora makes the first instance of a cluster its writer.
     let mut writer = last;
     for (member, instance) in migration.members().zip(members) {
@@ -290,6 +290,11 @@ fn steps(
         }
         ends.push(draft.settled(member));
     }
+    if bool_of(&cluster.document, "HttpEndpointEnabled") == Some(true) {
+        draft.push("data-api", &[&writer], SHORT, Action::EnableDataApi);
+        ends.push("data-api".to_owned());
+    }
+    manage_password(&mut draft, cluster, &mut ends);
     draft.push("validate", &ends, draft.data, Action::Validate);
     let back = Action::RenameCluster {
         from: of.new_name.clone(),

@@ -267,7 +267,35 @@ pub(super) fn steps(facts: &Facts, migration: &Migration, members: &[&DbInstance
 
 #[cfg(test)]
 mod tests {
+    use atrest_model::plan::Method;
+    use serde_json::json;
+
     use super::*;
+    use crate::planner::Wish;
+    use crate::planner::tests::{facts, instance};
+    use crate::preflight::able_to_replicate;
+
+    /// Refused before anything is begun: the log would be gone before the cutover.
+    #[test]
+    fn a_source_that_takes_longer_than_binary_logs_are_kept_is_refused() {
+        let why = |gib: i64| {
+            let mut facts = facts(vec![instance("x", json!({"AllocatedStorage": gib}))]);
+            facts.methods.wish = Wish::Only(Method::Replica);
+            facts.methods.replication.insert(
+                facts.instances[0].dbi_resource_id().to_owned(),
+                Ok(able_to_replicate()),
+            );
+            why_not(&facts, &[&facts.instances[0]])
+        };
+        // 167 hours at 200 GiB an hour for three copies, and one.
+        assert_eq!(why(11_133), Vec::<String>::new());
+        let refused = why(11_134);
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert!(
+            refused[0].contains("may take 169 h") && refused[0].contains("168 h at most"),
+            "{refused:?}"
+        );
+    }
 
     #[test]
     fn the_retention_asked_for_outlasts_the_forecast_and_is_what_rds_takes() {

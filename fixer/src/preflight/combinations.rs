@@ -33,7 +33,9 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
 /// Why RDS would refuse the call of a step that makes or modifies the like of `instance`.
 pub(super) fn refused(step: &Step, instance: &DbInstance) -> Vec<String> {
     let (request, is_replica, is_modify) = match &step.action {
-        Action::Restore { request, .. } => (request, false, false),
+        Action::Restore { request, .. } | Action::TemporaryInstance { request, .. } => {
+            (request, false, false)
+        }
         Action::CreateReplica { request, .. } | Action::TemporaryReplica { request, .. } => {
             (request, true, false)
         }

@@ -25,6 +25,7 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
             }
             [&member.old_name, &member.new_name]
                 .into_iter()
+                .filter(|name| !(member.keeps_its_name() && **name == member.identifier))
                 .filter(|name| {
                     scene
                         .facts
@@ -157,6 +158,7 @@ fn own_collisions(sheet: &Sheet<'_>) -> Vec<Finding> {
             Action::Restore { name, .. }
             | Action::CreateReplica { name, .. }
             | Action::CreateMember { name, .. }
+            | Action::TemporaryInstance { name, .. }
             | Action::TemporaryReplica { name, .. } => ("DB instance", name.as_str()),
             Action::Rename {
                 to, cutover: false, ..

@@ -244,16 +244,30 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
             name,
             request,
         } => {
-            rds(&operation, "cluster-snapshot", snapshot);
+            // By its ARN where it is of a DB instance.
+            match snapshot.rsplit_once(":snapshot:") {
+                Some((_, name)) => rds(&operation, "snapshot", name),
+                None => rds(&operation, "cluster-snapshot", snapshot),
+            }
             rds(&operation, "cluster", name.as_str());
             groups(request, &mut |kind, group| rds(&operation, kind, group));
             rds(tag, "cluster", name.as_str());
             also = Some(&migration.kms_key_id);
         }
-        Action::ModifyCluster { .. } | Action::AddClusterRole { .. } => {
+        Action::ModifyCluster { .. } | Action::AddClusterRole { .. } | Action::EnableDataApi => {
             if let Some(cluster) = &migration.cluster {
                 rds(&operation, "cluster", cluster.new_name.as_str());
             }
+        }
+        Action::TemporaryInstance {
+            snapshot,
+            name,
+            request,
+        } => {
+            rds(&operation, "cluster-snapshot", snapshot);
+            rds(&operation, "db", name.as_str());
+            groups(request, &mut |kind, group| rds(&operation, kind, group));
+            rds(tag, "db", name.as_str());
         }
         Action::CreateMember { name, request } => {
             if let Some(cluster) = &migration.cluster {
@@ -292,6 +306,7 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
         Action::Accounts { .. }
         | Action::Configuration { .. }
         | Action::AwaitGreen { .. }
+        | Action::AwaitMember { .. }
         | Action::RaiseRetention { .. }
         | Action::ReplicationAccount { .. }
         | Action::Hold { .. }
@@ -397,6 +412,7 @@ fn passed_roles(place: &Place<'_>, action: &Action) -> Vec<Need> {
         Action::Restore { request, .. }
         | Action::CreateReplica { request, .. }
         | Action::CreateMember { request, .. }
+        | Action::RestoreCluster { request, .. }
         | Action::TemporaryReplica { request, .. }
         | Action::Modify { request, .. } => {
             let request = Value::Object(request.clone());

@@ -47,10 +47,12 @@ fn made(migrations: &[&Migration], facts: &Facts) -> Made {
     let temporary: Vec<&&Migration> = migrations
         .iter()
         .filter(|migration| {
-            migration
-                .steps
-                .iter()
-                .any(|step| matches!(step.action, Action::TemporaryReplica { .. }))
+            migration.steps.iter().any(|step| {
+                matches!(
+                    step.action,
+                    Action::TemporaryReplica { .. } | Action::TemporaryInstance { .. }
+                )
+            })
         })
         .collect();
     let temporary_gib: i64 = temporary

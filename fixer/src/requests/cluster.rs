@@ -5,7 +5,9 @@ use atrest_model::instance::{DbCluster, DbInstance};
 use atrest_model::plan::TAG_PREFIX;
 use serde_json::{Value, json};
 
-use super::{Request, copy_int, copy_str, first_str, in_order, insights, monitoring, tags};
+use super::{
+    Request, copy_int, copy_str, first_str, in_order, insights, monitoring, storage, tags,
+};
 
 /// `RestoreDBClusterFromSnapshot`: everything it accepts, and the key, which encrypts an unencrypted snapshot here.
 pub(crate) fn restore(
@@ -43,11 +45,7 @@ pub(crate) fn restore(
     if let Some(flag) = bool_of(document, "IAMDatabaseAuthenticationEnabled") {
         request.insert("EnableIAMDatabaseAuthentication".to_owned(), json!(flag));
     }
-    let groups: Vec<&str> = list_of(document, "VpcSecurityGroups")
-        .iter()
-        .filter(|group| matches!(str_of(group, "Status"), Some("active" | "adding") | None))
-        .filter_map(|group| str_of(group, "VpcSecurityGroupId"))
-        .collect();
+    let groups = security_groups(document);
     if !groups.is_empty() {
         request.insert("VpcSecurityGroupIds".to_owned(), json!(groups));
     }
@@ -82,6 +80,119 @@ pub(crate) fn restore(
     request
 }
 
+/// The same for a Multi-AZ DB cluster: class, storage, monitoring and insights are the cluster's, not its instances'. Its
+/// size is that of the snapshot.
+pub(crate) fn restore_multi_az(
+    cluster: &DbCluster,
+    kms_key_id: &str,
+    own_tags: &[(String, String)],
+) -> Request {
+    let document = &cluster.document;
+    let mut request = restore(cluster, kms_key_id, own_tags);
+    copy_str(
+        document,
+        "DBClusterInstanceClass",
+        &mut request,
+        "DBClusterInstanceClass",
+    );
+    if let Some(flag) = bool_of(document, "PubliclyAccessible") {
+        request.insert("PubliclyAccessible".to_owned(), json!(flag));
+    }
+    storage(&as_instance(cluster), &mut request);
+    // Not taken there: it follows from the IOPS.
+    request.remove("StorageThroughput");
+    monitoring(document, &mut request);
+    insights(document, &mut request);
+    request.remove("DatabaseInsightsMode");
+    request
+}
+
+/// `ModifyDBCluster` after the restore of a Multi-AZ DB cluster.
+pub(crate) fn modify_multi_az(cluster: &DbCluster) -> Request {
+    let mut request = modify_after_restore(cluster);
+    if bool_of(&cluster.document, "AutoMinorVersionUpgrade") == Some(false) {
+        request.insert("AutoMinorVersionUpgrade".to_owned(), json!(false));
+    }
+    request
+}
+
+/// `RestoreDBInstanceFromDBSnapshot` of the snapshot of a Multi-AZ DB cluster: for the way through, and as small as it can
+/// be. Nobody is to reach it but who reaches the cluster.
+pub(crate) fn temporary_instance(
+    cluster: &DbCluster,
+    writer: &DbInstance,
+    own_tags: &[(String, String)],
+) -> Request {
+    let document = &cluster.document;
+    let mut request = Request::new();
+    copy_str(
+        &writer.document,
+        "DBInstanceClass",
+        &mut request,
+        "DBInstanceClass",
+    );
+    copy_str(document, "DBSubnetGroup", &mut request, "DBSubnetGroupName");
+    copy_str(document, "NetworkType", &mut request, "NetworkType");
+    copy_str(
+        document,
+        "EngineLifecycleSupport",
+        &mut request,
+        "EngineLifecycleSupport",
+    );
+    copy_int(document, "Port", &mut request, "Port");
+    storage(&as_instance(cluster), &mut request);
+    let groups = security_groups(document);
+    if !groups.is_empty() {
+        request.insert("VpcSecurityGroupIds".to_owned(), json!(groups));
+    }
+    // It is gone before the first backup or upgrade would be due.
+    request.insert("BackupRetentionPeriod".to_owned(), json!(0));
+    for member in [
+        "AutoMinorVersionUpgrade",
+        "CopyTagsToSnapshot",
+        "DeletionProtection",
+        "MultiAZ",
+        "PubliclyAccessible",
+    ] {
+        request.insert(member.to_owned(), json!(false));
+    }
+    let own: Value = own_tags
+        .iter()
+        .map(|(key, value)| json!({"Key": key, "Value": value}))
+        .collect();
+    request.insert("Tags".to_owned(), own);
+    request
+}
+
+/// The tags that a DB instance which RDS has made gets: those of its predecessor, and ours.
+pub(crate) fn member_tags(
+    instance: &DbInstance,
+    own_tags: &[(String, String)],
+) -> Vec<(String, String)> {
+    let kept = instance
+        .tags()
+        .into_iter()
+        .filter(|(key, _)| !key.starts_with("aws:") && !key.starts_with(TAG_PREFIX))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    kept.chain(own_tags.iter().cloned()).collect()
+}
+
+/// What says how large and fast storage is has the same names in both describe answers.
+fn as_instance(cluster: &DbCluster) -> DbInstance {
+    DbInstance {
+        region: cluster.region.clone(),
+        document: cluster.document.clone(),
+    }
+}
+
+fn security_groups(document: &Value) -> Vec<&str> {
+    list_of(document, "VpcSecurityGroups")
+        .iter()
+        .filter(|group| matches!(str_of(group, "Status"), Some("active" | "adding") | None))
+        .filter_map(|group| str_of(group, "VpcSecurityGroupId"))
+        .collect()
+}
+
 /// `ModifyDBCluster` after a restore: what the restore does not accept, and what it may ignore.
 pub(crate) fn modify_after_restore(cluster: &DbCluster) -> Request {
     let document = &cluster.document;
@@ -95,6 +206,16 @@ pub(crate) fn modify_after_restore(cluster: &DbCluster) -> Request {
         &mut request,
         "BackupRetentionPeriod",
     );
+    request
+}
+
+/// `ModifyDBCluster` that has RDS manage the master password, where it does now; nothing where it does not.
+pub(crate) fn manage_password(cluster: &DbCluster) -> Request {
+    let mut request = Request::new();
+    if let Some(secret) = cluster.document.get("MasterUserSecret") {
+        request.insert("ManageMasterUserPassword".to_owned(), json!(true));
+        copy_str(secret, "KmsKeyId", &mut request, "MasterUserSecretKmsKeyId");
+    }
     request
 }
 
@@ -138,8 +259,23 @@ pub(crate) fn missing(request: &Request, cluster: &DbCluster) -> Request {
         "PreferredMaintenanceWindow" | "PreferredBackupWindow" => {
             str_of(&cluster.document, member).map(|window| Value::from(window.to_lowercase()))
         }
+        "ManageMasterUserPassword" => cluster
+            .document
+            .get("MasterUserSecret")
+            .map(|_secret| Value::Bool(true)),
+        "MasterUserSecretKmsKeyId" => cluster
+            .document
+            .get("MasterUserSecret")
+            .and_then(|secret| secret.get("KmsKeyId"))
+            .cloned(),
         _ => cluster.document.get(member).cloned(),
     };
+    // The key says nothing without the switch.
+    let whole = request.contains_key("ManageMasterUserPassword")
+        && cluster.document.get("MasterUserSecret").is_none();
+    if whole {
+        return request.clone();
+    }
     request
         .iter()
         .filter(|(member, value)| {
@@ -203,6 +339,54 @@ mod tests {
         assert_eq!(
             names,
             ["DBInstanceClass", "Engine", "PromotionTier", "Tags"]
+        );
+    }
+
+    #[test]
+    fn a_multi_az_cluster_says_class_storage_and_monitoring_itself() {
+        let three = cluster(json!({
+            "Engine": "mysql", "DBClusterInstanceClass": "db.m6gd.large", "StorageType": "io1", "Iops": 3000,
+            "AllocatedStorage": 100, "DBSubnetGroup": "s", "DBClusterParameterGroup": "p", "Port": 3306,
+            "MonitoringInterval": 30, "MonitoringRoleArn": "arn:role", "PerformanceInsightsEnabled": true,
+            "PerformanceInsightsRetentionPeriod": 7, "AutoMinorVersionUpgrade": false, "BackupRetentionPeriod": 7,
+            "VpcSecurityGroups": [{"VpcSecurityGroupId": "sg-1", "Status": "active"}],
+        }));
+        let request = restore_multi_az(&three, "arn:key", &[]);
+        for (member, value) in [
+            ("DBClusterInstanceClass", json!("db.m6gd.large")),
+            ("StorageType", json!("io1")),
+            ("Iops", json!(3000)),
+            ("MonitoringInterval", json!(30)),
+            ("MonitoringRoleArn", json!("arn:role")),
+            ("EnablePerformanceInsights", json!(true)),
+            ("KmsKeyId", json!("arn:key")),
+        ] {
+            assert_eq!(request[member], value, "{member}");
+        }
+        assert!(!request.contains_key("AllocatedStorage"));
+        assert_eq!(modify_multi_az(&three)["AutoMinorVersionUpgrade"], false);
+        let writer = DbInstance {
+            region: "eu-central-1".to_owned(),
+            document: json!({"DBInstanceClass": "db.m6gd.large", "TagList": [{"Key": "a", "Value": "b"}]}),
+        };
+        let own = [("atrest:run".to_owned(), "r".to_owned())];
+        let through = temporary_instance(&three, &writer, &own);
+        assert_eq!(through["Iops"], 3000);
+        assert_eq!(through["MultiAZ"], false);
+        assert_eq!(through["BackupRetentionPeriod"], 0);
+        assert_eq!(through["VpcSecurityGroupIds"], json!(["sg-1"]));
+        // Not the groups of the cluster, which are of another kind.
+        assert!(!through.contains_key("DBParameterGroupName"));
+        assert_eq!(
+            through["Tags"],
+            json!([{"Key": "atrest:run", "Value": "r"}])
+        );
+        assert_eq!(
+            member_tags(&writer, &own),
+            [
+                ("a".to_owned(), "b".to_owned()),
+                ("atrest:run".to_owned(), "r".to_owned())
+            ]
         );
     }
 

@@ -194,24 +194,8 @@ pub(super) fn made(
             format!("somebody renamed it; call it {new_name} again, then resume"),
         ));
     }
-    if fault::has_ended(instance) {
-        return Ok(Seen::stuck(
-            format!("{name} is {}", instance.status()),
-            LOOK,
-        ));
-    }
-    if !instance.is_ready() || instance.endpoint().is_none() {
-        return Ok(Seen::pending(instance.status().to_owned()));
-    }
-    if instance.encryption().is_encrypted() != Some(true)
-        || instance.kms_key_id() != Some(cx.migration.kms_key_id.as_str())
-    {
-        return Ok(Seen::stuck(
-            format!("{name} is not encrypted under {}", cx.migration.kms_key_id),
-            format!("delete {name}, then resume"),
-        ));
-    }
-    if source.is_some() {
+    let seen = encrypted(cx, step, instance);
+    if source.is_some() && matches!(seen, Seen::Done { .. }) {
         match replication(instance) {
             Replication::Runs => {}
             Replication::Starting => {
@@ -225,10 +209,30 @@ pub(super) fn made(
             }
         }
     }
-    Ok(Seen::Done {
+    Ok(seen)
+}
+
+/// What a step has made, or RDS for it, is done when it is ready and encrypted under the key.
+pub(super) fn encrypted(cx: &Cx<'_>, step: &Step, instance: &DbInstance) -> Seen {
+    let name = instance.identifier();
+    if fault::has_ended(instance) {
+        return Seen::stuck(format!("{name} is {}", instance.status()), LOOK);
+    }
+    if !instance.is_ready() || instance.endpoint().is_none() {
+        return Seen::pending(instance.status().to_owned());
+    }
+    if instance.encryption().is_encrypted() != Some(true)
+        || instance.kms_key_id() != Some(cx.migration.kms_key_id.as_str())
+    {
+        return Seen::stuck(
+            format!("{name} is not encrypted under {}", cx.migration.kms_key_id),
+            format!("delete {name}, then resume"),
+        );
+    }
+    Seen::Done {
         detail: format!("{name} is {}", instance.status()),
         result: json!({"dbi_resource_id": instance.dbi_resource_id(), "step": step.id}),
-    })
+    }
 }
 
 /// Whether tags say that this step of this run made the resource for this source.

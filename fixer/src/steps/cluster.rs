@@ -1,6 +1,6 @@
 //! Observations of a cluster. Like instances it is known by its resource id, which survives renames.
 
-use atrest_model::document::{list_of, str_of};
+use atrest_model::document::{bool_of, list_of, str_of};
 use atrest_model::instance::{DbCluster, Encryption, tags_of};
 use atrest_model::plan::{ClusterMember, Step, TAG_RUN, TAG_SOURCE};
 use serde_json::{Map, Value, json};
@@ -53,7 +53,15 @@ pub(super) fn name_now(cx: &Cx<'_>, view: &RegionView, made: bool) -> Result<Str
 
 /// The ARN of the old cluster now.
 pub(super) fn arn_now(cx: &Cx<'_>, view: &RegionView) -> Result<String, Fault> {
-    let id = id(cx, false)?;
+    arn(view, id(cx, false)?)
+}
+
+/// The ARN of the encrypted cluster now.
+pub(super) fn arn_of_new(cx: &Cx<'_>, view: &RegionView) -> Result<String, Fault> {
+    arn(view, id(cx, true)?)
+}
+
+fn arn(view: &RegionView, id: &str) -> Result<String, Fault> {
     view.cluster(id)
         .ok()
         .flatten()
@@ -259,8 +267,20 @@ pub(super) fn restored(
     })
 }
 
+/// Whether the encrypted cluster is there, under whatever name.
+pub(super) fn is_restored(cx: &Cx<'_>, view: &RegionView) -> bool {
+    let Some(step) = cx.migration.steps.iter().find(|step| step.id == MADE_BY) else {
+        return false;
+    };
+    view.clusters()
+        .is_ok_and(|mut clusters| clusters.any(|cluster| is_made_by(cx, step, &cluster.tags())))
+}
+
 /// The encrypted cluster, or what to wait for.
-fn made<'v>(cx: &Cx<'_>, view: &'v RegionView) -> Result<Result<&'v DbCluster, Seen>, Fault> {
+pub(super) fn made<'v>(
+    cx: &Cx<'_>,
+    view: &'v RegionView,
+) -> Result<Result<&'v DbCluster, Seen>, Fault> {
     let Ok(found) = view.cluster(id(cx, true)?) else {
         return Ok(Err(not_read()));
     };
@@ -286,6 +306,13 @@ pub(super) fn modify(
     };
     if cluster.has_pending_modifications() || !cluster.is_ready() {
         return Ok(Seen::pending(cluster.status().to_owned()));
+    }
+    let secret = cluster.document.get("MasterUserSecret");
+    if let Some(status) = secret
+        .and_then(|secret| str_of(secret, "SecretStatus"))
+        .filter(|status| *status != "active")
+    {
+        return Ok(Seen::pending(format!("its secret is {status}")));
     }
     let missing = requests::missing(request, cluster);
     if missing.is_empty() {
@@ -336,6 +363,19 @@ pub(super) fn role(
         Some(other) => Seen::pending(other.to_owned()),
         None if cluster.is_ready() => Seen::absent("not attached"),
         None => Seen::pending(cluster.status().to_owned()),
+    })
+}
+
+/// The Data API is on when the cluster shows it.
+pub(super) fn data_api(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
+    let cluster = match made(cx, view)? {
+        Ok(cluster) => cluster,
+        Err(seen) => return Ok(seen),
+    };
+    Ok(match bool_of(&cluster.document, "HttpEndpointEnabled") {
+        Some(true) => Seen::done("it is on"),
+        _ if cluster.is_ready() => Seen::absent("it is off"),
+        _ => Seen::pending(cluster.status().to_owned()),
     })
 }
 

@@ -303,11 +303,23 @@ pub(super) async fn handover(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         Err(seen) => return Ok(seen),
     };
     for member in cx.migration.members() {
-        let name = member.identifier.as_str();
-        let new = match arrived(cx, view, &Target::MadeBy(member.made_by.clone()), name)? {
+        let made = Target::MadeBy(member.made_by.clone());
+        let named = match cx.find(view, &made)? {
+            Some(new) if member.keeps_its_name() => new.identifier().to_owned(),
+            _ => member.identifier.to_string(),
+        };
+        let new = match arrived(cx, view, &made, &named)? {
             Ok(new) => new,
             Err(seen) => return Ok(seen),
         };
+        if member.keeps_its_name() {
+            left.push(left_to_do(
+                "instance-name",
+                &subject_of(cx, member.identifier.as_str()),
+                format!("its successor is called {named} for good: RDS names the DB instances of a Multi-AZ DB cluster"),
+                "change what names it: connections to its own endpoint, alarms, log groups, event subscriptions; the endpoints of the cluster are as they were",
+            ));
+        }
         if let Some(old) = view.by_resource_id(&member.dbi_resource_id) {
             of_pair(cx, member, old, new, &mut left);
         }

@@ -6,6 +6,7 @@ pub(crate) mod claim;
 mod cluster;
 mod dependents;
 mod live;
+mod multi_az;
 pub(crate) mod quiesce;
 pub(crate) mod replica;
 mod sql;
@@ -188,6 +189,7 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::RestoreCluster { .. }
         | Action::ModifyCluster { .. }
         | Action::CreateMember { .. }
+        | Action::AwaitMember { .. }
         | Action::DeregisterProxyTarget { .. }
         | Action::RegisterProxyTarget { .. }
         | Action::Returned
@@ -201,6 +203,7 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::ClaimCluster { .. }
         | Action::ClusterSnapshot { .. }
         | Action::AddClusterRole { .. }
+        | Action::EnableDataApi
         | Action::ManagePassword { .. }
         | Action::Subscription { .. }
         | Action::ReplicateBackups { .. }
@@ -210,6 +213,7 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::Restore { .. }
         | Action::CreateReplica { .. }
         | Action::TemporaryReplica { .. }
+        | Action::TemporaryInstance { .. }
         | Action::Modify { .. }
         | Action::NameBack { .. }
         | Action::Snapshot { .. }
@@ -245,7 +249,7 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
 pub(crate) fn operation(action: &Action) -> &'static str {
     action.operation().unwrap_or(match action {
         Action::Accounts { .. } => "CREATE USER, GRANT",
-        Action::AwaitGreen { .. } => "wait",
+        Action::AwaitGreen { .. } | Action::AwaitMember { .. } => "wait",
         Action::Configuration { .. }
         | Action::RaiseRetention { .. }
         | Action::RestoreRetention { .. } => "CALL mysql.rds_set_configuration",
@@ -345,7 +349,12 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
             role_arn,
             feature_name,
         } => cluster::role(cx, view, role_arn, feature_name),
+        Action::EnableDataApi => cluster::data_api(cx, view),
         Action::CreateMember { name, .. } => aws::made(cx, view, step, name.as_str(), None),
+        Action::TemporaryInstance { name, .. } => {
+            multi_az::temporary(cx, view, step, name.as_str())
+        }
+        Action::AwaitMember { writer } => multi_az::member(cx, view, step, *writer),
         Action::CreateBlueGreen { deployment, .. } => blue_green::create(cx, view, deployment),
         Action::AwaitGreen { deployment, blue } => {
             blue_green::green(cx, view, step, deployment, blue)
@@ -553,10 +562,19 @@ pub(crate) async fn act(
             let name = cluster::name_now(cx, view, true)?;
             calls::cluster::add_role(cx.rds, &name, role_arn, feature_name).await
         }
+        Action::EnableDataApi => {
+            let arn = cluster::arn_of_new(cx, view)?;
+            calls::cluster::enable_data_api(cx.rds, &arn).await
+        }
         Action::CreateMember { name, request } => {
             let of = cluster::name_now(cx, view, true)?;
             calls::cluster::create_member(cx.rds, &of, name.as_str(), request).await
         }
+        Action::TemporaryInstance {
+            snapshot,
+            name,
+            request,
+        } => calls::cluster::temporary_instance(cx.rds, snapshot, name.as_str(), request).await,
         Action::CreateBlueGreen {
             deployment,
             source,
@@ -660,6 +678,7 @@ pub(crate) async fn act(
             calls::remove_tags(cx.rds, &arn, keys).await
         }
         Action::AwaitGreen { .. }
+        | Action::AwaitMember { .. }
         | Action::CompareRows { .. }
         | Action::CatchUp { .. }
         | Action::FinalPosition { .. }

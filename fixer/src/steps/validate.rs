@@ -287,7 +287,9 @@ pub(super) fn rescan(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
         let Some(instance) = cx.find(view, &Target::MadeBy(member.made_by.clone()))? else {
             return Ok(Seen::pending(format!("{name} is not shown")));
         };
-        if instance.identifier() != name || !instance.is_ready() {
+        let in_the_end = member.final_name().as_str();
+        let named = member.keeps_its_name() || instance.identifier() == in_the_end;
+        if !named || !instance.is_ready() {
             return Ok(Seen::pending(format!(
                 "{} is {}",
                 instance.identifier(),

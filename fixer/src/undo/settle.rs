@@ -204,6 +204,7 @@ fn trace(plan: &Plan, migration: &Migration, step: &Step, view: &RegionView) -> 
         }
         Action::Restore { name, .. }
         | Action::CreateReplica { name, .. }
+        | Action::TemporaryInstance { name, .. }
         | Action::TemporaryReplica { name, .. } => {
             let tags = tags_of_step(plan, migration, &step.id);
             let bears = |i: &atrest_model::instance::DbInstance| {

@@ -224,6 +224,12 @@ pub(crate) fn delete(call: &mut Call<'_>) -> Answer {
             "Cannot delete protected DB Instance, please disable deletion protection and try again.",
         ));
     }
+    if before.is_multi_az_member() {
+        return Err(ApiError::combination(format!(
+            "DB instance {} belongs to a Multi-AZ DB cluster. Delete the DB cluster.",
+            before.id
+        )));
+    }
     if before.is_cluster_member() {
         if !skip && final_id.is_some() {
             return Err(ApiError::combination(

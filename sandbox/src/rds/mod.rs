@@ -107,6 +107,8 @@ pub(crate) fn dispatch(action: &str, call: &mut Call<'_>) -> Answer {
         "DescribeDBClusterAutomatedBackups" => clusters::backups::describe(call),
         "DeleteDBClusterAutomatedBackup" => clusters::backups::delete(call),
         "AddRoleToDBCluster" => clusters::roles::add(call),
+        "EnableHttpEndpoint" => clusters::data_api::enable(call),
+        "DisableHttpEndpoint" => clusters::data_api::disable(call),
         "RemoveRoleFromDBCluster" => clusters::roles::remove(call),
         "DescribeGlobalClusters" => clusters::global::describe(call),
         "CreateGlobalCluster" => clusters::global::create(call),

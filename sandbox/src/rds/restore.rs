@@ -11,7 +11,7 @@ use super::names::instance_id;
 use super::params::Params;
 use super::placement::{check_ca, check_quotas, lower_case_table_names, placement, windows, zones};
 use super::state::{DbInstance, Tag};
-use super::{Answer, Call, data, instances, snapshots, tags};
+use super::{Answer, Call, clusters, create, data, instances, snapshots, tags};
 use crate::engine::{CopyId, ServerId};
 use crate::world::{JobOutput, Timeline};
 
@@ -44,12 +44,10 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
         "DBInstanceIdentifier",
         &params.required("DBInstanceIdentifier")?,
     )?;
-    if params.text("DBClusterSnapshotIdentifier").is_some() {
-        return Err(ApiError::value(
-            "Restoring a Multi-AZ DB cluster snapshot to a DB instance is not offered here.",
-        ));
-    }
     let given_tags = tags::from_request(params, "Tags")?;
+    if let Some(reference) = params.text("DBClusterSnapshotIdentifier") {
+        return of_cluster_snapshot(call, id, given_tags, &reference);
+    }
     let snapshot = snapshots::find_restorable(call, &params.required("DBSnapshotIdentifier")?)?;
     if let Some(key) = &snapshot.kms_key {
         crate::kms::check_readable(call.world, call.scope, key)?;
@@ -78,6 +76,61 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Answer {
     let (new, names_agree) = build(call, id, references, given_tags, origin)?;
     call.region().instances.push(new.clone());
     schedule(call, &new, data, event, names_agree);
+    instances::answer(call, &new)
+}
+
+/// A DB instance of its own from the snapshot of a Multi-AZ DB cluster.
+fn of_cluster_snapshot(
+    call: &mut Call<'_>,
+    id: String,
+    given_tags: Option<Vec<Tag>>,
+    reference: &str,
+) -> Answer {
+    if call.params.text("DBSnapshotIdentifier").is_some() {
+        return Err(ApiError::combination(
+            "You can't specify both DBSnapshotIdentifier and DBClusterSnapshotIdentifier.",
+        ));
+    }
+    let snapshot = clusters::snapshots::find_restorable(call, reference)?;
+    if let Some(key) = &snapshot.kms_key {
+        crate::kms::check_readable(call.world, call.scope, key)?;
+    }
+    let references = References::read(call, &id)?;
+    // State.
+    if snapshot.status != "available" {
+        return Err(ApiError::new(
+            "InvalidDBClusterSnapshotStateFault",
+            format!(
+                "The DB cluster snapshot {} is not in the available state.",
+                snapshot.id
+            ),
+        ));
+    }
+    let cluster = *snapshot.cluster;
+    if cluster.is_aurora() {
+        return Err(ApiError::combination(format!(
+            "The DB cluster snapshot {} is of an Aurora DB cluster.",
+            snapshot.id
+        )));
+    }
+    let class = cluster.instance_class.clone().unwrap_or_default();
+    let from = create::member::of_cluster(call.world, call.scope, &cluster, &id, &class);
+    let event = format!("Restored from snapshot {}", snapshot.id);
+    let origin = Origin {
+        instance: Box::new(DbInstance {
+            cluster: None,
+            promotion_tier: None,
+            ..from
+        }),
+        encrypted: snapshot.encrypted,
+        encryption_type: snapshot.encryption_type,
+        kms_key: snapshot.kms_key,
+        tags: cluster.tags,
+        word: "snapshot",
+    };
+    let (new, names_agree) = build(call, id, references, given_tags, origin)?;
+    call.region().instances.push(new.clone());
+    schedule(call, &new, Data::None, event, names_agree);
     instances::answer(call, &new)
 }
 

@@ -252,6 +252,11 @@ impl DbInstance {
     pub(crate) fn is_cluster_member(&self) -> bool {
         self.cluster.is_some()
     }
+
+    /// Whether it came with a Multi-AZ DB cluster: it is changed with that, and goes with it.
+    pub(crate) fn is_multi_az_member(&self) -> bool {
+        self.is_cluster_member() && !super::clusters::state::is_aurora(&self.engine)
+    }
 }
 
 /// A DB snapshot.

@@ -243,6 +243,14 @@ impl Spec {
                     .word(&format!("cluster/{}/{id}", scope.region), BASE32, 26)
             );
             let created = plus(world.clock.start(), -200 * 86_400);
+            let managed_secret = cluster.managed_password.then(|| ManagedSecret {
+                arn: format!(
+                    "arn:aws:secretsmanager:{}:{}:secret:rds!cluster-{id}",
+                    scope.region, scope.account
+                ),
+                status: "active".to_owned(),
+                kms_key: key_arn(world, &scope, "alias/aws/secretsmanager").unwrap_or_default(),
+            });
             let region = world.region_mut(&scope);
             let built = DbCluster {
                 resource_id,
@@ -257,8 +265,14 @@ impl Spec {
                 port: catalog::default_port(&cluster.engine),
                 master_username: "admin".to_owned(),
                 database_name: cluster.database_name.clone(),
-                allocated_storage: 1,
-                storage_type: None,
+                allocated_storage: cluster.allocated_storage.unwrap_or(1),
+                storage_type: cluster.storage_type.clone(),
+                iops: cluster.iops,
+                instance_class: cluster.class.clone(),
+                backtrack_window: cluster.backtrack_window,
+                serverless: cluster.serverless.clone(),
+                http_endpoint: cluster.data_api,
+                managed_secret,
                 created,
                 backup_retention: cluster.backup_retention,
                 backup_window: "03:10-03:40".to_owned(),
@@ -361,6 +375,7 @@ impl Spec {
             .storage_type
             .clone()
             .or_else(|| source.map(|source| source.storage_type.clone()))
+            .or_else(|| cluster.and_then(|cluster| cluster.storage_type.clone()))
             .unwrap_or_else(|| {
                 if cluster.is_some() {
                     "aurora".to_owned()
@@ -371,11 +386,14 @@ impl Spec {
         let gib = spec
             .allocated_storage
             .or_else(|| source.map(|source| source.allocated_storage))
-            .unwrap_or(if cluster.is_some() { 1 } else { 20 });
+            .or_else(|| cluster.map(|cluster| cluster.allocated_storage))
+            .unwrap_or(20);
         let asked = Storage {
             kind: wanted_storage,
             gib,
-            iops: spec.iops,
+            iops: spec
+                .iops
+                .or_else(|| cluster.and_then(|cluster| cluster.iops)),
             throughput: spec.storage_throughput,
         };
         let storage = asked.clone().settle(&engine, (None, None)).unwrap_or(asked);

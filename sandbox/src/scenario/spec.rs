@@ -275,6 +275,19 @@ pub(crate) struct ClusterSpec {
     pub(crate) backup_retention: i64,
     #[serde(default)]
     pub(crate) log_exports: Vec<String>,
+    /// Of an Aurora cluster, as are the next two: seconds that can be backtracked.
+    pub(crate) backtrack_window: Option<i64>,
+    /// Least and most capacity units of Serverless v2, as in a request.
+    pub(crate) serverless: Option<(String, String)>,
+    #[serde(default)]
+    pub(crate) data_api: bool,
+    #[serde(default)]
+    pub(crate) managed_password: bool,
+    /// Of a Multi-AZ DB cluster, as are the next three: class of its DB instances.
+    pub(crate) class: Option<String>,
+    pub(crate) allocated_storage: Option<i64>,
+    pub(crate) storage_type: Option<String>,
+    pub(crate) iops: Option<i64>,
     #[serde(default)]
     pub(crate) tags: Vec<Tag>,
 }

@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     BlueGreen,
     /// An Aurora cluster.
     Cluster,
+    /// A Multi-AZ DB cluster.
+    MultiAz,
 }
 
 impl Kind {
@@ -47,12 +49,13 @@ impl Kind {
             Self::Cold => "cold",
             Self::BlueGreen => "blue-green",
             Self::Cluster => "cluster",
+            Self::MultiAz => "Multi-AZ DB cluster",
         }
     }
 
     pub(crate) fn method(self) -> Method {
         match self {
-            Self::Cold | Self::Cluster => Method::Cold,
+            Self::Cold | Self::Cluster | Self::MultiAz => Method::Cold,
             Self::BlueGreen => Method::BlueGreen,
         }
     }
@@ -64,6 +67,7 @@ impl Kind {
             // RDS makes no deployment of the target of a proxy.
             Self::BlueGreen => fleet.split("[[proxies]]").next().unwrap_or(fleet),
             Self::Cluster => include_str!("cluster.toml"),
+            Self::MultiAz => include_str!("multi_az.toml"),
         }
     }
 }
@@ -155,7 +159,7 @@ impl Matrix {
         matrix.mutations = world.mutations();
         matrix.records = world.records();
         for member in matrix.plan.migrations[0].members() {
-            let name = member.identifier.as_str();
+            let name = member.final_name().as_str();
             assert_eq!(matrix.picture["encrypted"][name], true, "{name}");
         }
         let old = &matrix.plan.migrations[0].source.old_name;

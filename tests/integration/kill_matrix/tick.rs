@@ -79,7 +79,9 @@ pub(crate) enum TickCase {
     Late(usize),
     /// Two ticks with the document that lets it be sent, at the same time on one machine.
     AtOnce(usize),
-    /// Every tick is run twice, and only the second one's document is kept.
+    /// When the nth call is due the engine goes on with a document of half as many ticks.
+    Older(usize),
+    /// Every tick is run twice, elsewhere every one that may send, and only the second one's document is kept.
     EachTwice(Repeat),
 }
 
@@ -93,6 +95,7 @@ impl TickCase {
             Self::LostAnswer(_) => ("answer lost after success", None),
             Self::Late(_) => ("came too late to send", None),
             Self::AtOnce(_) => ("two at once", None),
+            Self::Older(_) => ("an older document, told", None),
             Self::EachTwice(repeat) => ("every tick twice", Some(repeat)),
         };
         match repeat {
@@ -109,7 +112,8 @@ impl TickCase {
             | Self::After(n, _)
             | Self::LostAnswer(n)
             | Self::Late(n)
-            | Self::AtOnce(n) => Some(n),
+            | Self::AtOnce(n)
+            | Self::Older(n) => Some(n),
             Self::EachTwice(_) => None,
         }
     }
@@ -187,8 +191,10 @@ struct Execution<'a> {
     world: &'a World,
     matrix: &'a TickMatrix,
     document: TickDocument,
-    /// Every document that was kept: theirs is the trail.
+    /// The lines of every document that was kept.
     trail: Vec<String>,
+    /// The documents before, each with the length of the trail then.
+    kept: Vec<(TickDocument, usize)>,
     /// Which machine runs the next tick.
     machine: usize,
     ticks: usize,
@@ -205,6 +211,7 @@ impl<'a> Execution<'a> {
         .unwrap();
         Self {
             trail: document.journal.clone(),
+            kept: Vec::new(),
             document,
             world,
             matrix,
@@ -247,8 +254,9 @@ impl<'a> Execution<'a> {
 
     fn keep(&mut self, document: TickDocument) {
         self.ticks += 1;
-        self.trail.extend(document.journal.iter().cloned());
-        self.document = document;
+        let before = std::mem::replace(&mut self.document, document);
+        self.kept.push((before, self.trail.len()));
+        self.trail.extend(self.document.journal.iter().cloned());
     }
 
     /// Whether the next tick may send something.
@@ -311,12 +319,14 @@ impl<'a> Execution<'a> {
                     drop(self.tick(false).await);
                     self.tick(false).await
                 }
-                Some(Repeat::Elsewhere) => {
+                // A tick that is told it is one more begins a new sitting, in which it looks before it intends: told so
+                // every time it would look for ever.
+                Some(Repeat::Elsewhere) if self.may_send() => {
                     drop(self.tick(false).await);
                     self.machine += 1;
-                    // A tick that says it has recorded nothing new needs no doubt: the engine does not know.
                     self.tick(true).await
                 }
+                Some(Repeat::Elsewhere) => self.tick(false).await,
             };
             self.keep(next);
         }
@@ -413,6 +423,7 @@ impl TickMatrix {
             cases.push(TickCase::LostAnswer(call));
             cases.push(TickCase::Late(call));
             cases.push(TickCase::AtOnce(call));
+            cases.push(TickCase::Older(call));
         }
         cases.push(TickCase::EachTwice(Repeat::Here));
         cases.push(TickCase::EachTwice(Repeat::Elsewhere));
@@ -517,6 +528,13 @@ impl TickMatrix {
                 assert!(befell(world).await, "the answer was not lost");
                 assert_eq!(world.mutations().len(), call + 1);
                 execution.keep(next);
+            }
+            TickCase::Older(_) => {
+                let half = execution.kept.len() / 2;
+                let (document, length) = execution.kept.swap_remove(half);
+                execution.document = document;
+                execution.trail.truncate(length);
+                execution.repeat(Repeat::Elsewhere).await;
             }
             TickCase::EachTwice(_) => {}
         }

@@ -336,7 +336,7 @@ fn settle(value: &mut Value) {
 
 /// The access key of the scenario is the one the child uses.
 pub(crate) fn check_scenario() {
-    for kind in [Kind::Cold, Kind::Cluster] {
+    for kind in [Kind::Cold, Kind::Cluster, Kind::MultiAz] {
         assert!(kind.scenario().contains(ACCESS_KEY));
     }
 }

@@ -51,6 +51,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// `None`, after saying so, where there are no clients.
+    #[expect(clippy::print_stdout, reason = "what is not run is said in the output")]
     pub(crate) fn start() -> Option<Self> {
         let Some(python) = python() else {
             println!("NOT RUN: shared state (ATREST_CLIENTS=none)");

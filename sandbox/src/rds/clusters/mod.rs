@@ -6,12 +6,13 @@
 //! | `state` | what there is to know of a cluster |
 //! | `describe`, `endpoints` | the reading side |
 //! | `request`, `create`, `restore` | new clusters |
-//! | `modify`, `lifecycle`, `roles` | changes of a cluster |
+//! | `modify`, `lifecycle`, `roles`, `data_api` | changes of a cluster |
 //! | `snapshots`, `backups` | its snapshots and automated backups |
 //! | `global` | global clusters |
 
 pub(crate) mod backups;
 pub(crate) mod create;
+pub(crate) mod data_api;
 pub(crate) mod describe;
 pub(crate) mod endpoints;
 pub(crate) mod global;

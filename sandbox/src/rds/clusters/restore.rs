@@ -2,6 +2,10 @@
 //!
 //! Unlike the restores of instances both take a key. Groups, log exports, protection, IAM authentication and
 //! scaling have to be said again, and an Aurora cluster comes back without instances.
+//!
+//! A Multi-AZ DB cluster comes back with its three instances, from a snapshot of a cluster or of a DB instance. The user
+//! guide counts the encryption of an unencrypted one, and the copy of its snapshots, among what is not supported: both
+//! are refused here. The way it leaves open is through a DB instance, whose snapshots a key encrypts when they are copied.
 
 use super::super::error::ApiError;
 use super::super::names::parse_arn;
@@ -29,9 +33,7 @@ pub(crate) fn from_snapshot(call: &mut Call<'_>) -> Answer {
     let reference = params.required("SnapshotIdentifier")?;
     // Referenced objects.
     if parse_arn(&reference).is_some_and(|arn| arn.kind == "snapshot") {
-        return Err(ApiError::value(
-            "Migrating a DB snapshot to a DB cluster is not offered here.",
-        ));
+        return from_instance_snapshot(call, wish, &engine, &reference);
     }
     let snapshot = snapshots::find_restorable(call, &reference)?;
     if let Some(key) = &snapshot.kms_key {
@@ -54,6 +56,9 @@ pub(crate) fn from_snapshot(call: &mut Call<'_>) -> Answer {
             snapshot.cluster.engine
         )));
     }
+    if !snapshot.cluster.is_aurora() {
+        check_stays_as_it_is(&wish, snapshot.kms_key.as_ref())?;
+    }
     let encryption = match (&wish.kms_key, &snapshot.kms_key) {
         (Some(key), _) => Encryption::with_key(call, scope, key)?,
         (None, Some(key)) => Encryption::Kms(key.clone()),
@@ -68,6 +73,77 @@ pub(crate) fn from_snapshot(call: &mut Call<'_>) -> Answer {
         wish,
         Origin {
             cluster: *snapshot.cluster,
+            encryption,
+        },
+        event,
+    )
+}
+
+/// A Multi-AZ DB cluster of what is not encrypted stays so.
+fn check_stays_as_it_is(wish: &Wish, present: Option<&String>) -> Result<(), ApiError> {
+    if wish.kms_key.is_some() && present.is_none() {
+        return Err(ApiError::combination(
+            "KmsKeyId can't be specified to restore a Multi-AZ DB cluster from a snapshot that isn't encrypted.",
+        ));
+    }
+    Ok(())
+}
+
+/// A Multi-AZ DB cluster from the snapshot of a DB instance. Its data has no server here.
+fn from_instance_snapshot(
+    call: &mut Call<'_>,
+    wish: Wish,
+    engine: &str,
+    reference: &str,
+) -> Answer {
+    let scope = call.scope;
+    let snapshot = super::super::snapshots::find_restorable(call, reference)?;
+    if let Some(key) = &snapshot.kms_key {
+        kms::check_readable(call.world, scope, key)?;
+    }
+    wish.check_references(call.region())?;
+    if snapshot.status != "available" {
+        return Err(ApiError::new(
+            "InvalidDBSnapshotState",
+            format!(
+                "The snapshot {} is not in the available state.",
+                snapshot.id
+            ),
+        ));
+    }
+    let from = *snapshot.instance;
+    if engine != from.engine {
+        return Err(ApiError::combination(format!(
+            "The engine {engine} is not compatible with the snapshot's engine {}.",
+            from.engine
+        )));
+    }
+    check_stays_as_it_is(&wish, snapshot.kms_key.as_ref())?;
+    let encryption = match (&wish.kms_key, &snapshot.kms_key) {
+        (Some(key), _) => Encryption::with_key(call, scope, key)?,
+        (None, Some(key)) => Encryption::Kms(key.clone()),
+        (None, None) => Encryption::None,
+    };
+    let event = format!("Restored from snapshot {}", snapshot.id);
+    let cluster = DbCluster {
+        engine: from.engine,
+        engine_version: from.engine_version,
+        master_username: from.master_username,
+        master_password: from.master_password,
+        database_name: from.db_name,
+        port: from.port,
+        allocated_storage: from.allocated_storage,
+        storage_type: Some(from.storage_type),
+        iops: from.iops,
+        backup_retention: from.backup_retention.max(1),
+        tags: snapshot.source_tags,
+        ..DbCluster::default()
+    };
+    restore(
+        call,
+        wish,
+        Origin {
+            cluster,
             encryption,
         },
         event,

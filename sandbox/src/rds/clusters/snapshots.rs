@@ -54,7 +54,7 @@ fn find<'a>(
 
 /// The snapshot that a restore names: one's own, or a shared one that is not encrypted. It comes without the tags
 /// of its owner.
-pub(super) fn find_restorable(
+pub(crate) fn find_restorable(
     call: &mut Call<'_>,
     reference: &str,
 ) -> Result<DbClusterSnapshot, ApiError> {
@@ -249,6 +249,11 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Answer {
                 "The source snapshot {} is not in the available state.",
                 source.id
             ),
+        ));
+    }
+    if !source.cluster.is_aurora() {
+        return Err(ApiError::combination(
+            "Copying a snapshot of a Multi-AZ DB cluster isn't supported.",
         ));
     }
     let elsewhere = source_scope.region != call.scope.region;

@@ -27,6 +27,12 @@ pub(crate) fn modify(call: &mut Call<'_>) -> Answer {
     let before = instances::find(call.region(), &reference)?.clone();
     let mut wish = read(call, &before)?;
     check_state(&before)?;
+    if before.is_multi_az_member() {
+        return Err(ApiError::combination(format!(
+            "DB instance {} belongs to a Multi-AZ DB cluster. Modify the DB cluster.",
+            before.id
+        )));
+    }
     check_combination(call, &before, &mut wish)?;
     let Wish {
         at_once,

@@ -1,6 +1,7 @@
 //! Snapshots, restores and backups of clusters.
 
-use super::{encryption, is, old, plus};
+use super::{MULTI_AZ, encryption, is, old, plus};
+use crate::{Bench, NO_LAG};
 
 /// §2.4 Aurora: the key belongs to the restore, and without one an unencrypted snapshot becomes `sse-rds`.
 #[tokio::test]
@@ -405,4 +406,103 @@ async fn a_shared_cluster_snapshot_is_seen_by_its_arn_and_restored_unless_it_is_
         .ok("RestoreDBClusterFromSnapshot", &restore(&plain))
         .await;
     bench.until_cluster("mine", "available").await;
+}
+
+/// The user guide: neither copies of snapshots nor encryption on the way. What is left is a DB instance in between.
+#[tokio::test]
+async fn a_multi_az_cluster_is_encrypted_by_way_of_a_db_instance() {
+    let bench = Bench::with(NO_LAG).await;
+    bench.ok("CreateDBCluster", &MULTI_AZ).await;
+    bench.until_cluster("three", "available").await;
+    let snapshot = [
+        ("DBClusterIdentifier", "three"),
+        ("DBClusterSnapshotIdentifier", "raw"),
+    ];
+    bench.ok("CreateDBClusterSnapshot", &snapshot).await;
+    bench.until_cluster_snapshot("raw").await;
+    let restore = |snapshot: &'static str| {
+        vec![
+            ("DBClusterIdentifier", "four"),
+            ("SnapshotIdentifier", snapshot),
+            ("Engine", "mysql"),
+            ("DBClusterInstanceClass", "db.m6g.large"),
+            ("KmsKeyId", "alias/mine"),
+        ]
+    };
+    let combination = "InvalidParameterCombination";
+    bench
+        .refused("RestoreDBClusterFromSnapshot", &restore("raw"), combination)
+        .await;
+    let copy = [
+        ("SourceDBClusterSnapshotIdentifier", "raw"),
+        ("TargetDBClusterSnapshotIdentifier", "copy"),
+    ];
+    bench
+        .refused("CopyDBClusterSnapshot", &copy, combination)
+        .await;
+    // Its instances are changed and deleted with it.
+    let member = ("DBInstanceIdentifier", "three-instance-2");
+    for (action, more) in [
+        ("ModifyDBInstance", ("NewDBInstanceIdentifier", "two")),
+        ("DeleteDBInstance", ("SkipFinalSnapshot", "true")),
+    ] {
+        bench.refused(action, &[member, more], combination).await;
+    }
+    bench
+        .ok(
+            "RestoreDBInstanceFromDBSnapshot",
+            &[
+                ("DBInstanceIdentifier", "through"),
+                ("DBClusterSnapshotIdentifier", "raw"),
+                ("DBInstanceClass", "db.m6g.large"),
+                ("StorageType", "io1"),
+                ("Iops", "1000"),
+            ],
+        )
+        .await;
+    bench.until("through", "available").await;
+    let through = bench.instance("through").await.expect("there");
+    assert_eq!(encryption(&through), is("false", "none", false));
+    assert_eq!(through.text("AllocatedStorage").as_deref(), Some("100"));
+    assert_eq!(through.text("DBClusterIdentifier"), None);
+    bench
+        .ok(
+            "CreateDBSnapshot",
+            &[
+                ("DBInstanceIdentifier", "through"),
+                ("DBSnapshotIdentifier", "plain"),
+            ],
+        )
+        .await;
+    bench.until_snapshot("plain").await;
+    bench
+        .ok(
+            "CopyDBSnapshot",
+            &[
+                ("SourceDBSnapshotIdentifier", "plain"),
+                ("TargetDBSnapshotIdentifier", "keyed"),
+                ("KmsKeyId", "alias/mine"),
+            ],
+        )
+        .await;
+    bench.until_snapshot("keyed").await;
+    let arn = |name: &str| format!("arn:aws:rds:eu-central-1:111122223333:snapshot:{name}");
+    let (plain, keyed) = (arn("plain"), arn("keyed"));
+    let by_arn = |arn| plus(&restore("raw"), &[("SnapshotIdentifier", arn)]);
+    // No key encrypts here either.
+    bench
+        .refused("RestoreDBClusterFromSnapshot", &by_arn(&plain), combination)
+        .await;
+    bench
+        .ok("RestoreDBClusterFromSnapshot", &by_arn(&keyed))
+        .await;
+    bench.until_cluster("four", "available").await;
+    let four = bench.cluster("four").await.expect("there");
+    assert_eq!(encryption(&four), is("true", "sse-kms", true));
+    assert_eq!(four.text("Iops").as_deref(), Some("1000"));
+    assert_eq!(four.text("MasterUsername").as_deref(), Some("admin"));
+    for (id, _writer) in bench.members("four").await {
+        let member = bench.instance(&id).await.expect("there");
+        assert_eq!(encryption(&member), is("true", "sse-kms", true), "{id}");
+    }
 }
