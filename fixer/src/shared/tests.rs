@@ -463,3 +463,44 @@ async fn a_plan_of_the_same_name_is_another_run() {
         "{refused}"
     );
 }
+
+#[tokio::test]
+async fn a_rollback_that_was_begun_is_taken_over_with_its_claim() {
+    let fake = Fake::new();
+    let alice = Operator::new(&fake, "alice@a");
+    let bob = Operator::new(&fake, "bob@b");
+    let first = alice.begin("r").await.unwrap();
+    record(&first, A, "claim", &WHOLE);
+    let plan = plan("r");
+    let mut migrations = plan.migrations.clone();
+    migrations.retain(|migration| migration.id == A);
+    migrations[0].steps.retain(|step| step.id == "validate");
+    migrations[0].steps[0].id = "rollback-1/validate".to_owned();
+    migrations[0].steps[0].needs.clear();
+    let phase = Phase {
+        schema_version: atrest_model::phase::SCHEMA_VERSION,
+        tool: atrest_model::Tool::current(),
+        run: plan.run.clone(),
+        phase: atrest_model::phase::PhaseName::try_from("rollback-1".to_owned()).unwrap(),
+        created: Timestamp::UNIX_EPOCH,
+        plan_digest: plan.digest.clone(),
+        migrations,
+        left_alone: Vec::new(),
+        digest: String::new(),
+    }
+    .sealed();
+    first.get().begin_phase(phase.clone()).unwrap();
+    let step = "rollback-1/validate";
+    let work = async { record(&first, A, step, &[StepEvent::Intend]) };
+    shared(&first).during(&first, work).await;
+
+    let second = bob.adopt("r").await.unwrap();
+    let second = second.get();
+    assert_eq!(second.phases(), std::slice::from_ref(&phase));
+    assert_eq!(second.claim(), first.get().claim());
+    let steps = second.steps(A).unwrap();
+    assert_eq!(steps["claim"].status, StepStatus::Done);
+    assert_eq!(steps[step].status, StepStatus::Intended);
+    // Neither over nor another run's.
+    assert!(!fake.object("db-A").over);
+}

@@ -28,7 +28,33 @@ use serde_json::Value;
 use self::server::{LIMIT, Server, pause};
 
 const REGION: &str = "eu-central-1";
-const FLEET: &str = include_str!("../../../tests/integration/kill_matrix/fleet.toml");
+/// One source: a workflow waits in whole seconds, so each step more takes some.
+const FLEET: &str = r#"
+[[accounts]]
+id = "111122223333"
+access_key_id = "AKIASANDBOX000000001"
+
+[[keys]]
+alias = "alias/rds-migration"
+regions = ["eu-central-1"]
+
+[[parameter_groups]]
+name = "tuned"
+family = "mariadb10.11"
+description = "Not the default"
+[parameter_groups.parameters]
+long_query_time = "0.5"
+
+[[instances]]
+id = "orders"
+engine = "mariadb"
+engine_version = "10.11.9"
+class = "db.m5.large"
+allocated_storage = 50
+parameter_group = "tuned"
+backup_retention = 3
+tags = [{ key = "Name", value = "orders" }]
+"#;
 
 /// A sandbox with a plan, a Restate server, and the service between them.
 struct Bed {
@@ -176,10 +202,8 @@ impl Bed {
                 .unwrap()
                 .encryption()
         };
-        for name in ["orders", "orders-reports"] {
-            assert_eq!(is(name), Encryption::SseKms, "{name}");
-            assert_eq!(is(&format!("old-{name}")), Encryption::None, "{name}");
-        }
+        assert_eq!(is("orders"), Encryption::SseKms);
+        assert_eq!(is("old-orders"), Encryption::None);
         let trail: Vec<String> = serde_json::from_value(output["journal"].clone()).unwrap();
         let mut trail = trail.join("\n");
         trail.push('\n');
@@ -267,7 +291,7 @@ async fn the_service_is_killed_after_every_mutation_and_nothing_is_done_twice() 
             }
         })
     });
-    assert!(kills >= 8, "{kills}");
+    assert!(kills >= 5, "{kills}");
     println!("the service was killed {kills} times, {seen} mutations");
     bed.is_migrated(&output).await;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// The longest that anything here may take on a busy machine.
-pub(crate) const LIMIT: Duration = Duration::from_secs(240);
+pub(crate) const LIMIT: Duration = Duration::from_secs(600);
 
 /// The pause between two looks at a real process.
 #[expect(clippy::disallowed_methods, reason = "polling a real process")]
