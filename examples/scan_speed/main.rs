@@ -3,12 +3,14 @@
 //!
 //! ```text
 //! cargo build --release && cargo run --release --example scan_speed -- [CASE…] [--runs N] [--instances N] [--all-kinds]
+//!     [--accounts N] [--batches N] [--at-once N]
 //! ```
 //!
 //! Cases: `small` (1,000 instances over 17 regions, 30 ms), `large` (10,000), `chain` (10,000, half in one region, 80 ms),
 //! `throttled` (the same at 2/s with a burst of 5 for each region), `org` (1,000 accounts × 17 regions with an instance
 //! each, 30 ms), `org-large` (the same with six), `offline` (100,000 instances in saved output, or as many as
-//! `--instances` says, beside a parse of the same bytes). The sandbox is another process, and so is each run. `ATREST_CLIENTS` says where sandbox/install-clients.sh has put boto3;
+//! `--instances` says, beside a parse of the same bytes), `shards` (`--accounts` × 17 regions with an instance each, 5,000
+//! unless told, as a plan, `--batches` of it, 8, by `--at-once` processes, 2, and a merge; only when it is named). The sandbox is another process, and so is each run. `ATREST_CLIENTS` says where sandbox/install-clients.sh has put boto3;
 //! without it that column is empty. Instances and clusters only, as in the figures of other tools, unless `--all-kinds`.
 #![expect(
     clippy::print_stdout,
@@ -17,6 +19,7 @@
 )]
 
 mod offline;
+mod shards;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -102,6 +105,14 @@ const fn case(
     }
 }
 
+/// The case of a scan by shards.
+const SHARDS: &str = "shards";
+
+/// So many accounts with an instance in each region.
+const fn of_shards(accounts: usize) -> Case {
+    case(SHARDS, accounts * REGIONS.len(), false, 30, false, accounts)
+}
+
 const RATE: f64 = 2.0;
 const BURST: f64 = 5.0;
 
@@ -181,7 +192,12 @@ impl Case {
 fn main() -> Outcome<()> {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
     match words.first().map(String::as_str) {
-        Some("serve") => return serve(words.get(1).ok_or("serve what?")?),
+        Some("serve") => {
+            let [_, name, accounts] = &*words else {
+                return Err("serve what?".into());
+            };
+            return serve(name, accounts.parse()?);
+        }
         Some("run") => return run(words.get(1..).unwrap_or_default()),
         Some("parse") => {
             let [_, way, dir] = &*words else {
@@ -207,10 +223,16 @@ fn main() -> Outcome<()> {
         Ok(words.remove(at).parse()?)
     };
     let runs = number("--runs", 3)?;
+    let accounts = number("--accounts", 5_000)?;
+    let shape = shards::Shape {
+        batches: number("--batches", 8)?,
+        at_once: number("--at-once", 2)?,
+    };
     let instances = number("--instances", 100_000)?;
-    let known =
-        |word: &&String| *word != "offline" && !CASES.iter().any(|case| case.name == **word);
-    if let Some(unknown) = words.iter().find(known) {
+    let known = |word: &&String| {
+        ["offline", SHARDS].contains(&word.as_str()) || CASES.iter().any(|case| case.name == **word)
+    };
+    if let Some(unknown) = words.iter().find(|word| !known(word)) {
         return Err(format!("there is no case {unknown}").into());
     }
     println!(
@@ -225,11 +247,14 @@ fn main() -> Outcome<()> {
     if words.is_empty() || words.iter().any(|word| word == "offline") {
         offline::measure(instances, runs)?;
     }
+    if words.iter().any(|word| word == SHARDS) {
+        shards::measure(of_shards(accounts), shape, all_kinds)?;
+    }
     Ok(())
 }
 
 fn measure(case: Case, runs: usize, all_kinds: bool) -> Outcome<()> {
-    let server = Server::start(case.name)?;
+    let server = Server::start(case)?;
     let kinds = if all_kinds { 8 } else { 2 };
     let bound = case.bound(kinds);
     println!("{:<10} {:<7} {bound:>8.2}", case.name, "bound");
@@ -303,9 +328,9 @@ struct Server {
 }
 
 impl Server {
-    fn start(case: &str) -> Outcome<Self> {
+    fn start(case: Case) -> Outcome<Self> {
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["serve", case])
+            .args(["serve", case.name, &case.accounts.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -321,16 +346,21 @@ impl Server {
     /// Runs a client and shows what it cost.
     fn show(&self, case: Case, client: &str, command: &[String], bound: f64) -> Outcome<()> {
         let before = self.calls()?;
+        let figures = self.run(command)?;
+        eprint!("{}", figures.said);
+        show_row(case.name, client, &figures, self.calls()? - before, bound);
+        Ok(())
+    }
+
+    /// Runs a client against it.
+    fn run(&self, command: &[String]) -> Outcome<Figures> {
         let variables = [
             ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
             ("AWS_ACCESS_KEY_ID", "AKIASPEED000000"),
             ("AWS_SECRET_ACCESS_KEY", "any"),
             ("AWS_REGION", "eu-central-1"),
         ];
-        let figures = measured(command, &variables)?;
-        eprint!("{}", figures.said);
-        show_row(case.name, client, &figures, self.calls()? - before, bound);
-        Ok(())
+        measured(command, &variables)
     }
 
     /// Calls that the sandbox has counted.
@@ -361,9 +391,11 @@ impl Drop for Server {
     }
 }
 
-fn serve(name: &str) -> Outcome<()> {
-    let case = CASES.iter().find(|case| case.name == name);
-    let case = case.ok_or("there is no such case")?;
+fn serve(name: &str, accounts: usize) -> Outcome<()> {
+    let known = CASES.into_iter().find(|case| case.name == name);
+    let case = known
+        .or_else(|| (name == SHARDS).then(|| of_shards(accounts)))
+        .ok_or("there is no such case")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

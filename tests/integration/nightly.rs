@@ -41,7 +41,7 @@ fn start() -> (Sandbox, tempfile::TempDir) {
 }
 
 /// The code blocks below a heading of the page, in order.
-fn blocks(heading: &str) -> Vec<String> {
+pub(crate) fn blocks(heading: &str) -> Vec<String> {
     let found: Vec<String> = pages::blocks("docs/nightly.md")
         .into_iter()
         .filter(|block| block.heading == heading)

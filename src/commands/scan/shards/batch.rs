@@ -1,6 +1,6 @@
 //! `scan --shards`: reads a batch of a plan, shard by shard.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -91,18 +91,12 @@ pub(in crate::commands::scan) async fn read(
         stop: &stop,
         progress: &progress,
     };
-    let mut holes = 0;
-    reader
-        .all(&left, |read| {
-            holes += usize::from(!read.is_whole());
-            file.add(read)
-        })
-        .await?;
+    reader.all(&left, |read| file.add(read)).await?;
     if *stop.borrow() {
         // Its lines stay where they are, and the same command goes on after them.
         return Ok(Exit::Interrupted);
     }
-    file.finish()?;
+    let holes = file.finish()?;
     if holes > 0 {
         tracing::warn!(
             "{holes} of {} shards could not be read wholly; the same command asks for them again",
@@ -184,14 +178,20 @@ impl Reader<'_> {
         let mut reading = stream::iter(with_doors)
             .map(|(shard, door)| Box::pin(self.shard(shard, door)))
             .buffer_unordered(SHARDS_AT_ONCE);
-        let mut last: Option<&str> = None;
+        let mut left: HashMap<&str, usize> = HashMap::new();
+        for shard in shards {
+            *left.entry(shard.account.as_str()).or_default() += 1;
+        }
         while let Some((shard, read)) = reading.next().await {
             // What was broken off is no result: it is read when the batch is taken up again.
             let Some(read) = read else { continue };
             take(read)?;
             self.progress.region_done();
-            if last.replace(&shard.account) != Some(&shard.account) {
-                self.progress.account_done();
+            if let Some(left) = left.get_mut(shard.account.as_str()) {
+                *left = left.saturating_sub(1);
+                if *left == 0 {
+                    self.progress.account_done();
+                }
             }
         }
         Ok(())

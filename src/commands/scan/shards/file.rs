@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use atrest_model::shard::{BatchEnd, BatchHeader, BatchLine, LineDigest, ShardRead, write_line};
 
-use super::index::{Batch, BatchError, Lines, Outline, outline, without_end};
+use super::index::{Batch, BatchError, Lines, without_end};
 use crate::exit::{Exit, ExpectedError};
 
 /// Times that a file may be renamed away between opening and locking it.
@@ -22,6 +22,8 @@ pub(super) struct BatchFile {
     file: File,
     digest: LineDigest,
     shards: usize,
+    /// Those that could not be read wholly.
+    holes: usize,
 }
 
 /// What was there.
@@ -55,6 +57,7 @@ impl BatchFile {
             file,
             digest: LineDigest::default(),
             shards: 0,
+            holes: 0,
         };
         if let Some(done) = batch.take_up(header).map_err(failed)? {
             return Ok(Opened::Open(batch, done));
@@ -92,18 +95,21 @@ impl BatchFile {
         let mut end = line.len() as u64;
         let mut digest = LineDigest::default();
         digest.write_all(&line)?;
-        let mut done = BTreeSet::new();
+        let known: BTreeSet<&String> = header.shards.iter().collect();
+        let (mut done, mut holes) = (BTreeSet::new(), 0);
         loop {
             line.clear();
             let read = reader.read_until(b'\n', &mut line)?;
-            let shard = match without_end(&line).map(outline) {
-                Some(Ok(Outline::Shard(shard))) => shard,
-                // Where it was cut, and where it ends.
-                Some(Ok(Outline::Batch | Outline::End { .. }) | Err(_)) | None => break,
+            // Where it was cut, or where it ends.
+            let Some(Ok(shard)) = without_end(&line).map(serde_json::from_slice::<ShardRead>)
+            else {
+                break;
             };
-            if !header.shards.contains(&shard) || !done.insert(shard) {
+            let is_whole = shard.is_whole();
+            if !known.contains(&shard.shard) || !done.insert(shard.shard) {
                 break;
             }
+            holes += usize::from(!is_whole);
             digest.write_all(&line)?;
             end += read as u64;
         }
@@ -112,6 +118,7 @@ impl BatchFile {
         self.file.seek(SeekFrom::Start(end))?;
         self.digest = digest;
         self.shards = done.len();
+        self.holes = holes;
         Ok(Some(done))
     }
 
@@ -141,6 +148,7 @@ impl BatchFile {
 
     /// Adds a shard; it is there whatever becomes of this process.
     pub(super) fn add(&mut self, read: ShardRead) -> anyhow::Result<()> {
+        self.holes += usize::from(!read.is_whole());
         let mut line = Vec::new();
         let written = write_line(&BatchLine::Shard(read), &mut line)
             .and_then(|()| self.write(&line))
@@ -154,9 +162,12 @@ impl BatchFile {
         self.file.write_all(line)
     }
 
-    /// Ends the file and gives it its name.
-    pub(super) fn finish(mut self) -> anyhow::Result<()> {
-        self.end().map_err(|error| cannot_write(&self.path, &error))
+    /// Ends the file and gives it its name; how many of its shards could not be read wholly.
+    pub(super) fn finish(mut self) -> anyhow::Result<usize> {
+        match self.end() {
+            Ok(()) => Ok(self.holes),
+            Err(error) => Err(cannot_write(&self.path, &error)),
+        }
     }
 
     fn end(&mut self) -> io::Result<()> {

@@ -43,14 +43,14 @@ pub(super) enum BatchError {
 
 /// What a line is, and of which shard.
 #[derive(Debug)]
-pub(super) enum Outline {
+enum Outline {
     Batch,
     Shard(String),
     End { shards: u64, digest: String },
 }
 
 /// Looks at a line to be JSON, and keeps nothing of what is in it.
-pub(super) fn outline(line: &[u8]) -> Result<Outline, serde_json::Error> {
+fn outline(line: &[u8]) -> Result<Outline, serde_json::Error> {
     use serde::de::Error as _;
     #[derive(Deserialize)]
     #[serde(rename_all = "kebab-case")]
