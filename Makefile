@@ -9,7 +9,7 @@ MOTO := tests/step_functions/install.sh
 BROWSER := reports/tests/browser/install.sh
 RESTATE := restate/install-server.sh
 CHECKS := deploy/checks
-SCHEMAS := deploy/schemas/install.sh
+VALIDATORS := deploy/validators/install.sh
 
 .PHONY: demo test engines lint deny check-deploy release sbom deb measure bench-accounts fuzz
 demo: engines
@@ -38,7 +38,7 @@ test: lint
 	@$(CLIENTS)
 	@[ "$$ATREST_RESTATE" = none ] || $(RESTATE)
 	@[ "$$ATREST_MOTO" = none ] || $(MOTO)
-	@$(SCHEMAS)
+	@$(VALIDATORS)
 	@[ "$$ATREST_BROWSER" = none ] || command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; }
 	@$(BROWSER)
 	@$(CHECKS)/install.sh
