@@ -82,6 +82,16 @@ async fn begin(
         shared::look(shared, &plan).await?;
     }
     let auth = check(&aws, &plan, &args.mysql, Some(&radius)).await?;
+    let unfit = plan
+        .migrations
+        .iter()
+        .find_map(|migration| Some((migration, rehearsal::why_not(migration)?)));
+    if let (true, Some((migration, why))) = (args.rehearse, unfit) {
+        return Err(ExpectedError::usage(
+            format!("{} cannot be rehearsed: {why}", migration.id),
+            "plan the others without it",
+        ));
+    }
     let plan = if args.rehearse {
         rehearsal::plan(&plan).map_err(|e| {
             ExpectedError::usage(e.to_string(), "plan again with a shorter name of the run")

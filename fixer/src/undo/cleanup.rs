@@ -75,6 +75,12 @@ fn of(
         }
         None => {}
     }
+    if super::is_multi_az(migration) {
+        return Err(Refusal::new(
+            "an old Multi-AZ DB cluster is not removed in this version",
+            "delete it by hand, with a last snapshot",
+        ));
+    }
     soaked(facts, options, migration)?;
     let none = Region::default();
     let region = facts.regions.get(&migration.region).unwrap_or(&none);

@@ -14,7 +14,9 @@ use serde_json::{Map, Value, json};
 use super::cleanup::{CleanupOptions, final_name};
 use super::rollback::{Found, RollbackOptions, Stage, find, stage};
 use super::settle::Trace;
-use super::{Facts, LONG, Refusal, Region, SHORT, Steps, is_ours, release, remove, tags_of_step};
+use super::{
+    Facts, LONG, Refusal, Region, SHORT, Steps, is_multi_az, is_ours, release, remove, tags_of_step,
+};
 use crate::fault::class_of_status;
 use crate::observatory::RegionView;
 use crate::planner::data_deadline;
@@ -96,6 +98,12 @@ pub(super) fn rollback(
     migration: &Migration,
     planned: &ClusterMember,
 ) -> Result<Vec<Step>, Refusal> {
+    if is_multi_az(migration) {
+        return Err(Refusal::new(
+            "a Multi-AZ DB cluster has no rollback in this version",
+            "go back by hand: `atrest status RUN --journal` tells what was done",
+        ));
+    }
     let accepts = options.accept_data_loss.contains(&migration.id);
     let of = clusters(facts, region, migration, planned)?;
     let found = migration

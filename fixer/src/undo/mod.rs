@@ -152,6 +152,13 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// Whether RDS makes the DB instances of the cluster of a migration itself, and names and deletes them with it: a Multi-AZ DB
+/// cluster.
+fn is_multi_az(migration: &Migration) -> bool {
+    let mut steps = migration.steps.iter();
+    steps.any(|step| matches!(step.action, Action::AwaitMember { .. }))
+}
+
 /// Whether every step of a migration, in the phase it is given with, is done.
 #[must_use]
 pub fn is_done(migration: &Migration, records: &BTreeMap<String, StepRecord>) -> bool {

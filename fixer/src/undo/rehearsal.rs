@@ -22,6 +22,13 @@ const RESTORE_CLUSTER: &str = "restore-cluster";
 /// What is put behind the name of a run for its rehearsal.
 const SUFFIX: &str = "-rehearsal";
 
+/// Why a migration cannot be tried out beside its source.
+#[must_use]
+pub fn why_not(migration: &Migration) -> Option<&'static str> {
+    super::is_multi_az(migration)
+        .then_some("it is a Multi-AZ DB cluster, which this version cannot rehearse")
+}
+
 /// The plan of the rehearsal of a plan.
 ///
 /// # Errors

@@ -46,6 +46,8 @@ impl Way {
                 Self::Cleanup,
             ],
             Kind::BlueGreen => &[Self::AfterQuiesce, Self::AfterCutover, Self::Cleanup],
+            // It has no way back, and its old side is not removed.
+            Kind::MultiAz => &[],
         }
     }
 
