@@ -15,6 +15,7 @@ use crate::preflight::permissions::{IN_REQUEST, Need, ON_RESOURCE, Place, kind_o
 /// What `atrest plan` reads. Without those of IAM it cannot ask what the caller may do, and says so.
 pub const PLAN_READS: &[&str] = &[
     "account:ListRegions",
+    "cloudwatch:DescribeAlarms",
     "iam:GetRole",
     "iam:SimulatePrincipalPolicy",
     "kms:DescribeKey",
@@ -28,6 +29,7 @@ pub const PLAN_READS: &[&str] = &[
     "rds:DescribeDBProxyTargets",
     "rds:DescribeDBSnapshots",
     "rds:DescribeEventSubscriptions",
+    "rds:DescribeIntegrations",
     "rds:DescribeOptionGroups",
     "rds:DescribeOrderableDBInstanceOptions",
     "rds:DescribePendingMaintenanceActions",
@@ -35,6 +37,7 @@ pub const PLAN_READS: &[&str] = &[
 
 /// What `atrest fix` reads beside the audits before and after it.
 pub const FIX_READS: &[&str] = &[
+    "cloudwatch:DescribeAlarms",
     "kms:DescribeKey",
     "rds:DescribeAccountAttributes",
     "rds:DescribeBlueGreenDeployments",

@@ -1,5 +1,6 @@
 //! The way to AWS: configuration as the SDK loads it, who we are, which regions there are, facts about keys.
 
+mod alarms;
 mod guard;
 mod permissions;
 mod secret;
@@ -30,6 +31,7 @@ use crate::error::AwsError;
 use crate::limit::{Limits, PATIENCE, Tally};
 use crate::rds::Rds;
 
+pub use alarms::Alarm;
 pub use atrest_model::key::{KeyFacts, Rotation};
 use guard::Guarded;
 pub(crate) use guard::PlainHttp;

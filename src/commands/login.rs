@@ -74,6 +74,7 @@ async fn fallback(
         return Ok(Password::MasterUserSecret {
             aws: aws.clone(),
             otherwise: None,
+            plain: None,
         });
     }
     if terminal::can_ask() {
@@ -130,17 +131,27 @@ fn given(
     {
         return Ok(Some(password));
     }
+    if args.master_user_secret {
+        // What else is given is for the instances that have no secret.
+        let given = match &args.mysql_password_file {
+            Some(file) => Some(from_file(file)?),
+            None => from_environment(PASSWORD_VARIABLE)?,
+        };
+        let plain = match given {
+            Some(Password::Given(password)) => Some(password),
+            _ => None,
+        };
+        return Ok(Some(Password::MasterUserSecret {
+            aws: aws()?,
+            otherwise: None,
+            plain,
+        }));
+    }
     if let Some(file) = &args.mysql_password_file {
         return from_file(file).map(Some);
     }
     if let Some(id) = args.secret_id.clone() {
         return Ok(Some(Password::Secret { aws: aws()?, id }));
-    }
-    if args.master_user_secret {
-        return Ok(Some(Password::MasterUserSecret {
-            aws: aws()?,
-            otherwise: None,
-        }));
     }
     from_environment(PASSWORD_VARIABLE)
 }

@@ -324,6 +324,6 @@ fn steps(
     draft.push("rename-new-cluster", &["validate"], RENAME, back);
     let cutover = draft.rename_new(&["rename-new-cluster"]);
     draft.push("rescan", &cutover, SHORT, Action::Rescan);
-    draft.push("handover", &["rescan"], SHORT, Action::Handover);
+    draft.handover();
     draft.steps
 }

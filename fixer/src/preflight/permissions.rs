@@ -309,7 +309,9 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
                 }
             }
         }
-        Action::EndBlueGreen { .. } => rds(&operation, "deployment", "*"),
+        Action::EndBlueGreen { .. } | Action::RemoveBlueGreen { .. } => {
+            rds(&operation, "deployment", "*");
+        }
         Action::Accounts { .. }
         | Action::Configuration { .. }
         | Action::AwaitGreen { .. }
@@ -329,12 +331,35 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
         | Action::Validate
         | Action::Rescan
         | Action::Handover
+        | Action::Alarms { .. }
         | Action::Unwritten { .. }
         | Action::Returned
         | Action::Unused { .. }
         | Action::Rehearse
         | Action::Hook(_) => {}
         Action::NameBack { from, .. } => rds(&operation, "db", from.as_str()),
+        Action::ClusterNameBack { from, .. } => rds(&operation, "cluster", from.as_str()),
+        Action::DeleteCluster { name, .. } => rds(&operation, "cluster", name.as_str()),
+        // A rollback or a cleanup: whichever of its names it has by then.
+        Action::UnprotectCluster { .. } => {
+            if let Some(cluster) = &migration.cluster {
+                for name in [&cluster.old_name, &cluster.new_name] {
+                    rds(&operation, "cluster", name.as_str());
+                }
+            }
+        }
+        Action::DeleteClusterSnapshot { snapshot, .. } => {
+            rds(&operation, "cluster-snapshot", snapshot);
+        }
+        Action::EncryptedClusterSnapshot { snapshot, .. } => {
+            rds(&operation, "cluster-snapshot", snapshot);
+            rds(tag, "cluster-snapshot", snapshot);
+        }
+        Action::ReleaseCluster { .. } => {
+            if let Some(cluster) = &migration.cluster {
+                rds(&operation, "cluster", cluster.identifier.as_str());
+            }
+        }
         Action::Delete { name, .. } => rds(&operation, "db", name.as_str()),
         Action::DeleteSnapshot { snapshot, .. } => rds(&operation, "snapshot", snapshot),
         // Its ARN is not known before the instance is gone.

@@ -65,6 +65,8 @@ pub(crate) struct Spec {
     #[serde(default)]
     pub(crate) alarms: Vec<around::AlarmSpec>,
     #[serde(default)]
+    pub(crate) integrations: Vec<around::IntegrationSpec>,
+    #[serde(default)]
     pub(crate) metrics: Vec<around::MetricSpec>,
 }
 
