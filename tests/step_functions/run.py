@@ -20,7 +20,7 @@ import threading
 import time
 
 REGION, ACCOUNT = "eu-central-1", "123456789012"
-LIMIT = 480
+LIMIT = 900
 
 
 def mend_nested_executions():
@@ -233,7 +233,7 @@ def killed(bench):
     at = [time.monotonic()]
 
     def meanwhile():
-        if kills[0] < 4 and time.monotonic() - at[0] > 3 + 0.7 * kills[0]:
+        if kills[0] < 3 and time.monotonic() - at[0] > 3 + 0.7 * kills[0]:
             worker = bench.workers[-1]
             os.killpg(worker.pid, 9)
             worker.wait(30)
