@@ -9,9 +9,9 @@ MOTO := tests/step_functions/install.sh
 BROWSER := reports/tests/browser/install.sh
 RESTATE := restate/install-server.sh
 CHECKS := deploy/checks
-SCHEMAS := deploy/schemas/install.sh
+VALIDATORS := deploy/validators/install.sh
 
-.PHONY: demo test engines lint deny check-deploy release sbom deb measure bench-accounts
+.PHONY: demo test engines lint deny check-deploy release sbom deb measure bench-accounts fuzz
 demo: engines
 	$(CARGO) run --locked --quiet -- demo
 
@@ -38,7 +38,7 @@ test: lint
 	@$(CLIENTS)
 	@[ "$$ATREST_RESTATE" = none ] || $(RESTATE)
 	@[ "$$ATREST_MOTO" = none ] || $(MOTO)
-	@$(SCHEMAS)
+	@$(VALIDATORS)
 	@[ "$$ATREST_BROWSER" = none ] || command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; }
 	@$(BROWSER)
 	@$(CHECKS)/install.sh
@@ -76,3 +76,8 @@ bench-accounts:
 	@$(ENGINES) mariadb1011 mysql57
 	$(CARGO) run --locked --quiet --release --example bench_accounts -- --engine mariadb $(ACCOUNTS)
 	$(CARGO) run --locked --quiet --release --example bench_accounts -- --engine mysql $(ACCOUNTS)
+
+# libFuzzer on what others may send, so many seconds each (fuzz/README.md).
+FUZZ_SECONDS ?= 60
+fuzz:
+	@fuzz/run.sh $(FUZZ_SECONDS)

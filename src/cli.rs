@@ -162,12 +162,13 @@ pub(crate) struct AwsArgs {
     /// Endpoint for all services, such as a sandbox; also AWS_ENDPOINT_URL
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
+    /// Let an endpoint on another machine be without TLS (http://), where the way there is protected otherwise
+    #[arg(long)]
+    pub(crate) allow_plain_http: bool,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ScanArgs {
-    #[command(flatten)]
-    pub(crate) aws: AwsArgs,
     /// Every account of the organization: the caller's own, and by a role in each other one
     #[arg(long, help_heading = "Accounts")]
     pub(crate) org: bool,
@@ -227,6 +228,8 @@ pub(crate) struct ScanArgs {
     #[arg(long)]
     pub(crate) exit_zero: bool,
     #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    #[command(flatten)]
     pub(crate) shards: ShardArgs,
 }
 
@@ -273,12 +276,6 @@ pub(crate) enum SeverityArg {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlanArgs {
-    #[command(flatten)]
-    pub(crate) aws: AwsArgs,
-    #[command(flatten)]
-    pub(crate) state: StateArgs,
-    #[command(flatten)]
-    pub(crate) mysql: MysqlArgs,
     /// Plan what this saved scan has flagged
     #[arg(long, value_name = "SCAN.json", conflicts_with = "instance")]
     pub(crate) from: Option<PathBuf>,
@@ -300,8 +297,6 @@ pub(crate) struct PlanArgs {
     /// Migrations to a wave, the smallest first, such as 10 or 1,5,20 or canary,10; `canary` is one, then all others
     #[arg(long, value_name = "SIZES")]
     pub(crate) waves: Option<Waves>,
-    #[command(flatten)]
-    pub(crate) radius: RadiusArgs,
     /// How long nobody may be connected to a source, and nothing written, before its snapshot: 1s to 4m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_window)]
     pub(crate) quiesce_window: std::time::Duration,
@@ -317,6 +312,14 @@ pub(crate) struct PlanArgs {
     /// Output: text, json, csv, markdown, html; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) radius: RadiusArgs,
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    #[command(flatten)]
+    pub(crate) mysql: MysqlArgs,
 }
 
 /// How much of the fleet one plan may change.
@@ -409,8 +412,6 @@ pub(crate) struct FixArgs {
     /// Hooks that were running when the process was killed (docs/hooks.md)
     #[arg(long, value_name = "WHAT", default_value = "ask")]
     pub(crate) interrupted_hooks: HooksArg,
-    #[command(flatten)]
-    pub(crate) radius: RadiusArgs,
     /// Stop each migration before this step; `cutover` is the first rename to a real name
     #[arg(long, value_name = "STEP")]
     pub(crate) stop_before: Option<String>,
@@ -423,23 +424,25 @@ pub(crate) struct FixArgs {
     /// How long RDS may still show the time before a change; a call whose answer was lost is repeated only after it
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = parse_duration)]
     pub(crate) consistency_window: std::time::Duration,
-    #[command(flatten)]
-    pub(crate) state: StateArgs,
-    #[command(flatten)]
-    pub(crate) shared: SharedArgs,
-    #[command(flatten)]
-    pub(crate) aws: AwsArgs,
-    #[command(flatten)]
-    pub(crate) mysql: MysqlArgs,
     /// Append each event of the run to FILE as a JSON line as it happens; `-` is stdout (docs/formats.md)
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) operations: EventsArgs,
     /// The end of the run: text (the default), table, json, jsonl, csv, markdown, html, junit, chat; of a plan that is
     /// only shown text, json, csv, markdown, html; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]")]
     pub(crate) format: Vec<String>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) radius: RadiusArgs,
+    #[command(flatten)]
+    pub(crate) shared: SharedArgs,
+    #[command(flatten)]
+    pub(crate) operations: EventsArgs,
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    #[command(flatten)]
+    pub(crate) mysql: MysqlArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -469,14 +472,14 @@ pub(crate) struct StatusArgs {
     /// Write the numbers of the run, or without one of all runs, to FILE for Prometheus (docs/operations.md)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["journal", "format", "terraform", "verify", "watch"])]
     pub(crate) metrics: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) state: StateArgs,
-    #[command(flatten)]
-    pub(crate) aws: AwsArgs,
     /// Output: text, json; of its end also table, jsonl, csv, markdown, html, junit, chat; FORMAT=FILE writes a file; may
     /// be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -496,15 +499,15 @@ pub(crate) struct DiffArgs {
     /// Show drift only
     #[arg(long)]
     pub(crate) drift_only: bool,
+    /// Output: text, table, json, csv, markdown, html, junit; FORMAT=FILE writes a file; may be repeated
+    #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
+    pub(crate) format: Vec<String>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) aws: AwsArgs,
     #[command(flatten)]
     pub(crate) mysql: MysqlArgs,
-    /// Output: text, table, json, csv, markdown, html, junit; FORMAT=FILE writes a file; may be repeated
-    #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
-    pub(crate) format: Vec<String>,
 }
 
 #[derive(Debug, Clone, Subcommand)]

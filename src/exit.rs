@@ -199,7 +199,9 @@ impl ExpectedError {
     pub(crate) fn aws(error: &atrest_scanner::error::AwsError) -> anyhow::Error {
         use atrest_scanner::error::AwsErrorKind as K;
         let exit = match error.kind {
-            K::Credentials | K::RegionOff | K::InvalidRequest | K::NotFound => Exit::Usage,
+            K::Credentials | K::RegionOff | K::InvalidRequest | K::NotFound | K::PlainHttp => {
+                Exit::Usage
+            }
             _ => Exit::Incomplete,
         };
         Self::of(exit, error.to_string(), error.hint())

@@ -1,6 +1,9 @@
 //! Log messages: to standard error, never to standard output.
 
+use atrest_reports::printable;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format;
 
 use crate::cli::{LogFormat, OutputArgs};
 use crate::screen::Above;
@@ -23,6 +26,17 @@ pub(crate) fn init(output: &OutputArgs) {
         LogFormat::Text => builder
             .with_ansi(crate::terminal::stderr_color())
             .with_target(false)
+            // Fields hold texts of AWS and of servers; JSON escapes them by itself.
+            .fmt_fields(
+                format::debug_fn(|out, field, value| {
+                    let text = format!("{value:?}");
+                    match field.name() {
+                        "message" => write!(out, "{}", printable(&text)),
+                        name => write!(out, "{name}={}", printable(&text)),
+                    }
+                })
+                .delimited(" "),
+            )
             .try_init(),
         LogFormat::Json => builder.json().try_init(),
     };

@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod exit;
 mod logging;
+mod memory;
 mod progress;
 mod rules;
 mod screen;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         }
     };
     terminal::apply(cli.output.color);
+    memory::keep();
     logging::init(&cli.output);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -66,13 +68,18 @@ fn report(error: &anyhow::Error) -> Exit {
         return Exit::Ok;
     }
     if let Some(expected) = error.downcast_ref::<ExpectedError>() {
-        eprintln!("{} {}", "error:".red().bold(), expected.message);
-        if !expected.hint.is_empty() {
-            eprintln!("{} {}", "hint:".cyan(), expected.hint);
+        let (message, hint) = (
+            terminal::printable_lines(&expected.message),
+            terminal::printable_lines(&expected.hint),
+        );
+        eprintln!("{} {message}", "error:".red().bold());
+        if !hint.is_empty() {
+            eprintln!("{} {hint}", "hint:".cyan());
         }
         return expected.exit;
     }
-    eprintln!("{} {error:#}", "internal error:".red().bold());
+    let message = terminal::printable_lines(&format!("{error:#}"));
+    eprintln!("{} {message}", "internal error:".red().bold());
     eprintln!(
         "{} this is a bug; please report it with the command line and -vv output",
         "hint:".cyan()

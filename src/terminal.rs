@@ -64,10 +64,31 @@ pub(crate) fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// Text with its lines, and nothing else in it that could steer a terminal: error texts come from AWS, from servers, from
+/// files of others.
+pub(crate) fn printable_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(atrest_reports::printable).collect();
+    lines.join("\n")
+}
+
 /// Whether somebody closed the pipe we write to: a normal end.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_stay_and_what_steers_a_terminal_is_shown() {
+        let hostile = "a\u{1b}]0;title\u{7}\r\nb \u{202e}c\u{9b}2J";
+        assert_eq!(
+            printable_lines(hostile),
+            "a\\u{1b}]0;title\\u{7}\nb \\u{202e}c\\u{9b}2J"
+        );
+    }
 }

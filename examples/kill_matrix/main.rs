@@ -63,15 +63,17 @@ fn main() -> ExitCode {
             print!("{text}");
             failed.extend(broken);
         }
-        let matrix = std::sync::Arc::new(UndoMatrix::new(&["--child"]).await);
-        let all = matrix.cases();
-        let walked = matrix
-            .walk(all.iter().copied().step_by(every).collect())
-            .await;
-        let (text, more) = table(&walked, &all, |case| case.family());
-        println!("{}", matrix.sizes());
-        print!("{text}");
-        failed.extend(more);
+        for kind in [Kind::Cold, Kind::BlueGreen, Kind::Cluster] {
+            let matrix = std::sync::Arc::new(UndoMatrix::new(&["--child"], kind).await);
+            let all = matrix.cases();
+            let walked = matrix
+                .walk(all.iter().copied().step_by(every).collect())
+                .await;
+            let (text, more) = table(&walked, &all, |case| case.family());
+            println!("{}", matrix.sizes());
+            print!("{text}");
+            failed.extend(more);
+        }
         println!("{} s", began.elapsed().as_secs());
         for line in &failed {
             println!("{line}");

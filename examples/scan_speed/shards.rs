@@ -35,7 +35,12 @@ fn steps(server: &Server, case: Case, shape: Shape, all_kinds: bool, dir: &Path)
     let mut words = vec!["scan", "--org", "--no-progress", "--plan-shards", &plan];
     words.extend(REGIONS.iter().flat_map(|region| ["--region", region]));
     if !all_kinds {
-        words.extend(["--only-kinds", "db-instance"]);
+        words.extend([
+            "--only-kinds",
+            "db-instance",
+            "--only",
+            "storage-unencrypted",
+        ]);
     }
     step(server, case, "plan", || server.run(&command(&words)))?;
 

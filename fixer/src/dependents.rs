@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use atrest_model::document::{int_of, list_of, str_of, strings_of};
 use atrest_model::instance::DbInstance;
-use atrest_model::plan::{Action, Member, Target};
+use atrest_model::plan::{Action, AlarmOf, Member, Migration, Target};
 use atrest_model::scan::ResourceKind;
-use atrest_scanner::aws::Aws;
+use atrest_scanner::aws::{Alarm, Aws};
 use atrest_scanner::error::AwsError;
 use atrest_scanner::rds::{Listing, Rds};
 use futures::stream::{self, StreamExt as _};
@@ -30,6 +30,10 @@ pub struct Dependents {
     pub proxies: Read<BTreeMap<String, Read<Vec<Value>>>>,
     /// Replicated automated backups by their ARN, as the instances name them.
     pub replicated: BTreeMap<String, Read<ReplicatedBackup>>,
+    /// CloudWatch alarms that name an instance or a cluster.
+    pub alarms: Read<Vec<Alarm>>,
+    /// Zero-ETL integrations.
+    pub integrations: Read<Vec<Value>>,
 }
 
 impl Default for Dependents {
@@ -40,6 +44,8 @@ impl Default for Dependents {
             subscriptions: unread(),
             proxies: Err("they were not read".to_owned()),
             replicated: BTreeMap::new(),
+            alarms: Err("they were not read".to_owned()),
+            integrations: unread(),
         }
     }
 }
@@ -63,15 +69,19 @@ pub async fn read(aws: &Aws, instances: &[&DbInstance], key: &str) -> BTreeMap<S
     stream::iter(regions)
         .map(|region| async move {
             let rds = aws.rds(region);
-            let (subscriptions, proxies, replicated) = futures::join!(
+            let (subscriptions, proxies, replicated, alarms, integrations) = futures::join!(
                 rds.event_subscriptions(),
                 proxies(&rds),
-                replicated(aws, region, instances, key)
+                replicated(aws, region, instances, key),
+                aws.alarms(region),
+                rds.integrations(),
             );
             let dependents = Dependents {
                 subscriptions: items(subscriptions),
                 proxies,
                 replicated,
+                alarms: alarms.map_err(|error| error.to_string()),
+                integrations: items(integrations),
             };
             (region.to_owned(), dependents)
         })
@@ -196,6 +206,69 @@ pub(crate) fn subscriptions_of<'a>(dependents: &'a Dependents, name: &str) -> Ve
         })
         .filter_map(|one| str_of(one, "CustSubscriptionId"))
         .collect()
+}
+
+/// Alarms that name the instance, or its cluster.
+pub(crate) fn alarms_of<'a>(
+    dependents: &'a Dependents,
+    instance: &DbInstance,
+) -> impl Iterator<Item = &'a Alarm> {
+    let name = instance.identifier().to_owned();
+    let cluster = instance.cluster().map(str::to_owned);
+    let alarms = dependents.alarms.as_deref().unwrap_or_default();
+    alarms.iter().filter(move |alarm| {
+        alarm.is_of("DBInstanceIdentifier", &name)
+            || cluster
+                .as_deref()
+                .is_some_and(|cluster| alarm.is_of("DBClusterIdentifier", cluster))
+    })
+}
+
+/// Names of the integrations whose source is the instance or its cluster.
+pub(crate) fn integrations_of<'a>(
+    dependents: &'a Dependents,
+    instance: &DbInstance,
+) -> Vec<&'a str> {
+    let own = instance.arn();
+    // `arn:…:db:x` → `arn:…:cluster:y`
+    let cluster = instance.cluster().and_then(|cluster| {
+        let (front, _name) = own.rsplit_once(':')?;
+        let (front, _kind) = front.rsplit_once(':')?;
+        Some(format!("{front}:cluster:{cluster}"))
+    });
+    let integrations = dependents.integrations.as_deref().unwrap_or_default();
+    integrations
+        .iter()
+        .filter(|one| {
+            str_of(one, "SourceArn")
+                .is_some_and(|arn| arn == own || Some(arn) == cluster.as_deref())
+        })
+        .filter_map(|one| str_of(one, "IntegrationName"))
+        .collect()
+}
+
+/// The step that looks at the alarms of a migration once everything has its real name; none if there are none.
+pub(crate) fn alarms(dependents: &Dependents, migration: &Migration) -> Option<Action> {
+    let cluster = migration.cluster.as_ref();
+    let is_ours = |alarm: &&Alarm| {
+        migration
+            .members()
+            .any(|member| alarm.is_of("DBInstanceIdentifier", member.identifier.as_str()))
+            || cluster.is_some_and(|of| alarm.is_of("DBClusterIdentifier", of.identifier.as_str()))
+    };
+    let alarms: Vec<AlarmOf> = dependents
+        .alarms
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .filter(is_ours)
+        .map(|alarm| AlarmOf {
+            alarm: alarm.name.clone(),
+            dimension: alarm.dimension.clone(),
+            identifier: alarm.identifier.clone(),
+        })
+        .collect();
+    (!alarms.is_empty()).then_some(Action::Alarms { alarms })
 }
 
 /// A step that attaches a dependent again: its name, the step it needs, what it does.

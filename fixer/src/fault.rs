@@ -275,6 +275,7 @@ fn class_of_error(error: &AwsError) -> Class {
         | AwsErrorKind::Credentials
         | AwsErrorKind::RegionOff
         | AwsErrorKind::KmsKeyNotAccessible
+        | AwsErrorKind::PlainHttp
         | AwsErrorKind::Refused => NeedsOperator,
         AwsErrorKind::InvalidRequest => FatalForInstance,
     })

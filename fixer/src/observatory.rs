@@ -117,6 +117,16 @@ impl RegionView {
         Ok(self.cluster_snapshots.get(name))
     }
 
+    /// Every blue/green deployment; none when this view did not read them.
+    pub(crate) fn blue_green_deployments(&self) -> impl Iterator<Item = &Value> {
+        self.blue_green.values()
+    }
+
+    /// Every manual cluster snapshot; none when this view did not read them.
+    pub(crate) fn cluster_snapshots(&self) -> impl Iterator<Item = &Value> {
+        self.cluster_snapshots.values()
+    }
+
     fn asked(&self, wanted: Wanted) -> Result<(), NotRead> {
         if self.read.holds(wanted) {
             Ok(())

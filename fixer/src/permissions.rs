@@ -15,6 +15,7 @@ use crate::preflight::permissions::{IN_REQUEST, Need, ON_RESOURCE, Place, kind_o
 /// What `atrest plan` reads. Without those of IAM it cannot ask what the caller may do, and says so.
 pub const PLAN_READS: &[&str] = &[
     "account:ListRegions",
+    "cloudwatch:DescribeAlarms",
     "iam:GetRole",
     "iam:SimulatePrincipalPolicy",
     "kms:DescribeKey",
@@ -28,6 +29,7 @@ pub const PLAN_READS: &[&str] = &[
     "rds:DescribeDBProxyTargets",
     "rds:DescribeDBSnapshots",
     "rds:DescribeEventSubscriptions",
+    "rds:DescribeIntegrations",
     "rds:DescribeOptionGroups",
     "rds:DescribeOrderableDBInstanceOptions",
     "rds:DescribePendingMaintenanceActions",
@@ -35,8 +37,11 @@ pub const PLAN_READS: &[&str] = &[
 
 /// What `atrest fix` reads beside the audits before and after it.
 pub const FIX_READS: &[&str] = &[
+    "cloudwatch:DescribeAlarms",
     "kms:DescribeKey",
     "rds:DescribeAccountAttributes",
+    "rds:DescribeBlueGreenDeployments",
+    "rds:DescribeDBClusterSnapshots",
     "rds:DescribeDBClusters",
     "rds:DescribeDBInstanceAutomatedBackups",
     "rds:DescribeDBInstances",
@@ -51,6 +56,8 @@ pub const FIX_READS: &[&str] = &[
 /// What `atrest rollback` and `atrest cleanup` read beside the audit after them.
 pub const UNDO_READS: &[&str] = &[
     "kms:DescribeKey",
+    "rds:DescribeBlueGreenDeployments",
+    "rds:DescribeDBClusterSnapshots",
     "rds:DescribeDBClusters",
     "rds:DescribeDBInstanceAutomatedBackups",
     "rds:DescribeDBInstances",
@@ -222,7 +229,7 @@ fn pattern(partition: &str, arn: &str) -> String {
 const OLD: &str = "db-SPECIMEN";
 const MADE_BY: &str = "restore";
 
-/// A migration of one instance, for the names in it.
+/// A migration of one instance, which is the only one of a cluster, for the names in it.
 fn migration() -> Result<Migration, serde_json::Error> {
     serde_json::from_value(json!({
         "id": "specimen", "region": "*", "method": "cold", "engine": "mysql", "allocated_storage": 1,
@@ -230,6 +237,10 @@ fn migration() -> Result<Migration, serde_json::Error> {
         "source": {
             "identifier": "x", "old_name": "old-x", "new_name": "new-x", "dbi_resource_id": OLD, "replicates_from": null,
             "digest": "", "made_by": MADE_BY,
+        },
+        "cluster": {
+            "identifier": "x", "old_name": "old-x", "new_name": "new-x", "db_cluster_resource_id": "cluster-SPECIMEN",
+            "digest": "",
         },
     }))
 }
@@ -296,7 +307,14 @@ fn specimens(verb: Verb) -> Vec<Action> {
     };
     let migration = || fix_specimens(&tags, (&x, &old_x, &new_x));
     match verb {
-        Verb::Fix => [migration(), vec![quiesce()], dependents()].concat(),
+        Verb::Fix => [
+            migration(),
+            vec![quiesce()],
+            dependents(),
+            blue_green_specimens(&tags),
+            cluster_specimens(&tags, (&x, &old_x, &new_x)),
+        ]
+        .concat(),
         Verb::Rehearse => [migration(), removals()].concat(),
         Verb::Rollback => {
             let back = Action::NameBack {
@@ -383,13 +401,6 @@ fn fix_specimens(
             name: new_x.clone(),
             request: request(),
         },
-        Action::TemporaryInstance {
-            snapshot: "specimen".to_owned(),
-            name: new_x.clone(),
-            request: request(),
-        },
-        Action::AwaitMember { writer: true },
-        Action::EnableDataApi,
         Action::RemoveTemporary { instance: new() },
         Action::Modify {
             instance: new(),
@@ -410,6 +421,88 @@ fn fix_specimens(
             region: "*".to_owned(),
             kms_key_id: KEY.to_owned(),
             retention_days: 1,
+        },
+    ]
+}
+
+/// What only a blue/green deployment needs: RDS makes the instances of the green side, and gives them their names.
+fn blue_green_specimens(tags: &[(String, String)]) -> Vec<Action> {
+    let old = || Target::Old(OLD.to_owned());
+    let deployment = || "specimen".to_owned();
+    vec![
+        Action::CreateBlueGreen {
+            deployment: deployment(),
+            source: old(),
+            keys: vec![(old(), KEY.to_owned())],
+            tags: tags.to_vec(),
+        },
+        Action::Tag {
+            instance: Target::MadeBy(MADE_BY.to_owned()),
+            tags: tags.to_vec(),
+        },
+        Action::Switchover {
+            deployment: deployment(),
+            timeout_seconds: 1,
+        },
+        Action::EndBlueGreen {
+            deployment: deployment(),
+        },
+    ]
+}
+
+/// What only a cluster needs; its instances are claimed, renamed and modified as others are.
+fn cluster_specimens(
+    tags: &[(String, String)],
+    (x, old_x, new_x): (
+        &DbInstanceIdentifier,
+        &DbInstanceIdentifier,
+        &DbInstanceIdentifier,
+    ),
+) -> Vec<Action> {
+    let request = |members: &[(&str, Value)]| -> Map<String, Value> {
+        members
+            .iter()
+            .map(|(member, value)| ((*member).to_owned(), value.clone()))
+            .collect()
+    };
+    let role = || "arn:aws:iam::1:role/specimen".to_owned();
+    vec![
+        Action::ClaimCluster {
+            tags: tags.to_vec(),
+        },
+        Action::RenameCluster {
+            from: x.clone(),
+            to: old_x.clone(),
+            cutover: false,
+        },
+        Action::ClusterSnapshot {
+            snapshot: "specimen".to_owned(),
+            tags: tags.to_vec(),
+        },
+        Action::RestoreCluster {
+            snapshot: "specimen".to_owned(),
+            name: new_x.clone(),
+            request: request(&[
+                ("DBClusterParameterGroupName", json!("specimen")),
+                ("OptionGroupName", json!("specimen")),
+                ("DBSubnetGroupName", json!("specimen")),
+                ("MonitoringRoleArn", json!(role())),
+                ("DomainIAMRoleName", json!("specimen")),
+            ]),
+        },
+        Action::ModifyCluster {
+            request: Map::new(),
+        },
+        Action::AddClusterRole {
+            role_arn: role(),
+            feature_name: String::new(),
+        },
+        Action::CreateMember {
+            name: new_x.clone(),
+            request: request(&[
+                ("DBParameterGroupName", json!("specimen")),
+                ("MonitoringRoleArn", json!(role())),
+            ]),
         },
     ]
 }
@@ -455,6 +548,28 @@ mod tests {
             ("rds:RestoreDBInstanceFromDBSnapshot", "og", &Value::Null),
             ("rds:CreateDBInstanceReadReplica", "db", &tagged),
             ("rds:DeleteDBInstance", "db", &claimed),
+            ("rds:CreateBlueGreenDeployment", "db", &claimed),
+            ("rds:CreateBlueGreenDeployment", "deployment", &tagged),
+            ("rds:SwitchoverBlueGreenDeployment", "deployment", &claimed),
+            ("rds:DeleteBlueGreenDeployment", "deployment", &claimed),
+            ("rds:PromoteReadReplica", "db", &claimed),
+            ("rds:AddTagsToResource", "cluster", &tagged),
+            ("rds:ModifyDBCluster", "cluster", &claimed),
+            ("rds:CreateDBClusterSnapshot", "cluster", &claimed),
+            ("rds:CreateDBClusterSnapshot", "cluster-snapshot", &tagged),
+            (
+                "rds:RestoreDBClusterFromSnapshot",
+                "cluster-snapshot",
+                &claimed,
+            ),
+            ("rds:RestoreDBClusterFromSnapshot", "cluster", &tagged),
+            (
+                "rds:RestoreDBClusterFromSnapshot",
+                "cluster-pg",
+                &Value::Null,
+            ),
+            ("rds:CreateDBInstance", "cluster", &claimed),
+            ("rds:CreateDBInstance", "db", &tagged),
         ] {
             let found: Vec<&Value> = of(action, kind).iter().map(|one| &one.condition).collect();
             assert_eq!(found, [condition], "{action} {kind}");
@@ -468,10 +583,64 @@ mod tests {
         }
     }
 
+    /// The form of a plan lists every kind of step: one that is added and calls AWS must be given a specimen.
+    #[test]
+    fn every_step_that_calls_aws_has_a_specimen() {
+        let schema = include_str!("../../docs/schemas/plan.json");
+        let schema: Value = serde_json::from_str(schema).unwrap();
+        let kinds: BTreeSet<&str> = schema["$defs"]["Action"]["oneOf"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["properties"]["kind"]["const"].as_str().unwrap())
+            .collect();
+        let tags: BTreeSet<String> = [Verb::Fix, Verb::Rehearse, Verb::Rollback, Verb::Cleanup]
+            .into_iter()
+            .flat_map(specimens)
+            .map(|action| {
+                let action = serde_json::to_value(action).unwrap();
+                action["kind"].as_str().unwrap().to_owned()
+            })
+            .collect();
+        let without: BTreeSet<&str> = kinds
+            .into_iter()
+            .filter(|kind| !tags.contains(*kind))
+            .collect();
+        let calls_nothing = BTreeSet::from([
+            "accounts",
+            "await-green",
+            "catch-up",
+            "compare-rows",
+            "configuration",
+            "detach",
+            "final-position",
+            "handover",
+            "hold",
+            "hook",
+            "keep-way-back",
+            "mark-end",
+            "raise-retention",
+            "rehearse",
+            "remove-account",
+            "replicate",
+            "replication-account",
+            "rescan",
+            "restore-retention",
+            "returned",
+            "unused",
+            "unwritten",
+            "validate",
+        ]);
+        assert_eq!(
+            without, calls_nothing,
+            "a step that calls AWS has no specimen"
+        );
+    }
+
     #[test]
     fn every_specimen_is_in_the_policy() {
         for (verb, steps) in [
-            (Verb::Fix, 17),
+            (Verb::Fix, 28),
             (Verb::Rehearse, 17),
             (Verb::Rollback, 9),
             (Verb::Cleanup, 7),

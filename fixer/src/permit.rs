@@ -47,10 +47,9 @@ impl Unwritten {
         migration: &Migration,
         records: &BTreeMap<String, StepRecord>,
     ) -> Option<Self> {
-        let is_back = |step: &Step| matches!(step.action, Action::NameBack { .. });
         let is_proof = |step: &&Step| matches!(step.action, Action::Unwritten { .. });
         // A cutover has no other way to its name than by validation.
-        migration.steps.iter().find(|step| is_back(step))?;
+        migration.steps.iter().find(|step| is_back(&step.action))?;
         migration
             .steps
             .iter()
@@ -64,10 +63,18 @@ impl Unwritten {
     }
 }
 
+/// Whether this gives an old instance, or an old cluster, the name that clients use, or takes it from the encrypted cluster.
+pub(crate) fn is_back(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::NameBack { .. } | Action::ClusterNameBack { .. }
+    )
+}
+
 impl Permit {
     /// For a step that gives no instance a client's name. `None` for a cutover and its undoing.
     pub(crate) fn ordinary(step: &Step) -> Option<Self> {
-        let names = step.action.is_cutover() || matches!(step.action, Action::NameBack { .. });
+        let names = step.action.is_cutover() || is_back(&step.action);
         (!names).then_some(Self(()))
     }
 

@@ -48,18 +48,30 @@ pub struct Attribute {
     pub reason: &'static str,
 }
 
-/// The same for a DB instance of a Multi-AZ DB cluster, whose zone is not for the caller to say.
+/// The same for a DB instance of a Multi-AZ DB cluster, which takes no changes: what it shows of its own follows from the
+/// cluster, whose answer is compared.
 #[must_use]
 pub fn multi_az_member_attribute(name: &str) -> Option<&'static Attribute> {
+    const fn of_the_cluster(name: &'static str) -> Attribute {
+        let reason = "a setting of the Multi-AZ DB cluster, and compared there";
+        row(name, AttributeClass::Volatile, Remedy::None, reason)
+    }
     static ZONE: Attribute = row(
         "AvailabilityZone",
         AttributeClass::Volatile,
         Remedy::None,
         "RDS spreads the DB instances of a Multi-AZ DB cluster over the zones of its subnet group",
     );
+    static WINDOWS: [Attribute; 2] = [
+        of_the_cluster("PreferredBackupWindow"),
+        of_the_cluster("PreferredMaintenanceWindow"),
+    ];
     match name {
         "AvailabilityZone" => Some(&ZONE),
-        _ => attribute(name),
+        _ => WINDOWS
+            .iter()
+            .find(|row| row.name == name)
+            .or_else(|| attribute(name)),
     }
 }
 

@@ -91,6 +91,8 @@ const LISTS: &[&str] = &[
 /// on DB instances; the caller's path decides, see [`shape_of`].
 const INTEGERS: &[&str] = &[
     "AllocatedStorage",
+    "BacktrackConsumedChangeRecords",
+    "BacktrackWindow",
     "BackupRetentionPeriod",
     "Capacity",
     "DbInstancePort",

@@ -729,8 +729,83 @@ pub enum Action {
     },
     /// The pair diff of every member beside a live source; rows may differ, since clients write.
     Rehearse,
+    /// `ModifyDBCluster` with `NewDBClusterIdentifier`, on the way back: the encrypted cluster gives the real name up, or
+    /// the old one gets it again.
+    ClusterNameBack {
+        /// The cluster, by its `DbClusterResourceId`.
+        cluster: Target,
+        /// Its name before.
+        from: DbInstanceIdentifier,
+        /// Its name after.
+        to: DbInstanceIdentifier,
+    },
+    /// `ModifyDBCluster`: takes deletion protection off.
+    UnprotectCluster {
+        /// The cluster.
+        cluster: Target,
+    },
+    /// `DeleteDBCluster`, without a final snapshot and with its automated backups. Its DB instances go before it.
+    DeleteCluster {
+        /// The cluster.
+        cluster: Target,
+        /// The name it must have.
+        name: DbInstanceIdentifier,
+        /// Tags it must bear.
+        tags: Vec<(String, String)>,
+        /// Whether it must be encrypted, or must not be.
+        encrypted: bool,
+    },
+    /// `DeleteDBClusterSnapshot`.
+    DeleteClusterSnapshot {
+        /// The snapshot.
+        snapshot: String,
+        /// The cluster it must be of.
+        of: Target,
+        /// Tags it must bear.
+        tags: Vec<(String, String)>,
+    },
+    /// `CreateDBClusterSnapshot` of a cluster that was restored with a key: the encrypted copy of a snapshot, which RDS
+    /// does not make of an unencrypted one.
+    EncryptedClusterSnapshot {
+        /// The encrypted cluster.
+        cluster: Target,
+        /// Name of the snapshot.
+        snapshot: String,
+        /// Key ARN.
+        kms_key_id: String,
+        /// Its tags.
+        tags: Vec<(String, String)>,
+    },
+    /// `RemoveTagsFromResource`: takes the claim off a cluster.
+    ReleaseCluster {
+        /// The cluster.
+        cluster: Target,
+        /// Keys of the tags.
+        keys: Vec<String>,
+    },
+    /// Looks whether the alarms that name the instances, or their cluster, still do, and in which state they are.
+    Alarms {
+        /// The alarms that there were when the plan was made.
+        alarms: Vec<AlarmOf>,
+    },
+    /// `DeleteBlueGreenDeployment` before a switchover: its green instances stay, for steps of their own.
+    RemoveBlueGreen {
+        /// Name of the deployment.
+        deployment: String,
+    },
     /// A command of the operator.
     Hook(Hook),
+}
+
+/// A CloudWatch alarm and what it names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AlarmOf {
+    /// Name of the alarm.
+    pub alarm: String,
+    /// `DBInstanceIdentifier` or `DBClusterIdentifier`.
+    pub dimension: String,
+    /// The identifier that it names.
+    pub identifier: String,
 }
 
 /// Two DB instances with the same contents.
@@ -786,7 +861,12 @@ impl Action {
             Self::Delete { .. } => "DeleteDBInstance",
             Self::DeleteSnapshot { .. } => "DeleteDBSnapshot",
             Self::DeleteAutomatedBackup { .. } => "DeleteDBInstanceAutomatedBackup",
-            Self::Release { .. } => "RemoveTagsFromResource",
+            Self::Release { .. } | Self::ReleaseCluster { .. } => "RemoveTagsFromResource",
+            Self::ClusterNameBack { .. } | Self::UnprotectCluster { .. } => "ModifyDBCluster",
+            Self::DeleteCluster { .. } => "DeleteDBCluster",
+            Self::DeleteClusterSnapshot { .. } => "DeleteDBClusterSnapshot",
+            Self::EncryptedClusterSnapshot { .. } => "CreateDBClusterSnapshot",
+            Self::RemoveBlueGreen { .. } => "DeleteBlueGreenDeployment",
             Self::AwaitGreen { .. }
             | Self::AwaitMember { .. }
             | Self::Accounts { .. }
@@ -809,6 +889,7 @@ impl Action {
             | Self::Returned
             | Self::Unused { .. }
             | Self::Handover
+            | Self::Alarms { .. }
             | Self::Rehearse
             | Self::Hook(_) => return None,
         })

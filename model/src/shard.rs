@@ -67,6 +67,10 @@ pub struct Asked {
     /// Members of answers that are kept beside those that built-in policies look at; absent for all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub also_kept: Option<BTreeSet<String>>,
+    /// Whether a policy asks about the KMS keys that something names: they are read then.
+    pub keys: bool,
+    /// Whether one asks about parameter groups.
+    pub parameter_groups: bool,
     /// Role that is assumed in each account, with its path.
     pub role_name: String,
     /// `ExternalId` that the role asks for. AWS does not treat it as a secret.
@@ -455,6 +459,8 @@ mod tests {
             only: Vec::new(),
             kinds: BTreeSet::from([ResourceKind::DbInstance]),
             also_kept: Some(BTreeSet::new()),
+            keys: true,
+            parameter_groups: false,
             role_name: "atrest-scan".to_owned(),
             external_id: None,
         }

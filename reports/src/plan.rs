@@ -568,6 +568,36 @@ pub(crate) fn describe(migration: &Migration, step: &Step) -> String {
             format!("{operation} of {dbi_resource_id}, if backups were retained")
         }
         Action::Release { keys, .. } => format!("{operation} {}", keys.join(" ")),
+        Action::Alarms { alarms } => format!(
+            "look whether {} that name the real names still do, and their state",
+            crate::text::count(alarms.len(), "alarm", "alarms")
+        ),
+        Action::ClusterNameBack { from, to, .. } => {
+            format!("{operation} cluster {from} -> {to}")
+        }
+        Action::UnprotectCluster { .. } => format!("{operation} DeletionProtection=false"),
+        Action::DeleteCluster {
+            name, encrypted, ..
+        } => {
+            let which = if *encrypted {
+                "encrypted copy"
+            } else {
+                "unencrypted"
+            };
+            format!(
+                "{operation} {name} ({which}) without final snapshot, with its automated backups"
+            )
+        }
+        Action::DeleteClusterSnapshot { snapshot, .. } => format!("{operation} {snapshot}"),
+        Action::EncryptedClusterSnapshot { snapshot, .. } => {
+            format!("{operation} {snapshot} of the cluster restored with the key")
+        }
+        Action::ReleaseCluster { keys, .. } => format!("{operation} {}", keys.join(" ")),
+        Action::RemoveBlueGreen { deployment } => {
+            format!(
+                "{operation} {deployment}; its green DB instances are deleted by steps of their own"
+            )
+        }
         Action::Rehearse => {
             "compare every pair beside the live source; rows may differ where clients write"
                 .to_owned()

@@ -115,9 +115,24 @@ pub fn run(report: &RunReport, style: &Style, out: &mut dyn Write) -> io::Result
             write_next(migration, style, out)?;
         }
     }
+    write_failed_hooks(report, style, out)?;
     write_left(report, style, out)?;
     summary::write(report, style, out)?;
     write_total(report, style, out)
+}
+
+/// Hooks that failed and held nothing up: what they were to do was not done, or not known to be.
+fn write_failed_hooks(report: &RunReport, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    if report.failed_hooks.is_empty() {
+        return Ok(());
+    }
+    let title = format!("HOOKS THAT FAILED: {}", report.failed_hooks.len());
+    writeln!(out, "{}", style.bad(&title))?;
+    for hook in &report.failed_hooks {
+        let text = paragraph("  ", &printable(hook), 4, style.width);
+        writeln!(out, "{text}")?;
+    }
+    writeln!(out)
 }
 
 /// What a person has to do that the run could not.

@@ -9,6 +9,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
+use crate::engine::Engines;
 use crate::fault::{Active, Fault, Refused};
 use crate::http::Shared;
 use crate::log::Wanted;
@@ -68,7 +69,9 @@ async fn route(shared: &Shared, parts: &Parts, body: &[u8]) -> Result<Value, Bad
         (&Method::GET, ["faults"]) => {
             let world = shared.core.lock();
             let faults: Vec<Value> = world.faults.iter().map(Active::view).collect();
-            Ok(json!({ "faults": faults }))
+            // Answers of servers that are still to be lost.
+            let unsent = world.engines.as_ref().map(Engines::unsent_statements);
+            Ok(json!({ "faults": faults, "unsent_statements": unsent.unwrap_or_default() }))
         }
         (&Method::POST, ["faults"]) => add_faults(shared, body),
         (&Method::DELETE, ["faults"]) => {

@@ -52,6 +52,9 @@ pub(crate) enum FaultKind {
     /// RDS purges the binary logs of the instance `target`, as it does when their retention is over: all but the one that
     /// is written and those that a replica is reading.
     BinlogPurge,
+    /// The answer to the next SQL statement with the words `statement` is lost: it is carried out, and its connection ends.
+    /// Seen in connections without TLS.
+    SqlLostAnswer,
 }
 
 impl FaultKind {
@@ -73,6 +76,7 @@ impl FaultKind {
             Self::KeyDisabled => "key-disabled",
             Self::EngineCrash => "engine-crash",
             Self::BinlogPurge => "binlog-purge",
+            Self::SqlLostAnswer => "sql-lost-answer",
         }
     }
 
@@ -80,7 +84,11 @@ impl FaultKind {
     fn is_incident(self) -> bool {
         matches!(
             self,
-            Self::State | Self::KeyDisabled | Self::EngineCrash | Self::BinlogPurge
+            Self::State
+                | Self::KeyDisabled
+                | Self::EngineCrash
+                | Self::BinlogPurge
+                | Self::SqlLostAnswer
         )
     }
 
@@ -171,6 +179,9 @@ pub(crate) struct Fault {
     pub(crate) to: Option<String>,
     #[serde(default)]
     pub(crate) when: When,
+    /// Of a `sql-lost-answer`: words of the statement, as they are sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) statement: Option<String>,
     /// Of an `engine-crash`: whether RDS brings the server back.
     #[serde(default = "yes")]
     pub(crate) recovers: bool,
@@ -244,6 +255,10 @@ impl Fault {
             {
                 Err("a freeze takes no nth, times or probability".to_owned())
             }
+            FaultKind::SqlLostAnswer => match &self.statement {
+                None => needs("statement"),
+                Some(_words) => Ok(()),
+            },
             kind if kind.is_incident() && self.target.is_none() && self.action == "*" => {
                 needs("target, or an action whose resource is meant")
             }
@@ -282,7 +297,8 @@ impl Fault {
         let target = self
             .target
             .clone()
-            .or_else(|| Some(call?.resources.first()?.to_string()))?;
+            .or_else(|| Some(call?.resources.first()?.to_string()))
+            .or_else(|| self.statement.clone())?;
         let what = match self.kind {
             FaultKind::State => What::State {
                 to: self.to.clone()?,
@@ -293,6 +309,9 @@ impl Fault {
                 recovers: self.recovers,
             },
             FaultKind::BinlogPurge => What::BinlogPurge,
+            FaultKind::SqlLostAnswer => What::SqlLostAnswer {
+                statement: self.statement.clone()?,
+            },
             FaultKind::Error
             | FaultKind::LostAnswer
             | FaultKind::Reset
@@ -602,7 +621,8 @@ impl Faults {
                 FaultKind::State
                 | FaultKind::KeyDisabled
                 | FaultKind::EngineCrash
-                | FaultKind::BinlogPurge => {
+                | FaultKind::BinlogPurge
+                | FaultKind::SqlLostAnswer => {
                     verdict
                         .incidents
                         .extend(active.fault.incident(&active.name, Some(call)));

@@ -379,7 +379,8 @@ fn refusal(received: &Received, verdict: &Verdict) -> Option<ApiError> {
         | FaultKind::State
         | FaultKind::KeyDisabled
         | FaultKind::EngineCrash
-        | FaultKind::BinlogPurge => return None,
+        | FaultKind::BinlogPurge
+        | FaultKind::SqlLostAnswer => return None,
     })
 }
 

@@ -37,6 +37,10 @@ pub(crate) enum What {
         recovers: bool,
     },
     BinlogPurge,
+    SqlLostAnswer {
+        /// Words of the statement.
+        statement: String,
+    },
 }
 
 /// An incident.
@@ -143,6 +147,11 @@ impl World {
                     for id in ids {
                         kms::outage::disable(self, &scope, &id, due);
                     }
+                }
+            }
+            What::SqlLostAnswer { statement } => {
+                if let Some(engines) = &self.engines {
+                    engines.lose_answer(statement);
                 }
             }
             What::BinlogPurge => {

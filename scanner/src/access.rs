@@ -65,6 +65,8 @@ pub enum Password {
         /// ARN of the secret for an instance that names none: a replica, or a restored copy, has the password of its
         /// source.
         otherwise: Option<String>,
+        /// The master password of instances that have it in no secret: fleets are mixed.
+        plain: Option<SecretString>,
     },
     /// A token of IAM database authentication, made at each login. Sent inside TLS only.
     IamToken {
@@ -155,13 +157,22 @@ impl Server {
                 password.clone(),
             ),
             Password::Secret { aws, id } => self.read_secret(aws, id, explicit).await?,
-            Password::MasterUserSecret { aws, otherwise } => {
-                let id = self
-                    .master_user_secret
-                    .as_deref()
-                    .or(otherwise.as_deref())
-                    .ok_or_else(|| AccessError::NoMasterUserSecret(self.name.clone()))?;
-                self.read_secret(aws, id, explicit).await?
+            Password::MasterUserSecret {
+                aws,
+                otherwise,
+                plain,
+            } => {
+                let id = self.master_user_secret.as_deref().or(otherwise.as_deref());
+                match (id, plain) {
+                    (Some(id), _) => self.read_secret(aws, id, explicit).await?,
+                    (None, Some(password)) => (
+                        explicit.or_else(|| self.master_username.clone()),
+                        password.clone(),
+                    ),
+                    (None, None) => {
+                        return Err(AccessError::NoMasterUserSecret(self.name.clone()));
+                    }
+                }
             }
             Password::IamToken { aws } => {
                 let user = explicit.or_else(|| self.master_username.clone());
@@ -371,12 +382,23 @@ mod tests {
         let aws = Aws::fixed("http://127.0.0.1:1", "eu-central-1", "a", "b");
         let auth = MysqlAuth::new(
             Password::MasterUserSecret {
-                aws,
+                aws: aws.clone(),
                 otherwise: None,
+                plain: None,
             },
             Tls::Off,
         );
         let server = Server::of_url("mysql://admin@127.0.0.1").unwrap();
+        // In a mixed fleet the others have the password that is given.
+        let mixed = MysqlAuth::new(
+            Password::MasterUserSecret {
+                aws,
+                otherwise: None,
+                plain: Some(SecretString::from("given".to_owned())),
+            },
+            Tls::Off,
+        );
+        assert!(server.target(&mixed).await.is_ok());
         let error = server.target(&auth).await.unwrap_err();
         assert!(
             matches!(error, AccessError::NoMasterUserSecret(_)),

@@ -7,7 +7,7 @@
 //! Pages of a listing are a chain, each marker in the page before. The marker is found in the raw text, and the next
 //! page asked for, while the page is parsed.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use atrest_model::document::str_of;
@@ -28,8 +28,10 @@ use crate::error::AwsError;
 use crate::inventory::Noting;
 use crate::xml::{self, Listed};
 
-/// Most pages of one listing: 100 000 pages of 100 are ten million resources, more than any account holds.
-const MAX_PAGES: usize = 100_000;
+/// Most pages of one listing: 10 000 pages of 100 are a million resources in one region, more than any account holds.
+const MAX_PAGES: usize = 10_000;
+/// Most text of one listing, in bytes: that of half a million DB instances.
+const MAX_TEXT: u64 = 4 << 30;
 
 /// Room that is made for an answer before it comes, at most: a page of 100 instances with all their members has not
 /// three quarters of it. More comes as it comes.
@@ -42,6 +44,21 @@ const WAITING: usize = 2;
 static PARSERS: LazyLock<Semaphore> = LazyLock::new(|| {
     Semaphore::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
 });
+
+/// The markers, or tokens, of the pages of one listing. A service that means harm, or is broken, must not make it endless.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(HashSet<String>);
+
+impl Seen {
+    /// Whether the page behind `next` is asked for, or there is none: not behind a marker that was there before, and not
+    /// for ever.
+    pub(crate) fn goes_on(&mut self, next: Option<&str>) -> bool {
+        match next {
+            None => true,
+            Some(marker) => self.0.len() < MAX_PAGES && self.0.insert(marker.to_owned()),
+        }
+    }
+}
 
 /// A listing: its items and how many calls it took.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -215,6 +232,9 @@ pub(crate) struct Pages {
     region: String,
     keep: Arc<Keep>,
     marker: Option<String>,
+    seen: Seen,
+    /// Bytes of all bodies so far.
+    text: u64,
     listing: Listing,
     parsing: VecDeque<JoinHandle<Result<Page, AwsError>>>,
     noting: Option<(ResourceKind, Noting)>,
@@ -240,6 +260,8 @@ impl Pages {
             region: region.to_owned(),
             keep,
             marker: None,
+            seen: Seen::default(),
+            text: 0,
             listing: Listing::default(),
             parsing: VecDeque::new(),
             noting: None,
@@ -260,9 +282,9 @@ impl Pages {
     pub(crate) async fn add(&mut self, body: String) -> Result<bool, AwsError> {
         self.listing.calls += 1;
         let next = marker_in(&body);
+        self.text += body.len() as u64;
         // A marker that comes back would never end.
-        let endless = next.is_some() && (next == self.marker || self.listing.calls >= MAX_PAGES);
-        if endless {
+        if !self.seen.goes_on(next.as_deref()) || self.text > MAX_TEXT {
             return Err(self.bad_answer("its pages do not end"));
         }
         self.marker.clone_from(&next);
@@ -400,6 +422,14 @@ mod tests {
         let mut same = pages();
         assert!(same.add(page("<Marker>m</Marker>")).await.unwrap());
         let error = same.add(page("<Marker>m</Marker>")).await.unwrap_err();
+        assert!(error.message.contains("do not end"), "{error}");
+
+        let mut circle = pages();
+        for marker in ["a", "b", "c"] {
+            let body = page(&format!("<Marker>{marker}</Marker>"));
+            assert!(circle.add(body).await.unwrap());
+        }
+        let error = circle.add(page("<Marker>a</Marker>")).await.unwrap_err();
         assert!(error.message.contains("do not end"), "{error}");
 
         let mut inside = pages();

@@ -1,5 +1,7 @@
 //! The way to AWS: configuration as the SDK loads it, who we are, which regions there are, facts about keys.
 
+mod alarms;
+mod guard;
 mod permissions;
 mod secret;
 mod token;
@@ -24,11 +26,16 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
+use crate::answer::Seen;
 use crate::error::AwsError;
 use crate::limit::{Limits, PATIENCE, Tally};
 use crate::rds::Rds;
 
+pub use alarms::Alarm;
 pub use atrest_model::key::{KeyFacts, Rotation};
+use guard::Guarded;
+pub(crate) use guard::PlainHttp;
+pub use guard::is_plain_http;
 pub use permissions::{Decided, Decision, Question};
 pub use secret::{DatabaseSecret, SecretError};
 pub use token::TokenError;
@@ -45,6 +52,8 @@ pub struct AwsOptions {
     pub region: Option<String>,
     /// `--endpoint-url`, for every service and region.
     pub endpoint_url: Option<String>,
+    /// `--allow-plain-http`: an endpoint without TLS may be on another machine.
+    pub allow_plain_http: bool,
 }
 
 /// Loaded configuration, and how fast its account may be asked. Cheap to clone; clones share connections and limits.
@@ -109,10 +118,12 @@ struct OneHttpClient {
     tls: SharedHttpClient,
     /// For plain HTTP: trusts nobody, so it reads no certificates.
     plain: SharedHttpClient,
+    /// Also to another machine.
+    allow_plain_http: bool,
 }
 
 impl OneHttpClient {
-    fn new() -> Self {
+    fn new(allow_plain_http: bool) -> Self {
         let client = |trusted: fn() -> TrustStore| {
             // What the SDK's default client is made of.
             Builder::new().build_with_connector_fn(move |settings, components| {
@@ -138,7 +149,11 @@ impl OneHttpClient {
             // The way to the proxy may be TLS.
             tls.clone()
         };
-        Self { tls, plain }
+        Self {
+            tls,
+            plain,
+            allow_plain_http,
+        }
     }
 }
 
@@ -149,11 +164,14 @@ impl HttpClient for OneHttpClient {
         settings: &HttpConnectorSettings,
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        SharedHttpConnector::new(ByScheme {
-            tls: self.tls.clone(),
-            plain: self.plain.clone(),
-            settings: settings.clone(),
-            components: components.clone(),
+        SharedHttpConnector::new(Guarded {
+            inner: SharedHttpConnector::new(ByScheme {
+                tls: self.tls.clone(),
+                plain: self.plain.clone(),
+                settings: settings.clone(),
+                components: components.clone(),
+            }),
+            allow_plain_http: self.allow_plain_http,
         })
     }
 }
@@ -193,7 +211,7 @@ fn timeouts() -> TimeoutConfig {
 impl Aws {
     /// Loads environment, profile and config files. Credentials are fetched at the first call.
     pub async fn load(options: &AwsOptions) -> Self {
-        let client = SharedHttpClient::new(OneHttpClient::new());
+        let client = SharedHttpClient::new(OneHttpClient::new(options.allow_plain_http));
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(client.clone())
             .retry_config(retries())
@@ -244,7 +262,7 @@ impl Aws {
             .region(Region::new(region.to_owned()))
             .endpoint_url(endpoint_url)
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(OneHttpClient::new())
+            .http_client(OneHttpClient::new(false))
             .retry_config(retries())
             .timeout_config(timeouts())
             .time_source(SystemTimeSource::new())
@@ -391,6 +409,7 @@ impl Aws {
         let bucket = self.limits.bucket("account", region);
         let mut regions: Vec<AccountRegion> = Vec::new();
         let mut token: Option<String> = None;
+        let mut tokens = Seen::default();
         loop {
             let request = client.list_regions().set_next_token(token.clone());
             let page = bucket
@@ -417,7 +436,7 @@ impl Aws {
             if next.is_none() {
                 break;
             }
-            if next == token {
+            if !tokens.goes_on(next.as_deref()) {
                 return Err(AwsError::bad_answer(
                     "ListRegions",
                     region,

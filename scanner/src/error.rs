@@ -4,6 +4,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use crate::aws::PlainHttp;
+
 /// Kinds of failure that callers tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AwsErrorKind {
@@ -37,6 +39,8 @@ pub enum AwsErrorKind {
     Timeout,
     /// An answer that is not AWS's: whether a mutation arrived is not known.
     BadAnswer,
+    /// The endpoint is another machine without TLS; nothing was sent.
+    PlainHttp,
 }
 
 /// A failed call.
@@ -102,7 +106,9 @@ impl AwsError {
             }
             SdkError::DispatchFailure(failure) => {
                 let text = chain(error);
-                let kind = if failure.is_timeout() {
+                let kind = if is_plain_http(error) {
+                    AwsErrorKind::PlainHttp
+                } else if failure.is_timeout() {
                     AwsErrorKind::Timeout
                 } else if text.contains("credential") {
                     AwsErrorKind::Credentials
@@ -253,6 +259,7 @@ impl AwsError {
                 "check the network and the region; and --endpoint-url and AWS_ENDPOINT_URL, if they are set"
             }
             AwsErrorKind::BadAnswer => "check --endpoint-url and AWS_ENDPOINT_URL",
+            AwsErrorKind::PlainHttp => PLAIN_HTTP_HINT,
         }
     }
 }
@@ -301,6 +308,22 @@ fn unknown_profile(text: &str) -> Option<&str> {
     let (before, _) = text.split_once(" was not defined")?;
     let (_, name) = before.rsplit_once("profile ")?;
     Some(name)
+}
+
+/// What to do about an endpoint without TLS.
+pub const PLAIN_HTTP_HINT: &str =
+    "use https://; or --allow-plain-http, if the way there is protected otherwise";
+
+/// Whether our own guard has refused to send.
+fn is_plain_http(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        if inner.is::<PlainHttp>() {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 /// The error with its causes, outermost first.

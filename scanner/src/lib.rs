@@ -5,6 +5,8 @@ mod answer;
 pub mod aws;
 pub mod compare;
 pub mod error;
+#[cfg(test)]
+mod hostile;
 pub mod inventory;
 mod keys;
 pub mod limit;

@@ -10,6 +10,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_sdk_rds::config::Credentials;
 use tokio::sync::Mutex;
 
+use crate::answer::Seen;
 use crate::aws::Aws;
 use crate::error::AwsError;
 use crate::limit::Bucket;
@@ -19,9 +20,6 @@ const RENEW_BEFORE: Duration = Duration::from_secs(300);
 
 /// Longest wait for new credentials; STS may be throttled by other programs of the account.
 const RENEWAL: Duration = Duration::from_secs(60);
-
-/// Most pages of a list of accounts: an organization has some ten thousand accounts at most, 20 to a page.
-const MAX_PAGES: usize = 10_000;
 
 /// An account of the organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +69,8 @@ impl Aws {
         let bucket = self.limits().bucket("organizations", region);
         let mut members = Vec::new();
         let mut token: Option<String> = None;
-        for _page in 0..MAX_PAGES {
+        let mut tokens = Seen::default();
+        loop {
             let request = client.list_accounts().set_next_token(token.take());
             let page = bucket
                 .call(|| {
@@ -93,17 +92,19 @@ impl Aws {
                 })
             }));
             token = page.next_token().map(str::to_owned);
+            if !tokens.goes_on(token.as_deref()) {
+                return Err(AwsError::bad_answer(
+                    "ListAccounts",
+                    region,
+                    "its pages do not end",
+                ));
+            }
             if token.is_none() {
                 members.sort_by(|a, b| a.id.cmp(&b.id));
                 members.dedup_by(|a, b| a.id == b.id);
                 return Ok(members);
             }
         }
-        Err(AwsError::bad_answer(
-            "ListAccounts",
-            region,
-            "its pages do not end",
-        ))
     }
 
     /// The same configuration in another account, by `sts:AssumeRole`. The role is assumed once here, so that a refusal

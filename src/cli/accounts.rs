@@ -38,9 +38,9 @@ pub(crate) struct ExportArgs {
     #[arg(long)]
     pub(crate) allow_secrets_on_stdout: bool,
     #[command(flatten)]
-    pub(crate) connect: ConnectArgs,
-    #[command(flatten)]
     pub(crate) aws: AwsArgs,
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
 }
 
 /// The two servers. What is given for one side counts before what is given for both.
@@ -56,11 +56,11 @@ pub(crate) struct SidesArgs {
     #[arg(long, value_name = "USER")]
     pub(crate) master_user: Option<String>,
     #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    #[command(flatten)]
     pub(crate) connect: ConnectArgs,
     #[command(flatten)]
     pub(crate) only: OneSideArgs,
-    #[command(flatten)]
-    pub(crate) aws: AwsArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -88,17 +88,15 @@ pub(crate) struct OneSideArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AccountsDiffArgs {
-    #[command(flatten)]
-    pub(crate) sides: SidesArgs,
     /// Output: text, json; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
+    #[command(flatten)]
+    pub(crate) sides: SidesArgs,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CloneArgs {
-    #[command(flatten)]
-    pub(crate) sides: SidesArgs,
     /// Run the statements; without it they are only shown
     #[arg(long)]
     pub(crate) execute: bool,
@@ -129,6 +127,8 @@ pub(crate) struct CloneArgs {
     /// Output: text, json; FORMAT=FILE writes a file; may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "text")]
     pub(crate) format: Vec<String>,
+    #[command(flatten)]
+    pub(crate) sides: SidesArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -40,13 +40,13 @@ pub(crate) struct ConfigShowArgs {
     /// As of fix
     #[arg(long, value_name = "N")]
     pub(crate) max_failures: Option<usize>,
-    #[command(flatten)]
-    pub(crate) radius: RadiusArgs,
-    #[command(flatten)]
-    pub(crate) state: StateArgs,
-    #[command(flatten)]
-    pub(crate) aws: AwsArgs,
     /// Output on stdout: text or json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: TextOrJson,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) radius: RadiusArgs,
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
 }

@@ -40,8 +40,9 @@ pub(crate) struct ConnectArgs {
     /// Secret of Secrets Manager that holds user and password as RDS writes them
     #[arg(long, value_name = "ARN|NAME", conflicts_with = "mysql_password_file")]
     pub(crate) secret_id: Option<String>,
-    /// Take the password from the secret in which RDS manages each instance's master password
-    #[arg(long, conflicts_with_all = ["mysql_password_file", "secret_id"])]
+    /// Take the password from the secret in which RDS manages each instance's master password; a password that is given
+    /// besides is for the instances that have none
+    #[arg(long, conflicts_with = "secret_id")]
     pub(crate) master_user_secret: bool,
     /// Log in with a token of IAM database authentication, signed with the AWS credentials; needs TLS
     #[arg(long, conflicts_with_all = ["mysql_password_file", "secret_id", "master_user_secret"])]

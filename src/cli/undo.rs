@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use atrest_reports::FixFormat;
 use clap::Args;
 
-use super::{AwsArgs, MysqlArgs, SharedArgs, StateArgs, TextOrJson, parse_duration};
+use super::{AwsArgs, MysqlArgs, SharedArgs, StateArgs, parse_duration};
 
 /// How fast RDS is asked.
 #[derive(Debug, Clone, Args)]
@@ -37,6 +38,9 @@ pub(crate) struct RollbackArgs {
     /// Go back although what clients have written to this DB instance since the cutover is lost, or may be; may be repeated
     #[arg(long, value_name = "IDENTIFIER")]
     pub(crate) accept_data_loss: Vec<String>,
+    /// Output on stdout: text or json; with --execute also jsonl, csv, markdown, html, junit
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: FixFormat,
     #[command(flatten)]
     pub(crate) pace: PaceArgs,
     #[command(flatten)]
@@ -47,9 +51,6 @@ pub(crate) struct RollbackArgs {
     pub(crate) aws: AwsArgs,
     #[command(flatten)]
     pub(crate) mysql: MysqlArgs,
-    /// Output on stdout: text or json
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: TextOrJson,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -75,6 +76,9 @@ pub(crate) struct CleanupArgs {
     /// Also delete the encrypted snapshot that the new instance was restored from
     #[arg(long)]
     pub(crate) delete_encrypted_copy: bool,
+    /// Output on stdout: text or json; with --execute also jsonl, csv, markdown, html, junit
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: FixFormat,
     #[command(flatten)]
     pub(crate) pace: PaceArgs,
     #[command(flatten)]
@@ -85,9 +89,6 @@ pub(crate) struct CleanupArgs {
     pub(crate) aws: AwsArgs,
     #[command(flatten)]
     pub(crate) mysql: MysqlArgs,
-    /// Output on stdout: text or json
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: TextOrJson,
 }
 
 /// As every other duration, with days, and with nothing at all.

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use atrest_model::plan::DataCheck;
 use atrest_reports::{Output, Style, UnknownFormat};
-use atrest_scanner::aws::{AccountRegion, Aws, AwsOptions, Identity};
+use atrest_scanner::aws::{AccountRegion, Aws, AwsOptions, Identity, is_plain_http};
+use atrest_scanner::error::PLAIN_HTTP_HINT;
 use atrest_scanner::regions;
 use futures::FutureExt as _;
 
@@ -17,7 +18,7 @@ use crate::terminal;
 /// Loads AWS configuration; the first `--region` is the default one, and not the one that account-wide services are asked
 /// in.
 pub(crate) async fn aws(args: &AwsArgs) -> anyhow::Result<Aws> {
-    check_region_names(args)?;
+    check_way(args)?;
     let aws = account(args, args.profile.clone()).await;
     Ok(match args.region.first() {
         Some(region) => aws.with_region(region),
@@ -31,6 +32,7 @@ pub(crate) async fn account(args: &AwsArgs, profile: Option<String>) -> Aws {
         profile,
         region: None,
         endpoint_url: args.endpoint_url.clone(),
+        allow_plain_http: args.allow_plain_http,
     };
     let aws = Aws::load(&options).await;
     options.region = home_region(aws.region(), args);
@@ -68,8 +70,37 @@ pub(crate) async fn identity(aws: &Aws) -> anyhow::Result<Identity> {
         .map_err(|error| ExpectedError::aws(&error))
 }
 
+/// What is given of the way to AWS must be sound before anything is asked.
+pub(crate) fn check_way(args: &AwsArgs) -> anyhow::Result<()> {
+    check_region_names(args)?;
+    check_endpoints(args)
+}
+
+/// An endpoint of plain HTTP on another machine would show everybody on the way what is asked, answered and signed. One in
+/// a profile is found when it is called.
+fn check_endpoints(args: &AwsArgs) -> anyhow::Result<()> {
+    let is_ignored = std::env::var("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+        .is_ok_and(|value| value.eq_ignore_ascii_case("true"));
+    let given = args.endpoint_url.iter().cloned();
+    let given = given.map(|url| ("--endpoint-url".to_owned(), url));
+    let variables = std::env::vars_os()
+        .filter(|_| !is_ignored)
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with("AWS_ENDPOINT_URL"));
+    let plain = given.chain(variables).find(|(_, url)| is_plain_http(url));
+    match plain {
+        Some((name, url)) if !args.allow_plain_http => Err(ExpectedError::usage(
+            format!(
+                "{name} is plain HTTP to another machine ({url}): all on the way could read and change what is sent and answered"
+            ),
+            PLAIN_HTTP_HINT,
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Region names as given must look like regions: a typo would be asked for in DNS.
-pub(crate) fn check_region_names(args: &AwsArgs) -> anyhow::Result<()> {
+fn check_region_names(args: &AwsArgs) -> anyhow::Result<()> {
     match args.region.iter().find(|region| !looks_like_region(region)) {
         None => Ok(()),
         Some(bad) => Err(ExpectedError::usage(
@@ -331,6 +362,7 @@ mod tests {
                 region: vec![region.to_owned()],
                 all_regions: false,
                 endpoint_url: None,
+                allow_plain_http: false,
             };
             home_region(configured, &args)
         };

@@ -93,6 +93,9 @@ fn settings(
         ("mysql_password", &["ATREST_MYSQL_PASSWORD"][..]),
         ("mysql_password_a", &["ATREST_MYSQL_PASSWORD_A"]),
         ("mysql_password_b", &["ATREST_MYSQL_PASSWORD_B"]),
+        // A URL often holds a token.
+        ("events_url", &["ATREST_EVENTS_URL"]),
+        ("events_secret", &["ATREST_EVENTS_SECRET"]),
     ] {
         all.push(secret(environment, key, names));
     }

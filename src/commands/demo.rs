@@ -403,7 +403,7 @@ fn print_summary(summary: &Summary, dir: &Path) -> anyhow::Result<()> {
         match &summary.not_compared {
             None => writeln!(
                 out,
-                "compared         {} accounts, {} rows, on real servers (installed: {})",
+                "compared         {} accounts, {} rows, on both sides of each pair\nservers          {}",
                 summary.accounts_compared,
                 summary.rows_compared,
                 summary.engines.join(", ")

@@ -237,12 +237,16 @@ async fn drive(
         resumed: store.is_resumed(),
     });
     let stop = common::stop_signal()?;
-    let ended = executor::run(aws, store, &options, &progress, stop)
-        .await
-        .map_err(|error| {
-            // The journal could not be written: what was done is in RDS, and resume looks there.
-            ExpectedError::of(Exit::Stopped, error.to_string(), error.hint())
-        })?;
+    let ended = executor::run(aws, store, &options, &progress, stop).await;
+    if ended.is_err()
+        && let Some(webhook) = told.webhook.take()
+    {
+        webhook.end().await;
+    }
+    let ended = ended.map_err(|error| {
+        // The journal could not be written: what was done is in RDS, and resume looks there.
+        ExpectedError::of(Exit::Stopped, error.to_string(), error.hint())
+    })?;
     refusals::remember(&args.state.state_dir, &plan, &ended);
     if ended
         .migrations

@@ -30,8 +30,11 @@ const TOPICS: &[(&str, &str, &str)] = topics![
     "iam": "the IAM policy of each verb",
     "nightly": "timers and pipelines for the audit",
     "offline": "an audit without AWS",
+    "operations": "metrics, signed events, chat messages, manual pages",
     "preflight": "what a plan has checked",
     "replica-method": "minutes of downtime for MySQL and MariaDB",
+    "shards": "a scan in many processes",
+    "shared-state": "several operators and machines",
     "waivers": "violations that somebody accepted",
 ];
 
@@ -110,6 +113,25 @@ mod tests {
             assert!(command.find_subcommand(topic).is_none(), "{topic}");
             assert!(page.starts_with("# "), "{topic}");
         }
+    }
+
+    #[test]
+    fn below_the_heading_of_aws_stands_only_the_way_to_aws() {
+        fn look(command: &clap::Command, seen: &mut usize) {
+            for arg in command.get_arguments() {
+                if arg.get_help_heading() == Some("AWS") {
+                    let known = ["profile", "region", "all_regions", "endpoint_url"];
+                    let id = arg.get_id().as_str();
+                    // clap gives the heading of a group of options to all that follow it.
+                    assert!(known.contains(&id), "{id} of {}", command.get_name());
+                    *seen += 1;
+                }
+            }
+            command.get_subcommands().for_each(|verb| look(verb, seen));
+        }
+        let mut seen = 0;
+        look(&Cli::command(), &mut seen);
+        assert!(seen > 20, "{seen}");
     }
 
     #[test]

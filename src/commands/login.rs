@@ -1,11 +1,12 @@
 //! Where the MySQL password comes from: a file, the environment, Secrets Manager, IAM, or a person. Never an argument.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use atrest_scanner::access::{AccessError, MysqlAuth, Password, Server, Tls};
 use atrest_scanner::aws::Aws;
 use atrest_scanner::mysql::MysqlError;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::cli::{ConnectArgs, MysqlArgs, MysqlMode, TlsMode};
 use crate::exit::{Exit, ExpectedError};
@@ -73,6 +74,7 @@ async fn fallback(
         return Ok(Password::MasterUserSecret {
             aws: aws.clone(),
             otherwise: None,
+            plain: None,
         });
     }
     if terminal::can_ask() {
@@ -129,17 +131,27 @@ fn given(
     {
         return Ok(Some(password));
     }
+    if args.master_user_secret {
+        // What else is given is for the instances that have no secret.
+        let given = match &args.mysql_password_file {
+            Some(file) => Some(from_file(file)?),
+            None => from_environment(PASSWORD_VARIABLE)?,
+        };
+        let plain = match given {
+            Some(Password::Given(password)) => Some(password),
+            _ => None,
+        };
+        return Ok(Some(Password::MasterUserSecret {
+            aws: aws()?,
+            otherwise: None,
+            plain,
+        }));
+    }
     if let Some(file) = &args.mysql_password_file {
         return from_file(file).map(Some);
     }
     if let Some(id) = args.secret_id.clone() {
         return Ok(Some(Password::Secret { aws: aws()?, id }));
-    }
-    if args.master_user_secret {
-        return Ok(Some(Password::MasterUserSecret {
-            aws: aws()?,
-            otherwise: None,
-        }));
     }
     from_environment(PASSWORD_VARIABLE)
 }
@@ -157,14 +169,18 @@ fn from_environment(variable: &str) -> anyhow::Result<Option<Password>> {
 }
 
 fn from_file(file: &Path) -> anyhow::Result<Password> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
+    let unread = |error: std::io::Error| {
         ExpectedError::usage(
             format!("cannot read the password file {}: {error}", file.display()),
             "give a file that holds the password and nothing else",
         )
-    })?;
-    warn_if_shared(file);
-    let password = text.trim_end_matches(['\r', '\n']);
+    };
+    let mut open = std::fs::File::open(file).map_err(unread)?;
+    check_privacy(file, &open.metadata().map_err(unread)?)?;
+    let mut text = String::new();
+    open.read_to_string(&mut text).map_err(unread)?;
+    let text = SecretString::from(text);
+    let password = text.expose_secret().trim_end_matches(['\r', '\n']);
     if password.contains(['\r', '\n']) {
         return Err(ExpectedError::usage(
             format!(
@@ -177,15 +193,31 @@ fn from_file(file: &Path) -> anyhow::Result<Password> {
     Ok(Password::Given(SecretString::from(password)))
 }
 
-fn warn_if_shared(file: &Path) {
+/// A file that everybody can read holds no secret. One that a group can read may be meant so: Kubernetes mounts secrets
+/// for the group of a pod.
+fn check_privacy(file: &Path, metadata: &std::fs::Metadata) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::metadata(file).map(|meta| meta.permissions().mode());
-    if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+    let mode = metadata.permissions().mode() & 0o777;
+    // A pipe, as of a shell's <(…), is nobody else's.
+    if !metadata.is_file() {
+        return Ok(());
+    }
+    if mode & 0o007 != 0 {
+        return Err(ExpectedError::usage(
+            format!(
+                "the password file {} is open to everybody on this machine (mode {mode:03o})",
+                file.display()
+            ),
+            "chmod 600 it; if others could read it for a while, change the password",
+        ));
+    }
+    if mode & 0o070 != 0 {
         tracing::warn!(
-            "the password file {} can be read by others: chmod 600 it",
+            "the password file {} is open to its group (mode {mode:03o})",
             file.display()
         );
     }
+    Ok(())
 }
 
 /// Asks on the terminal, without showing what is typed.

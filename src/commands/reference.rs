@@ -62,24 +62,36 @@ fn of_commands(parent: &Command, path: &str, page: &mut String) {
         let about = command.get_long_about().or(command.get_about());
         let about = about.map(ToString::to_string).unwrap_or_default();
         let _ = write!(page, "\n## {path}\n\n{about}.\n");
-        if command.has_subcommands() {
+        if command.is_subcommand_required_set() {
             of_commands(command, &path, page);
             continue;
         }
         let usage = command.clone().render_usage().to_string();
         let usage = usage.trim_start_matches("Usage: ");
         let _ = write!(page, "\n```text\n{usage}\n```\n\n");
-        let mut heading = None;
-        for arg in command.get_arguments() {
-            if is_of_clap(arg) || arg.is_global_set() || arg.is_hide_set() {
-                continue;
-            }
-            if arg.get_help_heading() != heading && !arg.is_positional() {
-                heading = arg.get_help_heading();
-                let _ = write!(page, "\n{}:\n\n", heading.unwrap_or("Other"));
-            }
+        let shown = |arg: &&Arg| !is_of_clap(arg) && !arg.is_global_set() && !arg.is_hide_set();
+        let args: Vec<&Arg> = command.get_arguments().filter(shown).collect();
+        for arg in args.iter().filter(|arg| arg.is_positional()) {
             option(arg, page);
         }
+        let options = || args.iter().filter(|arg| !arg.is_positional());
+        let mut headings: Vec<Option<&str>> = Vec::new();
+        for arg in options() {
+            if !headings.contains(&arg.get_help_heading()) {
+                headings.push(arg.get_help_heading());
+            }
+        }
+        // Those without a heading are the verb's own.
+        headings.sort_by_key(|heading| heading.is_some());
+        for heading in headings {
+            if let Some(heading) = heading {
+                let _ = write!(page, "\n{heading}:\n\n");
+            }
+            for arg in options().filter(|arg| arg.get_help_heading() == heading) {
+                option(arg, page);
+            }
+        }
+        of_commands(command, &path, page);
     }
 }
 
@@ -106,6 +118,9 @@ fn option(arg: &Arg, page: &mut String) {
         .iter()
         .map(|value| value.to_string_lossy())
         .collect();
+    if let Some(variable) = arg.get_env() {
+        let _ = write!(page, ". Also `{}`", variable.to_string_lossy());
+    }
     let takes = arg.get_action().takes_values();
     if takes && !defaults.is_empty() && !arg.is_hide_default_value_set() {
         let _ = write!(page, ". Default: `{}`", defaults.join(" "));

@@ -57,7 +57,7 @@ pub(crate) async fn run(
         keys: judgement.needs(Needs::Keys),
         parameter_groups: judgement.needs(Needs::ParameterGroups),
     };
-    common::check_region_names(&args.aws)?;
+    common::check_way(&args.aws)?;
     if let Some(path) = &args.shards.plan_shards {
         return Box::pin(shards::plan(&args, path, &judgement, &surface)).await;
     }

@@ -11,12 +11,12 @@ use atrest_fixer::undo::{self, SettleError, Settled};
 use atrest_model::phase::{Phase, PhaseKind, PhaseName};
 use atrest_model::plan::{MysqlAccess, Plan};
 use atrest_model::run::RunReport;
-use atrest_reports::StepHistory;
+use atrest_reports::{FixFormat, RunFormat, StepHistory};
 use atrest_scanner::access::MysqlAuth;
 use atrest_scanner::aws::Aws;
 
 use super::{common, fix, login, report, run_scans};
-use crate::cli::{MysqlArgs, MysqlMode, OutputArgs, PaceArgs, TextOrJson};
+use crate::cli::{MysqlArgs, MysqlMode, OutputArgs, PaceArgs};
 use crate::exit::{Exit, ExpectedError};
 use crate::progress::{Progress, Shape};
 
@@ -143,11 +143,17 @@ pub(super) async fn settle(
 }
 
 /// Writes a phase that is not carried out.
-pub(super) fn show(phase: &Phase, format: TextOrJson) -> anyhow::Result<()> {
+pub(super) fn show(phase: &Phase, FixFormat(format): FixFormat) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
     match format {
-        TextOrJson::Json => bytes = common::json(phase)?,
-        TextOrJson::Text => atrest_reports::phase(phase, &common::stdout_style(), &mut bytes)?,
+        RunFormat::Json => bytes = common::json(phase)?,
+        RunFormat::Table => atrest_reports::phase(phase, &common::stdout_style(), &mut bytes)?,
+        _ => {
+            return Err(ExpectedError::usage(
+                "steps that are only shown are text or json",
+                "the other formats are those of the end, with --execute",
+            ));
+        }
     }
     common::deliver(None, &bytes)
 }
@@ -192,12 +198,18 @@ pub(super) async fn drive(
 }
 
 /// Writes how a sitting ended, and gives the exit code.
-pub(super) fn tell(report: &RunReport, format: TextOrJson) -> anyhow::Result<Exit> {
+pub(super) fn tell(report: &RunReport, FixFormat(format): FixFormat) -> anyhow::Result<Exit> {
+    // The times of the steps are in `atrest report RUN`, with those of the migration.
+    let saved = report::SavedRun::of_report(report.clone());
+    let document = saved.document();
     let mut bytes = Vec::new();
-    match format {
-        TextOrJson::Json => bytes = common::json(report)?,
-        TextOrJson::Text => atrest_reports::run(report, &common::stdout_style(), &mut bytes)?,
-    }
+    atrest_reports::run_as(
+        document.report,
+        &document.context,
+        format,
+        &common::stdout_style(),
+        &mut bytes,
+    )?;
     common::deliver(None, &bytes)?;
     Ok(fix::exit_of(report))
 }

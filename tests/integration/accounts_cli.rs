@@ -769,9 +769,22 @@ fn passwords_come_from_files_sides_and_secrets() {
         2,
         "refused the login of admin",
     );
-    std::fs::write(sandbox.path("password"), format!("{PASSWORD}\n")).unwrap();
-    std::fs::write(sandbox.path("two"), "one\ntwo\n").unwrap();
-    try_with(&["export", "old-shop", "--password-file", "password"], &[]).expect(0);
+    let write = |name: &str, text: &str, mode: u32| {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::write(sandbox.path(name), text).unwrap();
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(sandbox.path(name), mode).unwrap();
+    };
+    let export_with = |file: &str| try_with(&["export", "old-shop", "--password-file", file], &[]);
+    write("password", &format!("{PASSWORD}\n"), 0o604);
+    says(export_with("password"), 2, "open to everybody");
+    write("password", &format!("{PASSWORD}\n"), 0o640);
+    let said = export_with("password").expect(0).stderr;
+    assert!(said.contains("open to its group (mode 640)"), "{said}");
+    write("password", &format!("{PASSWORD}\n"), 0o600);
+    write("two", "one\ntwo\n", 0o600);
+    let said = export_with("password").expect(0).stderr;
+    assert!(!said.contains("open to"), "{said}");
     says(
         try_with(&["export", "old-shop", "--password-file", "two"], &[]),
         2,

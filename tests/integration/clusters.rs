@@ -40,7 +40,7 @@ backup_retention = 9
 deletion_protection = true
 log_exports = ["audit", "error"]
 backtrack_window = 7200
-serverless = ["0.5", "8"]
+serverless = ["0.5", "8.0"]
 data_api = true
 managed_password = true
 tags = [{ key = "Name", value = "sky" }]

@@ -1,5 +1,5 @@
 //! The files of deploy/, and the manifest of docs/nightly.md: held against the schemas of Kubernetes and of CloudFormation by
-//! the validators that `deploy/schemas/install.sh` installs, and their commands are run. `ATREST_DEPLOY_CHECKS=none` says that
+//! the validators that `deploy/validators/install.sh` installs, and their commands are run. `ATREST_VALIDATORS=none` says that
 //! there are no validators here.
 
 use std::collections::BTreeSet;
@@ -23,9 +23,9 @@ fn here(path: &str) -> PathBuf {
 #[expect(clippy::print_stdout, reason = "what was not run is told")]
 fn validator(name: &str) -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let folder = match set("ATREST_DEPLOY_CHECKS") {
+    let folder = match set("ATREST_VALIDATORS") {
         Some(none) if none == "none" => {
-            println!("NOT RUN: {name} (ATREST_DEPLOY_CHECKS=none)");
+            println!("NOT RUN: {name} (ATREST_VALIDATORS=none)");
             return None;
         }
         Some(folder) => PathBuf::from(folder),
@@ -33,13 +33,13 @@ fn validator(name: &str) -> Option<PathBuf> {
             .map(PathBuf::from)
             .or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")))
             .unwrap()
-            .join("atrest/deploy-checks"),
+            .join("atrest/validators"),
     };
-    let wanted = std::fs::read_to_string(here("deploy/schemas/requirements.txt")).unwrap();
+    let wanted = std::fs::read_to_string(here("deploy/validators/requirements.txt")).unwrap();
     let installed = std::fs::read_to_string(folder.join("requirements.txt")).unwrap_or_default();
     assert!(
         installed == wanted,
-        "the validators in {} are not there or out of date: run deploy/schemas/install.sh, or set ATREST_DEPLOY_CHECKS=none to do without them",
+        "the validators in {} are not there or out of date: run deploy/validators/install.sh, or set ATREST_VALIDATORS=none to do without them",
         folder.display()
     );
     Some(folder.join("venv/bin").join(name))

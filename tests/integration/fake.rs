@@ -19,6 +19,8 @@ pub(crate) enum Manner {
     HalfGreeting,
     /// Lets everybody in and then answers no statement.
     MuteAfterLogin,
+    /// Refuses every login with these words.
+    Refuses(&'static str),
     /// Asks for the password in clear text, inside TLS if it has a certificate.
     ClearPassword(Option<Arc<rustls::ServerConfig>>),
 }
@@ -73,6 +75,16 @@ fn serve(mut stream: TcpStream, manner: &Manner, heard: &Sender<Vec<u8>>) {
             };
             let ok = [0, 0, 0, 2, 0, 0, 0];
             write_packet(&mut stream, sequence + 1, &ok, ok.len());
+            wait_for_end(&mut stream);
+        }
+        Manner::Refuses(words) => {
+            let greeting = greeting(false);
+            write_packet(&mut stream, 0, &greeting, greeting.len());
+            let Some((sequence, _login)) = read_packet(&mut stream) else {
+                return;
+            };
+            let refusal = [b"\xff\x15\x04#28000", words.as_bytes()].concat();
+            write_packet(&mut stream, sequence + 1, &refusal, refusal.len());
             wait_for_end(&mut stream);
         }
         Manner::ClearPassword(None) => {
@@ -220,7 +232,7 @@ impl Secrets {
     }
 }
 
-fn read_request(stream: &mut TcpStream) -> String {
+pub(crate) fn read_request(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let mut part = [0; 4096];
     loop {

@@ -112,6 +112,21 @@ fn walk(kind: Kind, each: usize) {
 
 #[test]
 fn a_rollback_and_a_cleanup_stopped_anywhere_end_like_ones_that_were_not() {
+    undo(Kind::Cold, 2);
+}
+
+#[test]
+fn undoing_a_blue_green_migration_stopped_anywhere_ends_like_one_that_was_not() {
+    undo(Kind::BlueGreen, 1);
+}
+
+#[test]
+fn undoing_the_migration_of_a_cluster_stopped_anywhere_ends_like_one_that_was_not() {
+    undo(Kind::Cluster, 1);
+}
+
+/// Walks `each` points of every kind of undoing.
+fn undo(kind: Kind, each: usize) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -119,31 +134,31 @@ fn a_rollback_and_a_cleanup_stopped_anywhere_end_like_ones_that_were_not() {
         .unwrap();
     runtime.block_on(async {
         let matrix = Arc::new(
-            UndoMatrix::new(&[
-                "--exact",
-                "kill_walk::child_of_the_kill_matrix",
-                "--ignored",
-            ])
+            UndoMatrix::new(
+                &[
+                    "--exact",
+                    "kill_walk::child_of_the_kill_matrix",
+                    "--ignored",
+                ],
+                kind,
+            )
             .await,
         );
         let all = matrix.cases();
         let kinds: BTreeSet<String> = all.iter().map(|case| case.family()).collect();
         let sample = kinds.iter().flat_map(|kind| {
             let of = || all.iter().copied().filter(|case| case.family() == *kind);
-            of().step_by(of().count().div_ceil(EACH_UNDONE).max(1))
+            of().step_by(of().count().div_ceil(each).max(1))
         });
         let walked = matrix.walk(sample.collect()).await;
         let (table, failed) = table(&walked, &all, |case| case.family());
         println!(
-            "{}; {EACH_UNDONE} points of each kind are walked\n{table}",
+            "{}; {each} points of each kind are walked\n{table}",
             matrix.sizes()
         );
         assert!(failed.is_empty(), "{}", failed.join("\n"));
     });
 }
-
-/// How many points of each kind of undoing are taken.
-const EACH_UNDONE: usize = 2;
 
 /// The same few of every kind each time, spread over the run.
 fn sample(all: &[Case], each: usize) -> Vec<Case> {

@@ -1,6 +1,8 @@
 //! Each verb under exactly the policy that `atrest iam-policy` prints for it, enforced by the sandbox with resources and
 //! conditions; and once without each of its actions.
 
+mod each;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;

@@ -139,7 +139,11 @@ fn words(form: &str) -> String {
             .strip_prefix(wrap)
             .and_then(|rest| rest.strip_suffix('>'))
         {
-            return format!("{before}{}", words(rest));
+            let inner = words(rest);
+            if before == "list of " && inner == "table, below" {
+                return "list of tables, below".to_owned();
+            }
+            return format!("{before}{inner}");
         }
     }
     match inner(form).as_str() {
@@ -148,6 +152,8 @@ fn words(form: &str) -> String {
         "u16" | "u32" | "u64" | "i32" | "i64" | "usize" => "number".to_owned(),
         "f64" => "number with a point".to_owned(),
         "SpecPassword" => "password".to_owned(),
+        "(u64, u64)" => "list of two numbers".to_owned(),
+        table if table.ends_with("Spec") || table == "Fault" => "table, below".to_owned(),
         other => format!("`{other}`"),
     }
 }

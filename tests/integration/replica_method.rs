@@ -154,18 +154,24 @@ impl Shop {
 
     /// A fault from now on.
     fn befall(&self, fault: &str) {
+        self.admin_call("POST", fault);
+    }
+
+    /// Asks the sandbox about its faults, or for one; gives what it says.
+    fn admin_call(&self, method: &str, body: &str) -> String {
         let address = self.sandbox.endpoint.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         write!(
             stream,
-            "POST /_sandbox/faults HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n{fault}",
-            fault.len()
+            "{method} /_sandbox/faults HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
         )
         .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
     fn admin(&self, name: &str) -> Login {
@@ -468,6 +474,38 @@ times = 0
 #[test]
 fn lost_answers_lose_no_write_on_mariadb() {
     migrate(&MARIADB, BAD_DAY);
+}
+
+/// Every statement that changes a server, and its answer lost once: each is looked for before it is sent again.
+#[test]
+fn lost_answers_of_statements_lose_no_write_on_mariadb() {
+    let statements = [
+        "CREATE USER IF NOT EXISTS",
+        "GRANT REPLICATION SLAVE",
+        "rds_set_configuration",
+        "rds_stop_replication",
+        "ALTER USER",
+        "rds_set_external_master",
+        "rds_start_replication",
+        "rds_reset_external_master",
+        "DROP USER IF EXISTS",
+    ];
+    let faults: String = statements
+        .iter()
+        .map(|words| format!("\n[[faults]]\nkind = \"sql-lost-answer\"\nstatement = \"{words}\"\n"))
+        .collect();
+    let shop = Shop::start_with(&MARIADB, "", &faults).unwrap();
+    let writer = Writer::start(shop.login.clone());
+    writer.wait_for_more(20);
+    shop.plan();
+    // An answer that is lost is looked for, or the run says so and goes on when it is resumed.
+    shop.sandbox.run(&Shop::execute()).expect(0);
+    writer.wait_for_more(20);
+    let written = writer.stop();
+    shop.check(&MARIADB, &written);
+    let told: Value = serde_json::from_str(&shop.admin_call("GET", "")).unwrap();
+    assert_eq!(told["unsent_statements"], serde_json::json!([]));
+    assert!(shop.sandbox.stop().success());
 }
 
 /// What befalls a migration between two of its sittings, and its end is as ever.

@@ -37,7 +37,7 @@ fn account(number: usize) -> String {
 }
 
 fn fleet() -> String {
-    let mut text = String::new();
+    let mut text = "[knobs]\ndescribe_lag = [0, 0]\n".to_owned();
     let mut members = format!("{{ id = \"{SUSPENDED}\", status = \"SUSPENDED\" }}");
     for number in 0..ACCOUNTS {
         let id = account(number);

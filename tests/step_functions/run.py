@@ -23,10 +23,33 @@ REGION, ACCOUNT = "eu-central-1", "123456789012"
 LIMIT = 480
 
 
+def mend_nested_executions():
+    """Moto 5.2.5 hands the members of startExecution to boto3 as the definition has them, which knows them in lower case,
+    and the answer back in lower case, where Step Functions has it in upper case."""
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_sfn
+
+    def turned(members, how):
+        for name in list(members):
+            members[how(name[0]) + name[1:]] = members.pop(name)
+
+    def parameters(self, parameters, **_):
+        if not isinstance(parameters.get("Input"), str):
+            parameters["Input"] = json.dumps(parameters.get("Input") or {})
+        turned(parameters, str.lower)
+
+    def response(self, response, **_):
+        turned(response, str.upper)
+
+    service = state_task_service_sfn.StateTaskServiceSfn
+    service._normalise_parameters = parameters
+    service._normalise_response = response
+
+
 def start_moto():
     from moto.core import config
     from moto.server import ThreadedMotoServer
 
+    mend_nested_executions()
     config.default_user_config["stepfunctions"] = {"execute_state_machine": True}
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

@@ -19,6 +19,35 @@ pub(crate) async fn rename(rds: &Rds, from: &str, to: &str) -> Result<(), Fault>
     send!(rds, "ModifyDBCluster", call)
 }
 
+/// Takes deletion protection off.
+pub(crate) async fn unprotect(rds: &Rds, cluster: &str) -> Result<(), Fault> {
+    let call = rds
+        .client()
+        .modify_db_cluster()
+        .db_cluster_identifier(cluster)
+        .deletion_protection(false)
+        .apply_immediately(true);
+    send!(rds, "ModifyDBCluster", call)
+}
+
+pub(crate) async fn delete(rds: &Rds, cluster: &str) -> Result<(), Fault> {
+    let call = rds
+        .client()
+        .delete_db_cluster()
+        .db_cluster_identifier(cluster)
+        .skip_final_snapshot(true)
+        .delete_automated_backups(true);
+    send!(rds, "DeleteDBCluster", call)
+}
+
+pub(crate) async fn delete_snapshot(rds: &Rds, snapshot: &str) -> Result<(), Fault> {
+    let call = rds
+        .client()
+        .delete_db_cluster_snapshot()
+        .db_cluster_snapshot_identifier(snapshot);
+    send!(rds, "DeleteDBClusterSnapshot", call)
+}
+
 pub(crate) async fn snapshot(
     rds: &Rds,
     cluster: &str,

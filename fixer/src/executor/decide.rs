@@ -81,6 +81,7 @@ pub(super) fn window(
         | Action::Settle { .. }
         | Action::Modify { .. }
         | Action::ModifyCluster { .. }
+        | Action::UnprotectCluster { .. }
         | Action::ManagePassword { .. }
             if is_resumed =>
         {

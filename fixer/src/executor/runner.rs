@@ -26,7 +26,7 @@ use crate::clock;
 use crate::fault::Fault;
 use crate::observatory::{Observatory, RegionView, Wanted};
 use crate::options::FixOptions;
-use crate::permit::{Permit, Unwritten, Validated};
+use crate::permit::{Permit, Unwritten, Validated, is_back};
 use crate::shared::Shared;
 use crate::steps::{self, Cx, Seen, claim};
 use crate::store::{StepRecord, StoreError};
@@ -735,7 +735,7 @@ impl<'a> Runner<'a> {
             return Ok(unleased);
         }
         let permit = Permit::ordinary(step).or_else(|| {
-            if matches!(step.action, Action::NameBack { .. }) {
+            if is_back(&step.action) {
                 return Unwritten::of(self.migration, &self.records)
                     .map(|proof| Permit::back(&proof));
             }

@@ -111,7 +111,7 @@ pub(super) fn name(member: &mut Member) -> Result<(), InvalidId> {
 pub(super) fn notes(facts: &Facts, source: &DbInstance) -> Vec<String> {
     let name = source.identifier();
     let mut notes = vec![format!(
-        "{name}: after the switchover the unencrypted instance is {name}-old1, or the next number that is free, and read-only until it is restarted; RDS offers no way back"
+        "{name}: after the switchover the unencrypted instance is {name}-old1, or the next number that is free, and read-only until it is restarted; RDS offers no way back, `atrest rollback` renames"
     )];
     if source.is_mysql_family() {
         if facts.mysql == MysqlAccess::Required {

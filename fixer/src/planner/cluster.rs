@@ -62,6 +62,26 @@ pub(super) fn migration(facts: &Facts, cluster: &DbCluster) -> Result<Migration,
             identifier,
         })
     };
+    let old_name = identifier.prefixed("old").map_err(refused)?;
+    let taken = |name: &DbInstanceIdentifier| {
+        let here = |region: &str, other: &str| region == cluster.region && other == name.as_str();
+        facts
+            .clusters
+            .iter()
+            .any(|other| here(&other.region, other.identifier()))
+    };
+    if let Some(name) = [&old_name, &new_name].into_iter().find(|name| taken(name)) {
+        return Err(Refusal::of("names-free")(format!(
+            "the name {name} is taken; rename or delete that cluster"
+        )));
+    }
+    if multi_az::is(cluster)
+        && let Some(name) = multi_az::taken(facts, &cluster.region, &identifier)
+    {
+        return Err(Refusal::of("names-free")(format!(
+            "the name {name} is taken; rename or delete that instance"
+        )));
+    }
     let source = named((0, writer))?;
     let replicas = readers
         .iter()
@@ -74,7 +94,7 @@ pub(super) fn migration(facts: &Facts, cluster: &DbCluster) -> Result<Migration,
         method: Method::Cold,
         not_taken,
         cluster: Some(ClusterMember {
-            old_name: identifier.prefixed("old").map_err(refused)?,
+            old_name,
             new_name,
             db_cluster_resource_id: cluster.resource_id().to_owned(),
             digest: cluster_digest(cluster),
@@ -304,6 +324,6 @@ fn steps(
     draft.push("rename-new-cluster", &["validate"], RENAME, back);
     let cutover = draft.rename_new(&["rename-new-cluster"]);
     draft.push("rescan", &cutover, SHORT, Action::Rescan);
-    draft.push("handover", &["rescan"], SHORT, Action::Handover);
+    draft.handover();
     draft.steps
 }

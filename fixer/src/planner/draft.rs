@@ -208,6 +208,15 @@ impl<'a> Draft<'a> {
                 }
             }
         }
+        self.handover();
+    }
+
+    /// What goes on by its name is looked at, and what is left to do is said.
+    pub(super) fn handover(&mut self) {
+        let found = self.facts.dependents.get(&self.migration.region);
+        if let Some(action) = found.and_then(|found| dependents::alarms(found, self.migration)) {
+            self.push("alarms", &["rescan"], SHORT, action);
+        }
         self.push("handover", &["rescan"], SHORT, Action::Handover);
     }
 

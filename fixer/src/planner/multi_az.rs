@@ -38,6 +38,20 @@ pub(super) fn member(
     })
 }
 
+/// The name of the DB instance in between, if somebody has it.
+pub(super) fn taken(
+    facts: &Facts,
+    region: &str,
+    cluster: &DbInstanceIdentifier,
+) -> Option<DbInstanceIdentifier> {
+    let name = cluster.prefixed("tmp").ok()?;
+    facts
+        .instances
+        .iter()
+        .any(|other| other.region == region && other.identifier() == name.as_str())
+        .then_some(name)
+}
+
 pub(super) fn notes(cluster: &DbCluster) -> Vec<String> {
     let name = cluster.identifier();
     vec![
@@ -153,4 +167,119 @@ pub(super) fn steps(
     draft.push("rescan", &["rename-new-cluster"], SHORT, Action::Rescan);
     draft.push("handover", &["rescan"], SHORT, Action::Handover);
     draft.steps
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::planner::plan;
+    use crate::planner::tests::{facts, instance};
+
+    fn trio() -> Facts {
+        let member = |number: usize| {
+            instance(
+                &format!("trio-instance-{number}"),
+                json!({"Engine": "postgres", "EngineVersion": "16.4", "DBClusterIdentifier": "trio"}),
+            )
+        };
+        let mut facts = facts((1..=3).map(member).collect());
+        facts.clusters = vec![DbCluster {
+            region: "eu-central-1".to_owned(),
+            document: json!({
+                "DBClusterIdentifier": "trio", "DbClusterResourceId": "cluster-TRIO", "Engine": "postgres",
+                "DBClusterArn": "arn:aws-cn:rds:eu-central-1:111122223333:cluster:trio", "StorageEncrypted": false,
+                "AllocatedStorage": 100, "StorageType": "io1", "Iops": 1000, "DBClusterInstanceClass": "db.m6g.large",
+                "DBClusterMembers": [
+                    {"DBInstanceIdentifier": "trio-instance-1", "IsClusterWriter": false},
+                    {"DBInstanceIdentifier": "trio-instance-2", "IsClusterWriter": true},
+                    {"DBInstanceIdentifier": "trio-instance-3", "IsClusterWriter": false},
+                ],
+            }),
+        }];
+        facts
+    }
+
+    #[test]
+    fn no_member_is_renamed_and_each_need_names_an_earlier_step() {
+        let plan = plan(&trio(), None);
+        assert_eq!(plan.left_out, []);
+        let migration = &plan.migrations[0];
+        // The writer first, whatever it is called.
+        let names: Vec<(&str, &str)> = migration
+            .members()
+            .map(|member| (member.identifier.as_str(), member.final_name().as_str()))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("trio-instance-2", "new-trio-instance-1"),
+                ("trio-instance-1", "new-trio-instance-2"),
+                ("trio-instance-3", "new-trio-instance-3"),
+            ]
+        );
+        let mut seen = BTreeSet::new();
+        for step in &migration.steps {
+            assert!(!matches!(step.action, Action::Rename { .. }), "{}", step.id);
+            assert!(
+                step.needs.iter().all(|need| seen.contains(need)),
+                "{}",
+                step.id
+            );
+            assert!(seen.insert(step.id.clone()), "{} twice", step.id);
+        }
+        let restored = migration.steps.iter().find_map(|step| match &step.action {
+            Action::RestoreCluster { snapshot, .. } => Some(snapshot.as_str()),
+            _ => None,
+        });
+        // In the partition of the cluster.
+        let restored = restored.unwrap();
+        assert!(
+            restored.starts_with("arn:aws-cn:rds:eu-central-1:111122223333:snapshot:atrest-"),
+            "{restored}"
+        );
+    }
+
+    #[test]
+    fn names_that_somebody_has_are_found_before_clients_are_away() {
+        let mut with_instance = trio();
+        with_instance
+            .instances
+            .push(instance("tmp-trio", json!({"StorageEncrypted": true})));
+        let mut with_cluster = trio();
+        let mut other = with_cluster.clusters[0].clone();
+        other.document["DBClusterIdentifier"] = json!("old-trio");
+        other.document["StorageEncrypted"] = json!(true);
+        with_cluster.clusters.push(other);
+        for (facts, name) in [(with_instance, "tmp-trio"), (with_cluster, "old-trio")] {
+            let plan = plan(&facts, None);
+            assert!(plan.migrations.is_empty());
+            let told = format!("the name {name} is taken");
+            assert!(
+                plan.left_out[0].reason.contains(&told),
+                "{:?}",
+                plan.left_out
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_that_would_be_too_long_is_refused() {
+        let mut facts = trio();
+        let long = "t".repeat(49);
+        facts.clusters[0].document["DBClusterIdentifier"] = json!(long);
+        for member in &mut facts.instances {
+            member.document["DBClusterIdentifier"] = json!(long);
+        }
+        let plan = plan(&facts, None);
+        assert!(plan.migrations.is_empty());
+        assert!(
+            plan.left_out[0].reason.contains("1 to 63 characters"),
+            "{:?}",
+            plan.left_out
+        );
+    }
 }

@@ -18,6 +18,8 @@ pub(super) fn check(sheet: &mut Sheet<'_>) {
     blue_green(sheet);
     proxies(sheet);
     subscriptions(sheet);
+    alarms(sheet);
+    integrations(sheet);
     let steps = &scene.migration.steps;
     sheet.each("roles", "no roles are attached", |member, instance| {
         list_of(&instance.document, "AssociatedRoles")
@@ -163,6 +165,57 @@ fn subscriptions(sheet: &mut Sheet<'_>) {
                             "event subscription {name} names it: it is silent during the run and then about the new instance, which is looked at"
                         ),
                     )
+                })
+                .collect()
+        },
+    );
+}
+
+fn alarms(sheet: &mut Sheet<'_>) {
+    let known = known(sheet);
+    sheet.each("alarms", "no alarm names them", |_, instance| {
+        let Some(known) = known else {
+            return vec![Finding::not_proven("alarms were not read")];
+        };
+        if let Err(why) = &known.alarms {
+            return vec![Finding::not_proven(format!("alarms are not known: {why}"))];
+        }
+        let found: Vec<&str> = dependents::alarms_of(known, instance)
+            .map(|alarm| alarm.name.as_str())
+            .collect();
+        if found.is_empty() {
+            return Vec::new();
+        }
+        vec![Finding::fixed_by(
+            "alarms",
+            format!(
+                "alarms {} name it: they may go off while it is away, and are about the new instance afterwards, which is looked at",
+                found.join(", ")
+            ),
+        )]
+    });
+}
+
+fn integrations(sheet: &mut Sheet<'_>) {
+    let known = known(sheet);
+    sheet.each(
+        "integrations",
+        "none is the source of a zero-ETL integration",
+        |_, instance| {
+            let Some(known) = known else {
+                return vec![Finding::not_proven("integrations were not read")];
+            };
+            if let Err(why) = &known.integrations {
+                return vec![Finding::not_proven(format!(
+                    "zero-ETL integrations are not known: {why}"
+                ))];
+            }
+            dependents::integrations_of(known, instance)
+                .into_iter()
+                .map(|name| {
+                    Finding::warns(format!(
+                        "zero-ETL integration {name} has it as source and is not carried to the new one; make it again after the run"
+                    ))
                 })
                 .collect()
         },

@@ -39,22 +39,29 @@ pub(crate) fn kind_of(arn: &str) -> Option<&str> {
 /// Nothing is changed that does not bear the tag of the run, and nothing made without it: the calls have these condition
 /// keys. Groups are named and not changed; what else there is bears no tag of a run.
 fn tell_tags(place: &Place<'_>, needs: &mut [Need]) {
+    let tags = |need: &Need| need.action == "rds:AddTagsToResource";
     // The kind of what the step makes, or claims.
     let tagged = needs
         .iter()
-        .find(|need| need.action == "rds:AddTagsToResource")
+        .find(|need| tags(need))
         .and_then(|need| kind_of(&need.resource))
         .map(str::to_owned);
+    // RDS makes the green side of a deployment in the caller's name, with the tags of the blue one.
+    let also: BTreeSet<String> = needs
+        .iter()
+        .filter(|need| tags(need))
+        .map(|need| need.resource.clone())
+        .collect();
     for need in needs {
-        let key = match kind_of(&need.resource) {
-            kind @ Some("db" | "snapshot" | "cluster" | "cluster-snapshot")
-                if kind == tagged.as_deref() =>
-            {
-                IN_REQUEST
-            }
-            Some("db" | "snapshot" | "cluster" | "cluster-snapshot") => ON_RESOURCE,
-            _ => continue,
-        };
+        let kind = kind_of(&need.resource);
+        if !matches!(
+            kind,
+            Some("db" | "snapshot" | "cluster" | "cluster-snapshot" | "deployment")
+        ) {
+            continue;
+        }
+        let is_made = kind == tagged.as_deref() || also.contains(&need.resource);
+        let key = if is_made { IN_REQUEST } else { ON_RESOURCE };
         need.context.push((key.to_owned(), place.run.to_owned()));
     }
 }
@@ -302,7 +309,9 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
                 }
             }
         }
-        Action::EndBlueGreen { .. } => rds(&operation, "deployment", "*"),
+        Action::EndBlueGreen { .. } | Action::RemoveBlueGreen { .. } => {
+            rds(&operation, "deployment", "*");
+        }
         Action::Accounts { .. }
         | Action::Configuration { .. }
         | Action::AwaitGreen { .. }
@@ -322,12 +331,35 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
         | Action::Validate
         | Action::Rescan
         | Action::Handover
+        | Action::Alarms { .. }
         | Action::Unwritten { .. }
         | Action::Returned
         | Action::Unused { .. }
         | Action::Rehearse
         | Action::Hook(_) => {}
         Action::NameBack { from, .. } => rds(&operation, "db", from.as_str()),
+        Action::ClusterNameBack { from, .. } => rds(&operation, "cluster", from.as_str()),
+        Action::DeleteCluster { name, .. } => rds(&operation, "cluster", name.as_str()),
+        // A rollback or a cleanup: whichever of its names it has by then.
+        Action::UnprotectCluster { .. } => {
+            if let Some(cluster) = &migration.cluster {
+                for name in [&cluster.old_name, &cluster.new_name] {
+                    rds(&operation, "cluster", name.as_str());
+                }
+            }
+        }
+        Action::DeleteClusterSnapshot { snapshot, .. } => {
+            rds(&operation, "cluster-snapshot", snapshot);
+        }
+        Action::EncryptedClusterSnapshot { snapshot, .. } => {
+            rds(&operation, "cluster-snapshot", snapshot);
+            rds(tag, "cluster-snapshot", snapshot);
+        }
+        Action::ReleaseCluster { .. } => {
+            if let Some(cluster) = &migration.cluster {
+                rds(&operation, "cluster", cluster.identifier.as_str());
+            }
+        }
         Action::Delete { name, .. } => rds(&operation, "db", name.as_str()),
         Action::DeleteSnapshot { snapshot, .. } => rds(&operation, "snapshot", snapshot),
         // Its ARN is not known before the instance is gone.

@@ -228,6 +228,18 @@ pub const CHECKS: &[CheckMeta] = &[
     ),
     check(
         "dependents",
+        "alarms",
+        "No alarm names it, or a step looks at them afterwards",
+        "Alarms name identifiers, which come back: they go on by themselves.",
+    ),
+    check(
+        "dependents",
+        "integrations",
+        "None is the source of a zero-ETL integration",
+        "An integration names an ARN and what is behind it; the run makes none.",
+    ),
+    check(
+        "dependents",
         "event-subscriptions",
         "No event subscription names it, or a step looks whether it still does",
         "Subscriptions list names.",
@@ -390,9 +402,13 @@ A read that is refused is a verdict and no error: what the caller may not see is
 each kind a region, and one for each engine version with its class, proxy, parameter group of MySQL, and IAM action; the
 servers are asked beside. The calls are DescribeOrderableDBInstanceOptions, DescribeAccountAttributes, DescribeDBSnapshots,
 DescribePendingMaintenanceActions, DescribeOptionGroups, DescribeCertificates, DescribeDBParameters,
-DescribeEventSubscriptions, DescribeDBProxies, DescribeDBProxyTargets, DescribeBlueGreenDeployments, for replicated
+DescribeEventSubscriptions, DescribeDBProxies, DescribeDBProxyTargets, DescribeBlueGreenDeployments, DescribeIntegrations,
+cloudwatch:DescribeAlarms, for replicated
 backups DescribeDBInstanceAutomatedBackups in the other region, kms:DescribeKey,
 iam:SimulatePrincipalPolicy, and for the session of a role iam:GetRole.
+
+AWS DMS endpoints, plans of AWS Backup and dashboards are not looked at: an endpoint names the address, which comes back; a
+plan of AWS Backup that picks by tag finds the new instance, one that names ARNs too, since its ARN is made of its name.
 
 The tables are made from the program: `cargo run -p atrest-fixer --example preflight > docs/preflight.md`.
 ";

@@ -83,6 +83,8 @@ fn dependents() -> Dependents {
         subscriptions: Ok(Vec::new()),
         proxies: Ok(BTreeMap::new()),
         replicated: BTreeMap::new(),
+        alarms: Ok(Vec::new()),
+        integrations: Ok(Vec::new()),
     }
 }
 

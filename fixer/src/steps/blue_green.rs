@@ -476,3 +476,22 @@ pub(super) fn end(view: &RegionView, name: &str) -> Result<Seen, Fault> {
         ),
     })
 }
+
+/// A deployment that was not switched over is removed when it is not there any more. Its green instances stay: they are
+/// looked at one by one before they go.
+pub(super) fn remove(cx: &Cx<'_>, view: &RegionView, name: &str) -> Seen {
+    let document = match deployment(cx, view, name) {
+        Deployment::NotRead => return Seen::pending("blue/green deployments were not read"),
+        Deployment::Foreign(seen) => return seen,
+        Deployment::Absent => return Seen::done("the deployment is gone"),
+        Deployment::Ours(document) => document,
+    };
+    match status(document) {
+        "DELETING" | "PROVISIONING" | "SWITCHOVER_IN_PROGRESS" => Seen::pending(progress(document)),
+        "SWITCHOVER_COMPLETED" => Seen::stuck(
+            format!("blue/green deployment {name} was switched over meanwhile"),
+            "roll back again: clients are on the green side now",
+        ),
+        other => Seen::absent(other.to_owned()),
+    }
+}

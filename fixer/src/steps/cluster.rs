@@ -18,7 +18,7 @@ const LOOK: &str =
 pub(super) const MADE_BY: &str = "restore-cluster";
 
 /// Not to be had from a view that did not read clusters.
-fn not_read() -> Seen {
+pub(super) fn not_read() -> Seen {
     Seen::pending("clusters were not read")
 }
 
@@ -69,7 +69,7 @@ fn arn(view: &RegionView, id: &str) -> Result<String, Fault> {
         .ok_or_else(|| Fault::Plan(format!("no DB cluster has resource id {id} any more")))
 }
 
-fn has_ended(cluster: &DbCluster) -> bool {
+pub(super) fn has_ended(cluster: &DbCluster) -> bool {
     fault::class_of_status(cluster.status()).is_some_and(|class| !class.goes_on())
 }
 
@@ -124,7 +124,11 @@ pub(super) fn rename(
     from: &str,
     to: &str,
 ) -> Result<Seen, Fault> {
-    let id = id(cx, made)?;
+    rename_of(view, id(cx, made)?, from, to)
+}
+
+/// [`rename`] of the cluster of a resource id.
+pub(super) fn rename_of(view: &RegionView, id: &str, from: &str, to: &str) -> Result<Seen, Fault> {
     let Ok(found) = view.cluster(id) else {
         return Ok(not_read());
     };

@@ -1,9 +1,11 @@
 //! The steps: each is an observation and at most one mutation. Nothing here waits, sleeps or writes the journal.
 
+mod alarms;
 mod aws;
 mod blue_green;
 pub(crate) mod claim;
 mod cluster;
+mod cluster_undo;
 mod dependents;
 mod live;
 mod multi_az;
@@ -156,8 +158,11 @@ pub(crate) fn looks_at(action: &Action) -> Wanted {
         Action::CreateBlueGreen { .. }
         | Action::AwaitGreen { .. }
         | Action::Switchover { .. }
-        | Action::EndBlueGreen { .. } => Wanted::BLUE_GREEN,
-        Action::ClusterSnapshot { .. } => Wanted::CLUSTER_SNAPSHOTS,
+        | Action::EndBlueGreen { .. }
+        | Action::RemoveBlueGreen { .. } => Wanted::BLUE_GREEN,
+        Action::ClusterSnapshot { .. }
+        | Action::EncryptedClusterSnapshot { .. }
+        | Action::DeleteClusterSnapshot { .. } => Wanted::CLUSTER_SNAPSHOTS,
         _ => Wanted::NOTHING,
     }
 }
@@ -192,9 +197,13 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::AwaitMember { .. }
         | Action::DeregisterProxyTarget { .. }
         | Action::RegisterProxyTarget { .. }
+        | Action::ClusterNameBack { .. }
         | Action::Returned
         // What is not shown for a moment is not gone.
         | Action::Delete { .. }
+        | Action::DeleteCluster { .. }
+        | Action::DeleteClusterSnapshot { .. }
+        | Action::RemoveBlueGreen { .. }
         | Action::DeleteSnapshot { .. } => wanted.max(1),
         // Its window is more than some looks.
         Action::Quiesce { .. }
@@ -208,6 +217,7 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::Subscription { .. }
         | Action::ReplicateBackups { .. }
         | Action::Handover
+        | Action::Alarms { .. }
         | Action::Claim { .. }
         | Action::Rename { .. }
         | Action::Restore { .. }
@@ -240,6 +250,9 @@ pub(crate) fn confirmations(action: &Action, wanted: u32) -> u32 {
         | Action::Unused { .. }
         | Action::DeleteAutomatedBackup { .. }
         | Action::Release { .. }
+        | Action::UnprotectCluster { .. }
+        | Action::EncryptedClusterSnapshot { .. }
+        | Action::ReleaseCluster { .. }
         | Action::Rehearse
         | Action::Hook(_) => 1,
     }
@@ -422,7 +435,28 @@ pub(crate) async fn observe(cx: &Cx<'_>, step: &Step, view: &RegionView) -> Resu
             undo::automated_backup(cx, dbi_resource_id).await
         }
         Action::Release { instance, keys } => undo::release(cx, view, instance, keys),
+        Action::Alarms { alarms } => alarms::observe(cx, alarms).await,
         Action::Rehearse => validate::rehearse(cx, view).await,
+        Action::ClusterNameBack { cluster, from, to } => {
+            cluster::rename_of(view, cx.id(cluster)?, from.as_str(), to.as_str())
+        }
+        Action::UnprotectCluster { cluster } => cluster_undo::unprotect(cx, view, cluster),
+        Action::DeleteCluster {
+            cluster,
+            name,
+            tags,
+            encrypted,
+        } => cluster_undo::delete(cx, view, cluster, name.as_str(), tags, *encrypted),
+        Action::DeleteClusterSnapshot { snapshot, of, tags } => {
+            cluster_undo::delete_snapshot(cx, view, snapshot, of, tags)
+        }
+        Action::EncryptedClusterSnapshot {
+            snapshot,
+            kms_key_id,
+            ..
+        } => cluster_undo::encrypted_snapshot(cx, view, snapshot, kms_key_id),
+        Action::ReleaseCluster { cluster, keys } => cluster_undo::release(cx, view, cluster, keys),
+        Action::RemoveBlueGreen { deployment } => Ok(blue_green::remove(cx, view, deployment)),
         Action::Hook(_) => Err(Fault::Plan(format!(
             "step {} is run by the executor; there is nothing to look at",
             step.id
@@ -664,7 +698,38 @@ pub(crate) async fn act(
             instances,
             raised_by,
         } => replica::restore_retention(cx, view, instances, raised_by).await,
-        Action::Delete { name, .. } => calls::delete_instance(cx.rds, name.as_str()).await,
+        // Of a green instance the plan has only the beginning of the name.
+        Action::Delete { instance, .. } => {
+            calls::delete_instance(cx.rds, &name_of(instance)?).await
+        }
+        Action::ClusterNameBack { from, to, .. } => {
+            calls::cluster::rename(cx.rds, from.as_str(), to.as_str()).await
+        }
+        Action::UnprotectCluster { cluster } => {
+            let shown = cluster_undo::shown(cx, view, cluster)?;
+            calls::cluster::unprotect(cx.rds, shown.identifier()).await
+        }
+        Action::DeleteCluster { name, .. } => calls::cluster::delete(cx.rds, name.as_str()).await,
+        Action::DeleteClusterSnapshot { snapshot, .. } => {
+            calls::cluster::delete_snapshot(cx.rds, snapshot).await
+        }
+        Action::EncryptedClusterSnapshot {
+            cluster,
+            snapshot,
+            tags,
+            ..
+        } => {
+            let shown = cluster_undo::shown(cx, view, cluster)?;
+            calls::cluster::snapshot(cx.rds, shown.identifier(), snapshot, tags).await
+        }
+        Action::ReleaseCluster { cluster, keys } => {
+            let shown = cluster_undo::shown(cx, view, cluster)?;
+            calls::remove_tags(cx.rds, shown.arn(), keys).await
+        }
+        Action::RemoveBlueGreen { deployment } => {
+            let id = blue_green::identifier(view, deployment)?;
+            calls::end_blue_green(cx.rds, &id).await
+        }
         Action::DeleteSnapshot { snapshot, .. } => calls::delete_snapshot(cx.rds, snapshot).await,
         Action::DeleteAutomatedBackup { dbi_resource_id } => {
             calls::delete_automated_backup(cx.rds, dbi_resource_id).await
@@ -687,6 +752,7 @@ pub(crate) async fn act(
         | Action::Validate
         | Action::Rescan
         | Action::Handover
+        | Action::Alarms { .. }
         | Action::Unwritten { .. }
         | Action::Returned
         | Action::Unused { .. }

@@ -7,26 +7,27 @@ use atrest_model::Tool;
 use atrest_model::diff::{Area, DiffClass, DiffReport, PairDiff, SCHEMA_VERSION};
 use atrest_model::document::str_of;
 use atrest_model::instance::{DbInstance, tags_of};
-use atrest_model::plan::{DataCheck, Sides, Step, TAG_CLAIM, TAG_RUN, Target};
+use atrest_model::plan::{DataCheck, Method, Sides, Step, TAG_CLAIM, TAG_RUN, Target};
 use atrest_scanner::compare::{self, Pair};
 use serde_json::{Value, json};
 
 use super::aws::{Replication, replication};
-use super::{Cx, Seen, sql};
+use super::{Cx, Seen, cluster_undo, sql};
 use crate::clock;
 use crate::fault::{self, Fault};
 use crate::observatory::RegionView;
 
-const AGAIN: &str = "look at it in the RDS console; the same command goes on when it is mended";
+pub(super) const AGAIN: &str =
+    "look at it in the RDS console; the same command goes on when it is mended";
 
 /// Whether all of these tags are shown.
-fn bears(shown: &BTreeMap<&str, &str>, tags: &[(String, String)]) -> bool {
+pub(super) fn bears(shown: &BTreeMap<&str, &str>, tags: &[(String, String)]) -> bool {
     tags.iter()
         .all(|(key, value)| shown.get(key.as_str()) == Some(&value.as_str()))
 }
 
 /// The run that tags name, if it is another one than wanted.
-fn foreign_run<'a>(
+pub(super) fn foreign_run<'a>(
     shown: &BTreeMap<&str, &'a str>,
     wanted: &[(String, String)],
 ) -> Option<&'a str> {
@@ -74,8 +75,13 @@ pub(super) fn delete(
             "finish that run first",
         ));
     }
-    // Both may be a matter of a late answer; the deadline ends it.
-    if instance.identifier() != name {
+    // Both may be a matter of a late answer; the deadline ends it. RDS draws the end of a green one's name.
+    let is_green = cx.migration.method == Method::BlueGreen
+        && instance
+            .identifier()
+            .strip_prefix(name)
+            .is_some_and(|drawn| drawn.starts_with('-'));
+    if instance.identifier() != name && !is_green {
         return Ok(Seen::pending(format!("{state}, not called {name}")));
     }
     if !bears(&instance.tags(), tags) {
@@ -170,6 +176,11 @@ pub(super) fn release(
 
 /// Every old instance has its real name, and replicates from where it did.
 pub(super) fn returned(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fault> {
+    if let Some(planned) = &cx.migration.cluster
+        && let Some(seen) = cluster_undo::returned(view, planned)
+    {
+        return Ok(seen);
+    }
     for member in cx.migration.members() {
         let name = member.identifier.as_str();
         let Some(instance) = view.by_resource_id(&member.dbi_resource_id) else {
@@ -312,7 +323,12 @@ pub(super) async fn unwritten(
             result: json!({"proven": true, "log": log}),
         });
     }
-    let (old_names, new_names) = compare::names_of(cx.migration);
+    let (mut old_names, mut new_names) = compare::names_of(cx.migration);
+    // RDS numbers the old side of a switchover: the plan has the first number.
+    for (sides, old, new) in &found {
+        old_names.insert(old.identifier().to_owned(), sides.name.clone());
+        new_names.insert(new.identifier().to_owned(), sides.name.clone());
+    }
     let mut compared = Vec::new();
     for (sides, old, new) in found {
         let pair = Pair {

@@ -230,11 +230,28 @@ pub(super) async fn rehearse(cx: &Cx<'_>, view: &RegionView) -> Result<Seen, Fau
         Ok(sides) => sides,
         Err(seen) => return Ok(seen),
     };
+    let mut pairs = if cx.migration.method == Method::BlueGreen {
+        match live(cx, view, &sides).await? {
+            Ok(pairs) => pairs,
+            Err(seen) => return Ok(seen),
+        }
+    } else {
+        compared(cx, view, sides, data_check(cx)).await
+    };
+    if let Some(planned) = &cx.migration.cluster {
+        let (old, new) = match cluster::both(cx, view)? {
+            Ok(both) => both,
+            Err(seen) => return Ok(seen),
+        };
+        let (old_names, new_names) = compare::names_of(cx.migration);
+        let name = planned.identifier.as_str();
+        pairs.insert(0, compare::clusters(name, old, &old_names, new, &new_names));
+    }
     let report = DiffReport {
         schema_version: SCHEMA_VERSION,
         tool: Tool::current(),
         created: clock::now(),
-        pairs: compared(cx, view, sides, data_check(cx)).await,
+        pairs,
     };
     if let Some(unread) = unread(&report) {
         return Ok(unread);

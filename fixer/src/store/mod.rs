@@ -7,6 +7,8 @@ mod carried;
 mod chain;
 mod error;
 mod folder;
+#[cfg(test)]
+mod hostile;
 mod journal;
 mod pause;
 mod phases;

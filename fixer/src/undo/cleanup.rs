@@ -10,8 +10,9 @@ use atrest_model::plan::{Action, Member, Migration, Step, TAG_RUN, Target};
 use serde_json::Value;
 use sha2::Digest as _;
 
+use super::blue_green::is_old_name;
 use super::{
-    Facts, Refusal, Region, SHORT, Steps, is_done, remove, remove_snapshots, tags_of_step,
+    Facts, Refusal, Region, SHORT, Steps, cluster, is_done, remove, remove_snapshots, tags_of_step,
 };
 use crate::planner::data_deadline;
 
@@ -74,10 +75,10 @@ fn of(
         }
         None => {}
     }
-    if migration.cluster.is_some() {
+    if super::is_multi_az(migration) {
         return Err(Refusal::new(
-            "the old cluster of a migration is not removed in this version",
-            "delete its DB instances and then the cluster by hand, with a last snapshot",
+            "an old Multi-AZ DB cluster is not removed in this version",
+            "delete it by hand, with a last snapshot",
         ));
     }
     soaked(facts, options, migration)?;
@@ -90,6 +91,9 @@ fn of(
     let Some(source) = olds.first() else {
         return Err(Refusal::new("it has no members", ""));
     };
+    if let Some(planned) = &migration.cluster {
+        return cluster::cleanup(facts, options, region, migration, planned, &olds);
+    }
     if options.final_snapshot && !source.is_ready() {
         return Err(Refusal::new(
             format!(
@@ -210,7 +214,7 @@ fn superseded<'a>(
             ),
         };
     };
-    if old.identifier() != old_name.as_str() {
+    if !is_old_name(migration, member, old.identifier()) {
         return refuse(
             format!(
                 "the old {name} is called {} now, not {old_name}",
@@ -270,7 +274,7 @@ fn superseded<'a>(
 }
 
 /// Name of the last snapshot of an old source: a function of its resource id, like those of the migration.
-fn final_name(dbi_resource_id: &str, suffix: &str) -> String {
+pub(super) fn final_name(dbi_resource_id: &str, suffix: &str) -> String {
     let mut hash = hex(&sha2::Sha256::digest(dbi_resource_id.as_bytes()));
     hash.truncate(20);
     format!("atrest-{hash}-final-{suffix}")

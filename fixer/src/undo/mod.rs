@@ -3,7 +3,9 @@
 //! Each is planned by a pure function from the plan, the journal and what RDS shows, and carried out by the executor of
 //! the migration. See docs/design/0004-rollback-and-cleanup.md.
 
+mod blue_green;
 pub mod cleanup;
+mod cluster;
 pub mod rehearsal;
 pub mod rollback;
 mod settle;
@@ -13,7 +15,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use atrest_model::document::str_of;
-use atrest_model::instance::{DbInstance, tags_of};
+use atrest_model::instance::{DbCluster, DbInstance, tags_of};
 use atrest_model::journal::StepStatus;
 use atrest_model::phase::{LeftAlone, Phase, PhaseKind, PhaseName};
 use atrest_model::plan::{
@@ -37,6 +39,12 @@ pub struct Region {
     pub instances: Vec<DbInstance>,
     /// Every manual snapshot.
     pub snapshots: Vec<Value>,
+    /// Every cluster.
+    pub clusters: Vec<DbCluster>,
+    /// Every manual snapshot of a cluster.
+    pub cluster_snapshots: Vec<Value>,
+    /// Every blue/green deployment.
+    pub blue_green: Vec<Value>,
 }
 
 impl Region {
@@ -142,6 +150,13 @@ impl<'a> Facts<'a> {
         }
         .sealed()
     }
+}
+
+/// Whether RDS makes the DB instances of the cluster of a migration itself, and names and deletes them with it: a Multi-AZ DB
+/// cluster.
+fn is_multi_az(migration: &Migration) -> bool {
+    let mut steps = migration.steps.iter();
+    steps.any(|step| matches!(step.action, Action::AwaitMember { .. }))
 }
 
 /// Whether every step of a migration, in the phase it is given with, is done.
@@ -254,7 +269,9 @@ fn remove(
         .map_err(|e| Refusal::new(e.to_string(), ""))?;
     let target = Target::Old(instance.dbi_resource_id().to_owned());
     let mut needs = needs.to_vec();
-    let is_protected = instance.document.get("DeletionProtection") == Some(&Value::Bool(true));
+    // A member of a cluster is protected by its cluster, and from nothing that a cluster does to it.
+    let is_protected = instance.cluster().is_none()
+        && instance.document.get("DeletionProtection") == Some(&Value::Bool(true));
     if is_protected {
         let request = Map::from_iter([("DeletionProtection".to_owned(), Value::Bool(false))]);
         needs = vec![steps.push(

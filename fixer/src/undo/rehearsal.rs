@@ -16,21 +16,17 @@ const LONG: u64 = 2 * 3600;
 /// Seconds that a call may take that moves no data.
 const SHORT: u64 = 3600;
 
+/// Step whose result is the encrypted cluster.
+const RESTORE_CLUSTER: &str = "restore-cluster";
+
 /// What is put behind the name of a run for its rehearsal.
 const SUFFIX: &str = "-rehearsal";
 
-/// Why a migration cannot be tried out beside its source. Only the cold steps can be, without those that take clients away.
+/// Why a migration cannot be tried out beside its source.
 #[must_use]
 pub fn why_not(migration: &Migration) -> Option<&'static str> {
-    if migration.cluster.is_some() {
-        return Some("it is a cluster, which this version cannot rehearse");
-    }
-    match migration.method {
-        Method::Cold | Method::Replica => None,
-        Method::BlueGreen => Some(
-            "its method builds beside the live source anyway: `--stop-before cutover` stops before clients notice",
-        ),
-    }
+    super::is_multi_az(migration)
+        .then_some("it is a Multi-AZ DB cluster, which this version cannot rehearse")
 }
 
 /// The plan of the rehearsal of a plan.
@@ -54,9 +50,16 @@ fn rehearsed(migration: &Migration, run: &RunId) -> Result<Migration, InvalidId>
     let rename = |member: &mut Member| -> Result<(), InvalidId> {
         // The old side is the live one, under its real name.
         member.old_name = member.identifier.clone();
-        member.new_name = member.identifier.prefixed("rehearsal")?;
+        // RDS names the green side of a deployment.
+        if migration.method != Method::BlueGreen {
+            member.new_name = member.identifier.prefixed("rehearsal")?;
+        }
         Ok(())
     };
+    if let Some(cluster) = &mut new.cluster {
+        cluster.old_name = cluster.identifier.clone();
+        cluster.new_name = cluster.identifier.prefixed("rehearsal")?;
+    }
     rename(&mut new.source)?;
     for replica in &mut new.replicas {
         rename(replica)?;
@@ -64,7 +67,12 @@ fn rehearsed(migration: &Migration, run: &RunId) -> Result<Migration, InvalidId>
     let claims: Vec<String> = migration
         .steps
         .iter()
-        .filter(|step| matches!(step.action, Action::Claim { .. }))
+        .filter(|step| {
+            matches!(
+                step.action,
+                Action::Claim { .. } | Action::ClaimCluster { .. }
+            )
+        })
         .map(|step| step.id.clone())
         .collect();
     let kept = before_validation(migration);
@@ -79,8 +87,29 @@ fn rehearsed(migration: &Migration, run: &RunId) -> Result<Migration, InvalidId>
             step.needs.extend(claims.iter().cloned());
         }
         match &mut step.action {
-            Action::Claim { tags, .. } => retag(tags, run),
-            Action::Snapshot { snapshot, tags, .. } => {
+            Action::Claim { tags, .. }
+            | Action::ClaimCluster { tags }
+            | Action::Tag { tags, .. } => retag(tags, run),
+            Action::CreateBlueGreen {
+                deployment, tags, ..
+            } => {
+                rehearsal_name(deployment);
+                retag(tags, run);
+            }
+            Action::AwaitGreen { deployment, .. } => rehearsal_name(deployment),
+            Action::RestoreCluster {
+                snapshot,
+                name,
+                request,
+            } => {
+                rehearsal_name(snapshot);
+                if let Some(cluster) = &new.cluster {
+                    name.clone_from(&cluster.new_name);
+                }
+                retag_request(request, run);
+            }
+            Action::Snapshot { snapshot, tags, .. }
+            | Action::ClusterSnapshot { snapshot, tags } => {
                 rehearsal_name(snapshot);
                 retag(tags, run);
             }
@@ -105,7 +134,8 @@ fn rehearsed(migration: &Migration, run: &RunId) -> Result<Migration, InvalidId>
                 }
                 retag_request(request, run);
             }
-            Action::CreateReplica { name, request, .. } => {
+            Action::CreateReplica { name, request, .. }
+            | Action::CreateMember { name, request } => {
                 if let Some(member) = new.members().find(|m| m.made_by == step.id) {
                     name.clone_from(&member.new_name);
                 }
@@ -149,12 +179,14 @@ fn before_validation(migration: &Migration) -> BTreeSet<&str> {
         if !matches!(
             step.action,
             Action::Rename { .. }
+                | Action::RenameCluster { .. }
                 | Action::Hook(_)
                 | Action::Quiesce { .. }
                 | Action::DeregisterProxyTarget { .. }
                 | Action::RegisterProxyTarget { .. }
                 | Action::Subscription { .. }
                 | Action::ReplicateBackups { .. }
+                | Action::Alarms { .. }
                 | Action::Handover
         ) {
             kept.insert(id);
@@ -192,6 +224,18 @@ fn remove(steps: &mut Vec<Step>, migration: &Migration, run: &RunId) {
         _ => None,
     });
     let of = of.unwrap_or_else(|| Target::Old(migration.source.dbi_resource_id.clone()));
+    // The green side is RDS's until the deployment is gone.
+    let deployment = steps.iter().find_map(|step| match &step.action {
+        Action::CreateBlueGreen { deployment, .. } => Some(deployment.clone()),
+        _ => None,
+    });
+    let of_cluster: Vec<(String, String)> = steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::ClusterSnapshot { snapshot, .. } => Some((step.id.clone(), snapshot.clone())),
+            _ => None,
+        })
+        .collect();
     let snapshots: Vec<(String, String)> = steps
         .iter()
         .rev()
@@ -225,19 +269,25 @@ fn remove(steps: &mut Vec<Step>, migration: &Migration, run: &RunId) {
         })
         .collect();
     let members: Vec<&Member> = migration.members().collect();
+    if let Some(deployment) = deployment {
+        let action = Action::RemoveBlueGreen { deployment };
+        push(steps, "remove-blue-green".to_owned(), SHORT, action);
+    }
     for member in members.iter().rev() {
         let made = Target::MadeBy(member.made_by.clone());
         let request = Map::from_iter([("DeletionProtection".to_owned(), Value::Bool(false))]);
-        // A copy is protected as its source is.
-        push(
-            steps,
-            format!("unprotect:{}", member.identifier),
-            SHORT,
-            Action::Modify {
-                instance: made.clone(),
-                request,
-            },
-        );
+        // A copy is protected as its source is; a member of a cluster by its cluster.
+        if migration.cluster.is_none() {
+            push(
+                steps,
+                format!("unprotect:{}", member.identifier),
+                SHORT,
+                Action::Modify {
+                    instance: made.clone(),
+                    request,
+                },
+            );
+        }
         push(
             steps,
             format!("delete:{}", member.identifier),
@@ -249,6 +299,33 @@ fn remove(steps: &mut Vec<Step>, migration: &Migration, run: &RunId) {
                 encrypted: true,
             },
         );
+    }
+    if let Some(cluster) = &migration.cluster {
+        let made = Target::MadeBy(RESTORE_CLUSTER.to_owned());
+        let unprotect = Action::UnprotectCluster {
+            cluster: made.clone(),
+        };
+        push(steps, "unprotect-cluster".to_owned(), SHORT, unprotect);
+        let delete = Action::DeleteCluster {
+            cluster: made,
+            name: cluster.new_name.clone(),
+            tags: tags(RESTORE_CLUSTER),
+            encrypted: true,
+        };
+        push(steps, "delete-cluster".to_owned(), LONG, delete);
+        for (step, snapshot) in of_cluster {
+            let delete = Action::DeleteClusterSnapshot {
+                snapshot,
+                of: Target::Old(cluster.db_cluster_resource_id.clone()),
+                tags: tags(&step),
+            };
+            push(steps, format!("delete-{step}"), LONG, delete);
+        }
+        let release = Action::ReleaseCluster {
+            cluster: Target::Old(cluster.db_cluster_resource_id.clone()),
+            keys: vec![TAG_RUN.to_owned(), TAG_CLAIM.to_owned()],
+        };
+        push(steps, "release-cluster".to_owned(), SHORT, release);
     }
     for (step, snapshot) in snapshots {
         push(
@@ -278,7 +355,7 @@ fn remove(steps: &mut Vec<Step>, migration: &Migration, run: &RunId) {
     }
 }
 
-/// `atrest-…-1-raw` → `atrest-…-rehearsal-raw`: those of the migration itself stay free.
+/// `atrest-…-1-raw` → `atrest-…-1-rehearsal-raw`: those of the migration itself stay free.
 fn rehearsal_name(snapshot: &mut String) {
     *snapshot = match snapshot.rsplit_once('-') {
         Some((front, kind)) => format!("{front}-rehearsal-{kind}"),

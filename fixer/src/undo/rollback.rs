@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use atrest_model::id::DbInstanceIdentifier;
 use atrest_model::instance::DbInstance;
 use atrest_model::journal::StepStatus;
 use atrest_model::phase::{Phase, PhaseKind};
 use atrest_model::plan::{Action, Member, Method, Migration, Sides, Step, TAG_RUN, Target};
 
+use super::blue_green::{self, is_new_name, is_old_name};
 use super::{
-    Facts, LONG, Refusal, Region, SHORT, Steps, release, remove, remove_snapshots, tags_of_step,
+    Facts, LONG, Refusal, Region, SHORT, Steps, cluster, release, remove, remove_snapshots,
+    tags_of_step,
 };
 
 /// What the operator chooses.
@@ -24,7 +27,7 @@ pub struct RollbackOptions {
 
 /// How far a migration was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// The old instances have their real names, and no other has ever had one.
     Untouched,
     /// Old instances have their interim names; no new one has ever had a real one.
@@ -34,10 +37,10 @@ enum Stage {
 }
 
 /// A member with what is shown of it.
-struct Found<'a> {
-    member: &'a Member,
-    old: &'a DbInstance,
-    new: Option<&'a DbInstance>,
+pub(super) struct Found<'a> {
+    pub(super) member: &'a Member,
+    pub(super) old: &'a DbInstance,
+    pub(super) new: Option<&'a DbInstance>,
 }
 
 /// Plans the rollback. Migrations that cannot be rolled back are left alone, with the reason.
@@ -90,27 +93,28 @@ fn of(
         }
         Some((PhaseKind::Rollback, false)) | None => {}
     }
-    if !matches!(migration.method, Method::Cold | Method::Replica) || migration.cluster.is_some() {
-        return Err(Refusal::new(
-            "its method has no rollback in this version",
-            "go back by hand: `atrest status RUN --journal` tells what was done",
-        ));
-    }
     let none = Region::default();
     let region = facts.regions.get(&migration.region).unwrap_or(&none);
+    if let Some(planned) = &migration.cluster {
+        return cluster::rollback(facts, options, region, migration, planned);
+    }
     let found = migration
         .members()
         .map(|member| find(facts, region, migration, member))
         .collect::<Result<Vec<_>, _>>()?;
     let stage = stage(facts, migration, &found);
     let mut steps = Steps::of(&facts.name);
-    let mut needs: Vec<String> = Vec::new();
+    // While there is a deployment, its instances are RDS's to name and to delete.
+    let mut needs = match migration.method {
+        Method::BlueGreen => blue_green::take_apart(facts, region, migration, &found, &mut steps),
+        Method::Cold | Method::Replica => Vec::new(),
+    };
     if stage == Stage::CutOver {
         let with_writes = follows_back(facts, migration) && !accepts;
         needs = if with_writes {
             back_with_writes(facts, migration, &found, &mut steps)?
         } else {
-            back_from_cutover(facts, migration, &found, accepts, &mut steps)?
+            back_from_cutover(facts, migration, &found, accepts, &needs, &mut steps)?
         };
         if with_writes || may_follow(facts, migration) {
             needs = vec![steps.push(
@@ -127,14 +131,14 @@ fn of(
     if stage != Stage::Untouched {
         let mut back = needs.clone();
         for Found { member, old, .. } in &found {
-            if old.identifier() == member.old_name.as_str() {
+            if old.identifier() != member.identifier.as_str() {
                 back.push(steps.push(
                     &format!("name-back:{}", member.identifier),
                     &needs,
                     LONG,
                     Action::NameBack {
                         instance: Target::Old(member.dbi_resource_id.clone()),
-                        from: member.old_name.clone(),
+                        from: name_now(old)?,
                         to: member.identifier.clone(),
                     },
                 ));
@@ -155,8 +159,14 @@ fn of(
     Ok(steps.steps)
 }
 
+/// The name of an instance now: RDS numbers those that it gives.
+pub(super) fn name_now(instance: &DbInstance) -> Result<DbInstanceIdentifier, Refusal> {
+    DbInstanceIdentifier::try_from(instance.identifier())
+        .map_err(|error| Refusal::new(error.to_string(), ""))
+}
+
 /// Looks a member up on both sides, and refuses what nobody has planned.
-fn find<'a>(
+pub(super) fn find<'a>(
     facts: &Facts<'_>,
     region: &'a Region,
     migration: &Migration,
@@ -172,7 +182,7 @@ fn find<'a>(
             "the encrypted instance, a snapshot or a retained backup is what is left",
         ));
     };
-    if old.identifier() != name.as_str() && old.identifier() != member.old_name.as_str() {
+    if old.identifier() != name.as_str() && !is_old_name(migration, member, old.identifier()) {
         return Err(Refusal::new(
             format!(
                 "the old {name} is called {} now, neither {name} nor {}",
@@ -191,7 +201,8 @@ fn find<'a>(
     }
     let made = region.made_by(&tags_of_step(facts.plan, migration, &member.made_by));
     let new = match made.as_slice() {
-        [] => None,
+        // RDS makes the green side without our tags; until they are set, the deployment tells which it is.
+        [] => blue_green::counterpart(region, migration, old),
         [one] => Some(*one),
         [_, _, ..] => {
             let names: Vec<&str> = made.iter().map(|i| i.identifier()).collect();
@@ -207,7 +218,7 @@ fn find<'a>(
     };
     if let Some(new) = new
         && new.identifier() != name.as_str()
-        && new.identifier() != member.new_name.as_str()
+        && !is_new_name(migration, member, new.identifier())
     {
         return Err(Refusal::new(
             format!(
@@ -221,11 +232,10 @@ fn find<'a>(
     Ok(Found { member, old, new })
 }
 
-fn stage(facts: &Facts<'_>, migration: &Migration, found: &[Found<'_>]) -> Stage {
+pub(super) fn stage(facts: &Facts<'_>, migration: &Migration, found: &[Found<'_>]) -> Stage {
     // What the journal has done counts although the name is gone again: a rollback may have begun before.
     let was_cut_over = migration.steps.iter().any(|step| {
-        matches!(step.action, Action::Rename { cutover: true, .. })
-            && facts.status(&migration.id, &step.id) == StepStatus::Done
+        step.action.is_cutover() && facts.status(&migration.id, &step.id) == StepStatus::Done
     });
     let has_real_name = |f: &Found<'_>| {
         f.new
@@ -275,6 +285,7 @@ fn back_from_cutover(
     migration: &Migration,
     found: &[Found<'_>],
     loss_accepted: bool,
+    needs: &[String],
     steps: &mut Steps,
 ) -> Result<Vec<String>, Refusal> {
     let is_mysql = found.iter().all(|f| f.old.is_mysql_family());
@@ -306,7 +317,7 @@ fn back_from_cutover(
         loss_accepted,
     };
     let data = crate::planner::data_deadline(migration.allocated_storage);
-    let first = steps.push("unwritten", &[], data, proof(None));
+    let first = steps.push("unwritten", needs, data, proof(None));
     let mut demoted = vec![first.clone()];
     for f in found {
         let Some(new) = f.new else { continue };
@@ -431,7 +442,7 @@ fn may_follow(facts: &Facts<'_>, migration: &Migration) -> bool {
 }
 
 /// What the migration has made goes: replicas before what they replicate from, instances before snapshots.
-fn copies(
+pub(super) fn copies(
     facts: &Facts<'_>,
     region: &Region,
     migration: &Migration,
@@ -453,7 +464,9 @@ fn copies(
         let tags = tags_of_step(facts.plan, migration, &f.member.made_by);
         // By then it has its interim name.
         let mut removed = new.clone();
-        if let Some(document) = removed.document.as_object_mut() {
+        if new.identifier() == f.member.identifier.as_str()
+            && let Some(document) = removed.document.as_object_mut()
+        {
             document.insert(
                 "DBInstanceIdentifier".to_owned(),
                 f.member.new_name.as_str().into(),

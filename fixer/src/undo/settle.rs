@@ -9,13 +9,13 @@ use std::time::Duration;
 use atrest_model::document::str_of;
 use atrest_model::instance::tags_of;
 use atrest_model::journal::StepStatus;
-use atrest_model::plan::{Action, Migration, Plan, Step, TAG_RUN, Target};
+use atrest_model::plan::{Action, Method, Migration, Plan, Step, TAG_RUN, Target};
 use atrest_scanner::aws::Aws;
 use atrest_scanner::error::AwsError;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Region, tags_of_step};
+use super::{Region, blue_green, cluster, tags_of_step};
 use crate::clock::{self, Timing};
 use crate::fault::{Fault, class_of_status};
 use crate::observatory::{Observatory, RegionView, Wanted};
@@ -53,7 +53,7 @@ pub enum SettleError {
 }
 
 /// What is seen of a mutation.
-enum Trace {
+pub(super) enum Trace {
     /// It took effect, or somebody has it in hand: nothing of it will move any more.
     Known,
     /// Nothing, so far.
@@ -95,11 +95,12 @@ pub async fn settle(
         let mut since = began;
         let mut answered = began;
         let mut told = String::new();
+        let wanted = what(&migrations);
         loop {
             let view = tokio::select! {
                 biased;
                 () = stopped(stop.clone()) => return Err(SettleError::Interrupted),
-                view = observatory.view(since, Wanted::SNAPSHOTS) => view,
+                view = observatory.view(since, wanted) => view,
             };
             since = clock::instant();
             let view = match view {
@@ -137,10 +138,30 @@ pub async fn settle(
     Ok(settled)
 }
 
+/// What is to be described for these beside the DB instances.
+fn what(migrations: &[(&Migration, Vec<&Step>)]) -> Wanted {
+    let mut wanted = Wanted::SNAPSHOTS;
+    for (migration, _) in migrations {
+        if migration.cluster.is_some() {
+            wanted = wanted.and(Wanted::CLUSTERS).and(Wanted::CLUSTER_SNAPSHOTS);
+        }
+        if migration.method == Method::BlueGreen {
+            wanted = wanted.and(Wanted::BLUE_GREEN);
+        }
+    }
+    wanted
+}
+
 fn shown(view: &RegionView) -> Region {
     Region {
         instances: view.instances().cloned().collect(),
         snapshots: view.snapshots().cloned().collect(),
+        clusters: view
+            .clusters()
+            .map(|clusters| clusters.cloned().collect())
+            .unwrap_or_default(),
+        cluster_snapshots: view.cluster_snapshots().cloned().collect(),
+        blue_green: view.blue_green_deployments().cloned().collect(),
     }
 }
 
@@ -205,6 +226,7 @@ fn trace(plan: &Plan, migration: &Migration, step: &Step, view: &RegionView) -> 
         Action::Restore { name, .. }
         | Action::CreateReplica { name, .. }
         | Action::TemporaryInstance { name, .. }
+        | Action::CreateMember { name, .. }
         | Action::TemporaryReplica { name, .. } => {
             let tags = tags_of_step(plan, migration, &step.id);
             let bears = |i: &atrest_model::instance::DbInstance| {
@@ -249,6 +271,18 @@ fn trace(plan: &Plan, migration: &Migration, step: &Step, view: &RegionView) -> 
             } else {
                 Trace::None("no claim is shown")
             }
+        }
+        Action::RenameCluster { .. }
+        | Action::ClusterNameBack { .. }
+        | Action::RestoreCluster { .. }
+        | Action::ClusterSnapshot { .. }
+        | Action::EncryptedClusterSnapshot { .. }
+        | Action::ClaimCluster { .. } => cluster::trace(plan, migration, step, view),
+        Action::CreateBlueGreen { deployment, .. }
+        | Action::Switchover { deployment, .. }
+        | Action::EndBlueGreen { deployment }
+        | Action::RemoveBlueGreen { deployment } => {
+            blue_green::trace(&step.action, deployment, view)
         }
         _ => Trace::Known,
     }

@@ -153,6 +153,7 @@ impl Bed {
             Region {
                 instances,
                 snapshots,
+                ..Region::default()
             },
         )]);
         Self {

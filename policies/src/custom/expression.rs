@@ -1,23 +1,33 @@
 //! CEL expressions with a bound on what they may cost.
 //!
-//! CEL always ends, but comprehensions in comprehensions over a large fleet would end next week. Every comprehension
-//! is charged with the size of what it walks over before it starts; past the limit the evaluation fails.
+//! CEL always ends, but comprehensions in comprehensions over a large fleet would end next week, and a text that is
+//! doubled a hundred times would fill every memory. So a comprehension is charged with the size of what it walks over
+//! before it starts, and whatever makes or compares values with their weight; past the limit the evaluation fails.
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, operators};
 use cel::common::types::{
-    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, DYN_TYPE,
+    CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelOptional,
+    CelString, DYN_TYPE,
 };
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::{Context, Env, ExecutionError, Value};
 
-/// Name of the function that charges; no one can write it, since it is no identifier.
+/// Names of the functions that charge; no one can write them, since they are no identifiers. For what is walked over, for
+/// what is made or compared, and for what a pattern is tried on.
 const SPEND: &str = "@spend";
+const WEIGH: &str = "@weigh";
+const TRY: &str = "@try";
+
+/// Bytes of text that weigh as much as an element.
+const TEXT: usize = 64;
+/// What a pattern costs: it is compiled each time.
+const PATTERN: u64 = 20;
 
 /// Most elements all comprehensions of one policy may walk over in one scan: seconds, not nights.
 pub(super) const LIMIT: u64 = 2_000_000;
@@ -75,25 +85,78 @@ pub(super) struct Evaluated {
 /// The standard functions of CEL and the one that charges.
 pub(super) fn environment() -> Arc<Env> {
     let mut env = Env::stdlib();
-    let added = env.add_overload(SPEND, "spend_dyn", vec![DYN_TYPE], spend);
-    debug_assert!(added.is_ok(), "no standard function has this name");
+    for added in [
+        env.add_overload(SPEND, "spend_dyn", vec![DYN_TYPE], spend),
+        env.add_overload(WEIGH, "weigh_dyn", vec![DYN_TYPE], weigh),
+        env.add_overload(TRY, "try_dyn", vec![DYN_TYPE], try_pattern),
+    ] {
+        debug_assert!(added.is_ok(), "no standard function has this name");
+    }
     Arc::new(env)
 }
 
-fn spend<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    let Some(range) = args.pop() else {
+fn spend<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    paid(args, |range| {
+        range
+            .as_sizer()
+            .and_then(|sizer| u64::try_from(*sizer.size().inner()).ok())
+            .unwrap_or_default()
+    })
+}
+
+fn weigh<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    paid(args, weight)
+}
+
+fn try_pattern<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    paid(args, |text| weight(text).saturating_add(PATTERN))
+}
+
+/// The argument, once it is paid for.
+fn paid<'b, 'v>(
+    mut args: Vec<CowVal<'b, 'v>>,
+    price: impl FnOnce(&(dyn Val + 'v)) -> u64,
+) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let Some(value) = args.pop() else {
         return Err(ExecutionError::invalid_argument_count(1, 0));
     };
-    let size = range
-        .as_sizer()
-        .and_then(|sizer| u64::try_from(*sizer.size().inner()).ok())
-        .unwrap_or_default();
-    let spent = SPENT.get().saturating_add(size);
+    let spent = SPENT.get().saturating_add(price(value.as_ref()));
     SPENT.set(spent);
     if spent > ALLOWED.get() {
         return Err(ExecutionError::function_error(SPEND, "too much"));
     }
-    Ok(range)
+    Ok(value)
+}
+
+/// What a value is as large as, all that is in it counted: nothing for a number or a short text. No value that was paid
+/// for is larger than the limit, so this ends.
+fn weight<'v>(value: &(dyn Val + 'v)) -> u64 {
+    let of_text = |bytes: usize| u64::try_from(bytes / TEXT).unwrap_or(u64::MAX);
+    if let Some(text) = value.downcast_ref::<CelString<'v>>() {
+        of_text(text.inner().len())
+    } else if let Some(bytes) = value.downcast_ref::<CelBytes<'v>>() {
+        of_text(bytes.inner().len())
+    } else if let Some(list) = value.downcast_ref::<CelList<'v>>() {
+        list.inner()
+            .iter()
+            .map(|item| weight(item.as_ref()).saturating_add(1))
+            .fold(0, u64::saturating_add)
+    } else if let Some(map) = value.downcast_ref::<CelMap<'v>>() {
+        map.inner()
+            .iter()
+            .map(|(key, item)| {
+                let key = match key {
+                    CelMapKey::String(text) => of_text(text.inner().len()),
+                    _ => 0,
+                };
+                weight(item.as_ref()).saturating_add(key).saturating_add(1)
+            })
+            .fold(0, u64::saturating_add)
+    } else if let Some(optional) = value.downcast_ref::<CelOptional<'v>>() {
+        optional.inner().map_or(0, weight)
+    } else {
+        0
+    }
 }
 
 impl Expression {
@@ -289,36 +352,27 @@ fn entry_reads(entry: &EntryExpr, variable: &str, members: &mut BTreeSet<String>
     }
 }
 
-/// Charges every comprehension with the size of its range.
+/// Charges every comprehension with the size of its range, and what is made, compared or searched with its weight.
 fn charge(node: &mut IdedExpr) {
+    let mut is_sum = false;
     match &mut node.expr {
-        Expr::Comprehension(comprehension) => {
-            for part in [
-                &mut comprehension.iter_range,
-                &mut comprehension.accu_init,
-                &mut comprehension.loop_cond,
-                &mut comprehension.loop_step,
-                &mut comprehension.result,
+        Expr::Comprehension(part) => {
+            for inner in [
+                &mut part.iter_range,
+                &mut part.accu_init,
+                &mut part.loop_cond,
+                &mut part.result,
             ] {
-                charge(part);
+                charge(inner);
             }
-            let range = std::mem::take(&mut comprehension.iter_range);
-            comprehension.iter_range = IdedExpr {
-                id: range.id,
-                expr: Expr::Call(CallExpr {
-                    func_name: SPEND.to_owned(),
-                    target: None,
-                    args: vec![range],
-                }),
-            };
+            charge_step(&mut part.loop_step, &part.accu_var, &part.iter_var);
+            wrap(SPEND, &mut part.iter_range);
         }
         Expr::Call(call) => {
-            if let Some(target) = &mut call.target {
-                charge(target);
-            }
-            call.args.iter_mut().for_each(charge);
+            charge_call(call);
+            is_sum = call.func_name == operators::ADD;
         }
-        Expr::List(list) => list.elements.iter_mut().for_each(charge),
+        Expr::List(list) => list.elements.iter_mut().for_each(charge_part),
         Expr::Select(select) => charge(&mut select.operand),
         Expr::Map(map) => {
             for entry in &mut map.entries {
@@ -332,14 +386,106 @@ fn charge(node: &mut IdedExpr) {
         }
         Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
     }
+    if is_sum {
+        wrap(WEIGH, node);
+    }
+}
+
+/// A part of a value that is made: as many copies of it are made as it is named.
+fn charge_part(node: &mut IdedExpr) {
+    charge(node);
+    wrap(WEIGH, node);
+}
+
+/// The step of a comprehension. What `map` and `filter` have gathered so far is not paid for again with every element, and
+/// an element that `filter` keeps is one that was there.
+fn charge_step(step: &mut IdedExpr, gathered: &str, element: &str) {
+    let is =
+        |node: &IdedExpr, name: &str| matches!(&node.expr, Expr::Ident(known) if known == name);
+    match &mut step.expr {
+        Expr::Call(call) if call.target.is_none() && call.func_name == operators::CONDITIONAL => {
+            if let [condition, then, otherwise] = call.args.as_mut_slice() {
+                charge(condition);
+                charge_step(then, gathered, element);
+                charge_step(otherwise, gathered, element);
+            }
+        }
+        Expr::Call(call) if call.target.is_none() && call.func_name == operators::ADD => {
+            match call.args.as_mut_slice() {
+                [before, more] if is(before, gathered) => match &mut more.expr {
+                    Expr::List(list) => {
+                        for item in list.elements.iter_mut().filter(|item| !is(item, element)) {
+                            charge_part(item);
+                        }
+                    }
+                    _ => charge(more),
+                },
+                _ => charge(step),
+            }
+        }
+        _ => charge(step),
+    }
+}
+
+fn charge_call(call: &mut CallExpr) {
+    if let Some(target) = &mut call.target {
+        charge(target);
+    }
+    call.args.iter_mut().for_each(charge);
+    match call.func_name.as_str() {
+        operators::EQUALS
+        | operators::NOT_EQUALS
+        | operators::LESS
+        | operators::LESS_EQUALS
+        | operators::GREATER
+        | operators::GREATER_EQUALS => {
+            if let Some(first) = call.args.first_mut() {
+                wrap(WEIGH, first);
+            }
+        }
+        operators::IN => {
+            if let Some(range) = call.args.get_mut(1)
+                && !matches!(range.expr, Expr::List(_))
+            {
+                wrap(WEIGH, range);
+            }
+        }
+        "contains" | "startsWith" | "endsWith" | "size" | "matches" => {
+            let mut price = match call.func_name.as_str() {
+                "matches" => TRY,
+                _ => WEIGH,
+            };
+            for text in call.target.as_deref_mut().into_iter().chain(&mut call.args) {
+                wrap(price, text);
+                price = WEIGH;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Has a value paid for. One that is written out costs nothing: the text of a policy is no longer than somebody wrote it.
+fn wrap(price: &str, node: &mut IdedExpr) {
+    if price == WEIGH && matches!(node.expr, Expr::Literal(_)) {
+        return;
+    }
+    let inner = std::mem::take(node);
+    *node = IdedExpr {
+        id: inner.id,
+        expr: Expr::Call(CallExpr {
+            func_name: price.to_owned(),
+            target: None,
+            args: vec![inner],
+        }),
+    };
 }
 
 fn charge_entry(entry: &mut EntryExpr) {
     match entry {
-        EntryExpr::StructField(field) => charge(&mut field.value),
+        EntryExpr::StructField(field) => charge_part(&mut field.value),
         EntryExpr::MapEntry(entry) => {
-            charge(&mut entry.key);
-            charge(&mut entry.value);
+            charge_part(&mut entry.key);
+            charge_part(&mut entry.value);
         }
     }
 }

@@ -101,7 +101,7 @@ impl Template {
                     let evaluated = expression.evaluate(env, variables, limit);
                     spent += evaluated.spent;
                     match evaluated.value {
-                        Ok(value) => text.push_str(&words(&value)),
+                        Ok(value) => text.push_str(&cut(words(&value))),
                         Err(_no_value) => {
                             text.push('{');
                             text.push_str(source);
@@ -113,6 +113,17 @@ impl Template {
         }
         (text, spent)
     }
+}
+
+/// Most characters of one value in a message: a tag or a description may be as long as AWS lets it.
+const LONGEST: usize = 1000;
+
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 fn words(value: &Value) -> String {

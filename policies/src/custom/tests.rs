@@ -381,3 +381,56 @@ fn the_members_that_are_read_are_known_unless_it_may_be_any() {
     let none = Settings::default().only(BTreeSet::from(["other".to_owned()]));
     assert_eq!(policies.members(&none), Some(BTreeSet::new()));
 }
+
+/// Each of these would fill the memory, or the night, with a few elements that are walked over.
+#[test]
+fn what_grows_without_walking_is_stopped_too() {
+    let times = |step: &str, times: usize, start: &str, end: &str| {
+        format!("{start}{}{end}", step.repeat(times))
+    };
+    for check in [
+        times(".map(x, x + x)", 90, "['0123456789abcdef']", ".size() == 1"),
+        times(".map(x, x + x)", 90, "[[1]]", ".size() == 1"),
+        times(".map(x, [x, x])", 190, "[1]", ".size() == 1"),
+        times(".map(x, {\"a\": x, \"b\": x})", 190, "[1]", ".size() == 1"),
+        times(".map(x, [optional.of(x), optional.of(x)])", 90, "[1]", ".size() == 1"),
+        times(".map(x, [1, 1].map(y, x))", 60, "[1]", ".size() == 1"),
+        times(".map(x, [1, 1].map(y, [x][0]))", 60, "[1]", ".size() == 1"),
+        times(".map(x, {string(x) + \"01234567\": x, \"b\" + string(x): x}).map(m, m.map(k, k + k)[0])", 40, "['0123456789abcdef']", ".size() == 1"),
+        // Large, and compared with itself again and again.
+        format!(
+            "{}.all(big, [1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, big == big)))",
+            times(".map(x, x + x)", 10, "[[1, 2]]", "")
+        ),
+        // Patterns are compiled each time.
+        "[1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4].all(c, 'a'.matches('(a|b){9}') == false)))".to_owned(),
+    ] {
+        let text = policy(&check.replace('\'', "\""), "");
+        let found = judge(&text, &[instance("a", Some(1))]);
+        let [(_, status, reason)] = found.as_slice() else {
+            panic!("{check}: {found:?}");
+        };
+        assert_eq!(*status, FindingStatus::NotEvaluated, "{check}: {reason}");
+        assert!(reason.contains("walks over more than 5000"), "{check}: {reason}");
+    }
+}
+
+#[test]
+fn a_huge_text_is_judged_and_never_shown_whole() {
+    let huge = "x".repeat(4 << 20);
+    let mut large = instance("a", Some(1));
+    large.document["TagList"] = json!([{"Key": huge, "Value": huge}]);
+    let check =
+        "resource.TagList.all(t, !t.Key.contains(\"y\")) && resource.BackupRetentionPeriod > 7";
+    let text = policy(check, "").replace(" days", " days, {resource.TagList}");
+    let mut policies = policies(&text).unwrap();
+    policies.limit = 5_000_000;
+    let clusters: [DbCluster; 0] = [];
+    let instances = [large];
+    let fleet = Fleet::new(&instances, &clusters);
+    let now = "2026-11-24T00:00:00Z".parse().unwrap();
+    let found = policies.evaluate("111122223333", &fleet, now, &Settings::default());
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].status, FindingStatus::Fail, "{}", found[0].reason);
+    assert!(found[0].reason.len() < 2000);
+}

@@ -125,18 +125,22 @@ pub(super) fn plan_markdown(plan: &Plan, out: &mut dyn Write) -> io::Result<()> 
     if !plan.migrations.is_empty() {
         writeln!(
             out,
-            "\n| migration | engine | GiB | DB instances | steps | key |"
+            "\n| migration | engine | GiB | DB instances | method | wave | steps | key |"
         )?;
-        writeln!(out, "|---|---|---:|---:|---:|---|")?;
+        writeln!(out, "|---|---|---:|---:|---|---:|---:|---|")?;
     }
     for migration in &plan.migrations {
         writeln!(
             out,
-            "| {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
             cell(&migration.id),
             cell(&migration.engine),
             migration.allocated_storage,
             migration.members().count(),
+            migration.method.as_str(),
+            migration
+                .wave
+                .map_or_else(String::new, |wave| wave.to_string()),
             migration.steps.len(),
             cell(&migration.kms_key_id),
         )?;

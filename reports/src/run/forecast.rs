@@ -39,7 +39,12 @@ pub fn forecast(
             )?;
             continue;
         };
-        let text = if migration.method == Method::Replica {
+        let text = if migration.method == Method::BlueGreen {
+            format!(
+                "clients are away for the switchover, for which RDS gives itself five minutes at most before it goes back; {} of building and comparing, as measured, run beside them",
+                duration(away)
+            )
+        } else if migration.method == Method::Replica {
             format!(
                 "clients are away for the renames and what is left to be applied then; {} of preparation, as measured, run beside them",
                 duration(away)
@@ -55,23 +60,38 @@ pub fn forecast(
             "{}",
             style.strong(&paragraph("  forecast: ", &text, 12, style.width))
         )?;
-        let text = format!(
-            "the rehearsal took {} with the removal of what it made. Not rehearsed: the renames of {} on both sides, each with a restart and a new endpoint (RDS takes one to three minutes, and up to ten until the new name is known everywhere), the wait until no client is connected, and what clients do when they come back. A snapshot that is taken while clients write may take longer than one of an instance at rest",
-            duration(total),
-            crate::text::count(migration.members().count(), "instance", "instances")
-        );
+        let text = if migration.method == Method::BlueGreen {
+            format!(
+                "the rehearsal took {} with the removal of what it made. Not rehearsed: the switchover itself, which makes the source read-only, waits for what green has still to apply and exchanges the names, and what clients do when their connections end",
+                duration(total)
+            )
+        } else {
+            format!(
+                "the rehearsal took {} with the removal of what it made. Not rehearsed: the renames of {} on both sides, each with a restart and a new endpoint (RDS takes one to three minutes, and up to ten until the new name is known everywhere), the wait until no client is connected, and what clients do when they come back. A snapshot that is taken while clients write may take longer than one of an instance at rest",
+                duration(total),
+                crate::text::count(migration.members().count(), "instance", "instances")
+            )
+        };
         writeln!(out, "{}", paragraph("  ", &text, 2, style.width))?;
     }
     Ok(())
 }
 
-/// From the beginning of the snapshot to the end of the comparison, and of everything.
+/// From the beginning of the snapshot, or of the deployment, to the end of the comparison, and of everything.
 fn measured<'a>(
     migration: &Migration,
     of: &dyn Fn(&Step) -> Option<&'a StepTime>,
 ) -> Option<(f64, f64)> {
     let step = |wanted: fn(&Action) -> bool| migration.steps.iter().find(|s| wanted(&s.action));
-    let snapshot = of(step(|action| matches!(action, Action::Snapshot { .. }))?)?;
+    let begins = |action: &Action| {
+        matches!(
+            action,
+            Action::Snapshot { .. }
+                | Action::ClusterSnapshot { .. }
+                | Action::CreateBlueGreen { .. }
+        )
+    };
+    let snapshot = of(step(begins)?)?;
     let compared = of(step(|action| matches!(action, Action::Rehearse))?)?;
     let first = migration
         .steps

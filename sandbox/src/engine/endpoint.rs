@@ -11,10 +11,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::EngineError;
+use super::lost::LostAnswers;
 
 /// Held on the last address of a block for as long as the sandbox lives: who cannot bind it looks for
 /// another block.
@@ -126,12 +128,13 @@ impl Endpoint {
     pub(super) async fn open(
         address: SocketAddr,
         port: Arc<AtomicU16>,
+        lost: Arc<LostAnswers>,
     ) -> Result<Self, EngineError> {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| EngineError::io(format!("listening on {address}"), source))?;
         Ok(Self {
-            accepting: tokio::spawn(accept(listener, port)),
+            accepting: tokio::spawn(accept(listener, port, lost)),
         })
     }
 
@@ -149,14 +152,14 @@ impl Drop for Endpoint {
 }
 
 /// Owns listener and connections, so that ending this task ends them.
-async fn accept(listener: TcpListener, port: Arc<AtomicU16>) {
+async fn accept(listener: TcpListener, port: Arc<AtomicU16>, lost: Arc<LostAnswers>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((client, _peer)) => {
                     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port.load(Ordering::Acquire)));
-                    connections.spawn(forward(client, server));
+                    connections.spawn(forward(client, server, Arc::clone(&lost)));
                 }
                 // Out of file descriptors, or the client went before it was accepted: neither ends the endpoint.
                 Err(error) => {
@@ -170,13 +173,56 @@ async fn accept(listener: TcpListener, port: Arc<AtomicU16>) {
 }
 
 /// A server that does not run refuses; its client then sees its connection closed.
-async fn forward(mut client: TcpStream, server: SocketAddr) {
+async fn forward(mut client: TcpStream, server: SocketAddr, lost: Arc<LostAnswers>) {
     let Ok(mut upstream) = TcpStream::connect(server).await else {
         return;
     };
     // MySQL's protocol is small packets to and fro.
     let _delay = (client.set_nodelay(true), upstream.set_nodelay(true));
-    let _ended = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+    let Ok(Some(unanswered)) = exchange(&mut client, &mut upstream, &lost).await else {
+        return;
+    };
+    // The server has carried it out when it begins to answer.
+    if upstream.write_all(&unanswered).await.is_ok() {
+        let _first = upstream.read_u8().await;
+    }
+}
+
+/// Forwards both ways until one side has ended, or the answer to what is given back is to be lost: that was not sent yet.
+async fn exchange(
+    client: &mut TcpStream,
+    upstream: &mut TcpStream,
+    lost: &LostAnswers,
+) -> io::Result<Option<Vec<u8>>> {
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = upstream.split();
+    let up = async {
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            let length = from_client.read(&mut buffer).await?;
+            let sent = buffer.get(..length).unwrap_or_default();
+            if sent.is_empty() {
+                to_server.shutdown().await?;
+                return Ok::<_, io::Error>(None);
+            }
+            if lost.takes(sent) {
+                return Ok(Some(sent.to_vec()));
+            }
+            to_server.write_all(sent).await?;
+        }
+    };
+    let mut down = std::pin::pin!(async {
+        tokio::io::copy(&mut from_server, &mut to_client).await?;
+        to_client.shutdown().await
+    });
+    tokio::select! {
+        ended = up => match ended? {
+            Some(unanswered) => Ok(Some(unanswered)),
+            // What the server has to say to the end.
+            None => down.await.map(|()| None),
+        },
+        ended = &mut down => ended.map(|()| None),
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::authority::{self, Authority};
 use super::endpoint::{Addresses, Endpoint};
 use super::install::{self, Install};
+use super::lost::LostAnswers;
 use super::origin::DataCopy;
 use super::privileges;
 use super::process;
@@ -37,6 +38,8 @@ pub(super) struct Fleet {
     pub(super) host: Host,
     pub(super) replication_password: String,
     pub(super) addresses: Addresses,
+    /// Answers that clients never see.
+    pub(super) lost: Arc<LostAnswers>,
     pub(super) servers: Mutex<BTreeMap<ServerId, Arc<Server>>>,
     pub(super) copies: Mutex<BTreeMap<CopyId, Arc<DataCopy>>>,
     pub(super) next: AtomicU32,
@@ -123,6 +126,7 @@ impl Fleet {
             // MySQL takes 32 characters.
             replication_password: random_password().split_at(32).0.to_owned(),
             addresses,
+            lost: Arc::default(),
             servers: Mutex::default(),
             copies: Mutex::default(),
             next: AtomicU32::new(1),
@@ -423,8 +427,12 @@ impl Fleet {
         if let Some(old) = endpoint.take() {
             old.close().await;
         }
-        *endpoint =
-            Some(Endpoint::open(SocketAddr::new(address, port), Arc::clone(&server.port)).await?);
+        let opened = Endpoint::open(
+            SocketAddr::new(address, port),
+            Arc::clone(&server.port),
+            Arc::clone(&self.lost),
+        );
+        *endpoint = Some(opened.await?);
         Ok(address)
     }
 

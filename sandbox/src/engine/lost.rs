@@ -13,6 +13,12 @@ impl LostAnswers {
         all.push(words.to_owned());
     }
 
+    /// Those that have not come yet.
+    pub(super) fn left(&self) -> Vec<String> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.clone()
+    }
+
     /// Whether the answer to what is sent is lost: each once.
     pub(super) fn takes(&self, sent: &[u8]) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

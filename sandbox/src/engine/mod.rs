@@ -17,7 +17,7 @@
 //! | `server` | one server: its process, port, administrator |
 //! | `fleet` | all servers and copies of a sandbox, and what is done between them |
 //! | `origin` | how servers and copies come to be |
-//! | `endpoint` | loopback addresses and forwarding |
+//! | `endpoint`, `lost` | loopback addresses and forwarding, and what is not forwarded |
 //! | `authority` | the certificate that all servers show |
 //! | `privileges`, `procedures`, `replication`, `sql` | what is said to a server, by version |
 
@@ -26,6 +26,7 @@ mod copy;
 mod endpoint;
 mod fleet;
 mod install;
+mod lost;
 mod options;
 mod origin;
 mod privileges;
@@ -465,6 +466,16 @@ impl Engines {
     /// [`EngineError::Unknown`].
     pub async fn close_endpoint(&self, server: &ServerId) -> Result<(), EngineError> {
         self.fleet.close_endpoint(server).await
+    }
+
+    /// The answer to the next statement with these words is lost: it is carried out, and its connection ends.
+    pub(crate) fn lose_answer(&self, words: &str) {
+        self.fleet.lost.add(words);
+    }
+
+    /// Words whose statement has not come yet.
+    pub(crate) fn unsent_statements(&self) -> Vec<String> {
+        self.fleet.lost.left()
     }
 
     /// The address of a name, the same one for the life of the sandbox, whether or not anybody listens there.

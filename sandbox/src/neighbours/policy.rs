@@ -232,7 +232,7 @@ impl Condition {
 }
 
 /// What RDS calls name, the kind of it, and whether the call makes it.
-const NAMES: [(&str, &str); 9] = [
+const NAMES: [(&str, &str); 17] = [
     ("DBInstanceIdentifier", "db"),
     ("SourceDBInstanceIdentifier", "db"),
     ("TargetDBInstanceIdentifier", "db"),
@@ -242,12 +242,22 @@ const NAMES: [(&str, &str); 9] = [
     ("DBParameterGroupName", "pg"),
     ("OptionGroupName", "og"),
     ("DBSubnetGroupName", "subgrp"),
+    ("DBClusterIdentifier", "cluster"),
+    ("DBClusterSnapshotIdentifier", "cluster-snapshot"),
+    ("SnapshotIdentifier", "cluster-snapshot"),
+    ("DBClusterParameterGroupName", "cluster-pg"),
+    ("BlueGreenDeploymentIdentifier", "deployment"),
+    ("DbiResourceId", "auto-backup"),
+    ("SubscriptionName", "es"),
+    ("SourceDBInstanceArn", "db"),
 ];
 
 /// Which member names what a call makes.
 fn made_by(action: &str) -> Option<&'static str> {
     Some(match action {
         "CreateDBSnapshot" => "DBSnapshotIdentifier",
+        "CreateDBClusterSnapshot" => "DBClusterSnapshotIdentifier",
+        "RestoreDBClusterFromSnapshot" => "DBClusterIdentifier",
         "CopyDBSnapshot" => "TargetDBSnapshotIdentifier",
         "CreateDBInstance" | "CreateDBInstanceReadReplica" | "RestoreDBInstanceFromDBSnapshot" => {
             "DBInstanceIdentifier"
@@ -325,6 +335,11 @@ fn of_rds(world: &World, scope: &Scope, received: &Received, action: &str) -> Ve
         .filter_map(|(member, kind)| Some(ask(action, &arn(kind, &params.text(member)?))))
         .collect();
     asks.extend(params.text("ResourceName").map(|name| ask(action, &name)));
+    asks.extend(of_deployment(&received.action, params, region, scope, &ask));
+    if params.text("DBProxyName").is_some() {
+        // The names of target groups are RDS's.
+        asks.push(ask(action, &scope.arn("target-group", "prx-tg-0")));
+    }
     if asks.is_empty() {
         asks.push(ask(action, "*"));
     }
@@ -362,6 +377,82 @@ fn of_rds(world: &World, scope: &Scope, received: &Received, action: &str) -> Ve
     asks
 }
 
+/// What RDS does in the caller's name for a blue/green deployment: with each instance of the blue side, and with the green
+/// one that it makes of it, which has the tags of the blue one. The names of the green ones end as RDS likes.
+fn of_deployment(
+    action: &str,
+    params: &Params,
+    region: Option<&Region>,
+    scope: &Scope,
+    ask: &dyn Fn(&str, &str) -> Ask,
+) -> Vec<Ask> {
+    let Some(region) = region else {
+        return Vec::new();
+    };
+    match action {
+        "CreateBlueGreenDeployment" => {
+            let Some(source) = params.text("Source").filter(|arn| parse_arn(arn).is_some()) else {
+                return Vec::new();
+            };
+            let named = |name: &str| match source.rsplit_once(':') {
+                Some((front, _)) => format!("{front}:{name}"),
+                None => name.to_owned(),
+            };
+            let root = source.rsplit(':').next().unwrap_or_default();
+            let deployment = named("bgd-new").replace(":db:", ":deployment:");
+            let create = "rds:CreateBlueGreenDeployment";
+            let mut asks = vec![
+                ask(create, &deployment),
+                ask("rds:AddTagsToResource", &deployment),
+            ];
+            for blue in with_replicas(region, root) {
+                asks.push(ask(create, &named(&blue)));
+                asks.push(ask("rds:CreateDBInstanceReadReplica", &named(&blue)));
+                let green = named(&format!("{blue}-green-new"));
+                for action in ["rds:CreateDBInstanceReadReplica", "rds:AddTagsToResource"] {
+                    let mut made = ask(action, &green);
+                    for tag in tags(region, &named(&blue)).into_iter().flatten() {
+                        made = made.with(&format!("aws:RequestTag/{}", tag.key), &tag.value);
+                    }
+                    asks.push(made);
+                }
+            }
+            asks
+        }
+        "SwitchoverBlueGreenDeployment" => {
+            let named = |name: &str| scope.arn("db", name);
+            let id = params.text("BlueGreenDeploymentIdentifier");
+            let deployment = region
+                .blue_green
+                .iter()
+                .find(|one| Some(&one.id) == id.as_ref());
+            deployment
+                .into_iter()
+                .flat_map(|deployment| &deployment.members)
+                .flat_map(|member| [&member.blue, &member.green])
+                .filter_map(|resource| region.by_resource(resource))
+                .flat_map(|instance| {
+                    ["rds:ModifyDBInstance", "rds:PromoteReadReplica"]
+                        .map(|action| ask(action, &named(&instance.id)))
+                })
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// An instance and all that replicates from it.
+fn with_replicas(region: &Region, root: &str) -> Vec<String> {
+    let mut names = vec![root.to_owned()];
+    let mut next = 0;
+    while let Some(source) = names.get(next).and_then(|name| region.instance(name)) {
+        next += 1;
+        let replicas = region.replicas_of(&source.resource_id);
+        names.extend(replicas.map(|replica| replica.id.clone()));
+    }
+    names
+}
+
 /// The tags of what an ARN names, if it is there.
 fn tags<'a>(region: &'a Region, arn: &str) -> Option<&'a [Tag]> {
     let arn = parse_arn(arn)?;
@@ -370,6 +461,18 @@ fn tags<'a>(region: &'a Region, arn: &str) -> Option<&'a [Tag]> {
         "snapshot" => {
             let named = |one: &&crate::rds::state::DbSnapshot| one.id == arn.name;
             &region.snapshots.iter().find(named)?.tags
+        }
+        "cluster" => {
+            let named = |one: &&crate::rds::state::DbCluster| one.id == arn.name;
+            &region.clusters.iter().find(named)?.tags
+        }
+        "cluster-snapshot" => {
+            let named = |one: &&crate::rds::state::DbClusterSnapshot| one.id == arn.name;
+            &region.cluster_snapshots.iter().find(named)?.tags
+        }
+        "deployment" => {
+            let deployment = region.blue_green.iter().find(|one| one.id == arn.name)?;
+            &deployment.tags
         }
         _ => return None,
     };

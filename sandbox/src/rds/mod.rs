@@ -16,6 +16,7 @@ pub(crate) mod error;
 pub(crate) mod exports;
 mod groups;
 mod instances;
+pub(crate) mod integrations;
 mod lifecycle;
 mod links;
 mod listing;
@@ -196,6 +197,7 @@ pub(crate) fn dispatch(action: &str, call: &mut Call<'_>) -> Answer {
         "ModifyDBClusterSnapshotAttribute" => sharing::modify_cluster(call),
         "StartExportTask" => exports::start(call),
         "CancelExportTask" => exports::cancel(call),
+        "DescribeIntegrations" => integrations::describe(call),
         "DescribeExportTasks" => exports::describe(call),
         "StartDBInstanceAutomatedBackupsReplication" => backup_replication::start(call),
         "StopDBInstanceAutomatedBackupsReplication" => backup_replication::stop(call),

@@ -509,6 +509,8 @@ pub(crate) struct Region {
     pub(crate) retained_backups: Vec<RetainedBackup>,
     pub(crate) retained_cluster_backups: Vec<RetainedClusterBackup>,
     pub(crate) event_subscriptions: Vec<EventSubscription>,
+    /// Zero-ETL integrations.
+    pub(crate) integrations: Vec<super::integrations::Integration>,
     pub(crate) proxies: Vec<DbProxy>,
     pub(crate) pending_actions: Vec<PendingAction>,
     pub(crate) blue_green: Vec<Deployment>,

@@ -86,6 +86,23 @@ pub(crate) struct SecretSpec {
     pub(crate) kms_key: Option<String>,
 }
 
+/// A zero-ETL integration: its source is named by the identifier of a DB instance.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IntegrationSpec {
+    pub(crate) name: String,
+    pub(crate) account: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) source: String,
+    pub(crate) target_arn: String,
+    #[serde(default = "in_use")]
+    pub(crate) status: String,
+}
+
+fn in_use() -> String {
+    "active".to_owned()
+}
+
 /// A CloudWatch alarm.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -237,6 +254,21 @@ impl Spec {
                     arn,
                     value: secret.value.0.clone(),
                     kms_key: secret.kms_key.clone(),
+                });
+        }
+        for one in &self.integrations {
+            let scope = self.scope(one.account.as_ref(), one.region.as_ref());
+            let created = world.clock.start();
+            let source_arn = scope.arn("db", &one.source);
+            world
+                .region_mut(&scope)
+                .integrations
+                .push(crate::rds::integrations::Integration {
+                    name: one.name.clone(),
+                    source_arn,
+                    target_arn: one.target_arn.clone(),
+                    status: one.status.clone(),
+                    created,
                 });
         }
         for alarm in &self.alarms {

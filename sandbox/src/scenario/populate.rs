@@ -243,6 +243,17 @@ impl Spec {
                     .word(&format!("cluster/{}/{id}", scope.region), BASE32, 26)
             );
             let created = plus(world.clock.start(), -200 * 86_400);
+            // Aurora's has neither type nor size.
+            let storage = cluster.storage_type.clone().map(|kind| {
+                let asked = Storage {
+                    kind,
+                    gib: cluster.allocated_storage.unwrap_or(1),
+                    iops: cluster.iops,
+                    throughput: None,
+                };
+                let settled = asked.clone().settle(&cluster.engine, (cluster.iops, None));
+                settled.unwrap_or(asked)
+            });
             let managed_secret = cluster.managed_password.then(|| ManagedSecret {
                 arn: format!(
                     "arn:aws:secretsmanager:{}:{}:secret:rds!cluster-{id}",
@@ -266,8 +277,9 @@ impl Spec {
                 master_username: "admin".to_owned(),
                 database_name: cluster.database_name.clone(),
                 allocated_storage: cluster.allocated_storage.unwrap_or(1),
-                storage_type: cluster.storage_type.clone(),
-                iops: cluster.iops,
+                throughput: storage.as_ref().and_then(|storage| storage.throughput),
+                iops: storage.as_ref().and_then(|storage| storage.iops),
+                storage_type: storage.map(|storage| storage.kind),
                 instance_class: cluster.class.clone(),
                 backtrack_window: cluster.backtrack_window,
                 serverless: cluster.serverless.clone(),

@@ -65,6 +65,8 @@ pub(crate) struct Spec {
     #[serde(default)]
     pub(crate) alarms: Vec<around::AlarmSpec>,
     #[serde(default)]
+    pub(crate) integrations: Vec<around::IntegrationSpec>,
+    #[serde(default)]
     pub(crate) metrics: Vec<around::MetricSpec>,
 }
 
@@ -275,18 +277,23 @@ pub(crate) struct ClusterSpec {
     pub(crate) backup_retention: i64,
     #[serde(default)]
     pub(crate) log_exports: Vec<String>,
-    /// Of an Aurora cluster, as are the next two: seconds that can be backtracked.
+    /// Of an Aurora cluster: seconds that can be backtracked.
     pub(crate) backtrack_window: Option<i64>,
-    /// Least and most capacity units of Serverless v2, as in a request.
+    /// Of an Aurora cluster: least and most capacity units of Serverless v2, as RDS shows them: `["0.5", "8.0"]`.
     pub(crate) serverless: Option<(String, String)>,
+    /// Of an Aurora cluster: whether its Data API is on.
     #[serde(default)]
     pub(crate) data_api: bool,
+    /// Whether RDS manages the master password in Secrets Manager.
     #[serde(default)]
     pub(crate) managed_password: bool,
-    /// Of a Multi-AZ DB cluster, as are the next three: class of its DB instances.
+    /// Of a Multi-AZ DB cluster: class of its DB instances.
     pub(crate) class: Option<String>,
+    /// Of a Multi-AZ DB cluster: GiB of each DB instance.
     pub(crate) allocated_storage: Option<i64>,
+    /// Of a Multi-AZ DB cluster.
     pub(crate) storage_type: Option<String>,
+    /// Of a Multi-AZ DB cluster.
     pub(crate) iops: Option<i64>,
     #[serde(default)]
     pub(crate) tags: Vec<Tag>,

@@ -86,6 +86,17 @@ impl Rds {
         .whole()
     }
 
+    /// `DescribeIntegrations`: zero-ETL integrations, by the ARN of their source.
+    pub async fn integrations(&self) -> Result<Listing, AwsError> {
+        pages!(
+            self,
+            "DescribeIntegrations",
+            "Integrations",
+            self.client.describe_integrations()
+        )
+        .whole()
+    }
+
     /// `DescribeDBInstanceAutomatedBackups` of one instance, by its resource id, living or deleted.
     pub async fn automated_backups_of(&self, dbi_resource_id: &str) -> Result<Listing, AwsError> {
         let wanted = Filter::builder()

@@ -36,12 +36,20 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 4] = [
-        Self::BeforeQuiesce,
-        Self::AfterQuiesce,
-        Self::AfterCutover,
-        Self::Cleanup,
-    ];
+    /// The ways there are for what is migrated. A blue/green deployment has no old names that are given away early.
+    fn all(kind: Kind) -> &'static [Self] {
+        match kind {
+            Kind::Cold | Kind::Cluster => &[
+                Self::BeforeQuiesce,
+                Self::AfterQuiesce,
+                Self::AfterCutover,
+                Self::Cleanup,
+            ],
+            Kind::BlueGreen => &[Self::AfterQuiesce, Self::AfterCutover, Self::Cleanup],
+            // It has no way back, and its old side is not removed.
+            Kind::MultiAz => &[],
+        }
+    }
 
     fn name(self) -> &'static str {
         match self {
@@ -60,8 +68,9 @@ impl Way {
     }
 
     /// Where the migration before it stops.
-    fn stop_before(self) -> Option<&'static str> {
+    fn stop_before(self, kind: Kind) -> Option<&'static str> {
         match self {
+            Self::BeforeQuiesce if kind == Kind::Cluster => Some("rename-old-cluster"),
             Self::BeforeQuiesce => Some("rename-old"),
             Self::AfterQuiesce => Some("cutover"),
             Self::AfterCutover | Self::Cleanup => None,
@@ -135,6 +144,7 @@ struct Walked {
 /// Every way, and how this program is made the child.
 #[derive(Debug)]
 pub(crate) struct UndoMatrix {
+    kind: Kind,
     args: Vec<String>,
     plan: Plan,
     /// What is there before anything is done.
@@ -145,29 +155,30 @@ pub(crate) struct UndoMatrix {
 }
 
 impl UndoMatrix {
-    pub(crate) async fn new(args: &[&str]) -> Self {
-        let world = World::start(Kind::Cold, "").await;
+    pub(crate) async fn new(args: &[&str], kind: Kind) -> Self {
+        let world = World::start(kind, "").await;
         let mut matrix = Self {
+            kind,
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            plan: world.plan(Kind::Cold).await,
+            plan: world.plan(kind).await,
             untouched: world.picture().await,
             until_cutover: 0,
             ways: Vec::new(),
         };
         world.stop().await;
-        for way in Way::ALL {
-            matrix.walk_through(way).await;
+        for way in Way::all(kind) {
+            matrix.walk_through(*way).await;
         }
         matrix
     }
 
     /// Makes the beginning of a way, and goes it once without a stop.
     async fn walk_through(&mut self, way: Way) {
-        let world = World::start(Kind::Cold, "").await;
+        let world = World::start(self.kind, "").await;
         let order = |undo: Option<PhaseKind>| Errand {
             begin: Begin::Fresh,
             die: None,
-            stop_before: way.stop_before(),
+            stop_before: way.stop_before(self.kind),
             undo,
         };
         let status = self.run(&world, order(None)).await;
@@ -178,7 +189,7 @@ impl UndoMatrix {
         }
         let kept = world.keep().await;
 
-        let world = World::start_from(kept.path()).await;
+        let world = World::start_from(kept.path(), self.kind).await;
         let status = self.run(&world, undoing(way, None)).await;
         assert!(status.success(), "{} without a stop: {status}", way.name());
         world.check_journal(&self.plan);
@@ -198,6 +209,7 @@ impl UndoMatrix {
     /// What each way is for, said by itself and not by a run of the same code.
     fn check_end(&self, walked: &Walked) {
         let encrypted = &walked.picture["encrypted"];
+        let migration = &self.plan.migrations[0];
         match walked.way {
             Way::BeforeQuiesce | Way::AfterQuiesce => {
                 assert_eq!(
@@ -208,21 +220,35 @@ impl UndoMatrix {
                 );
             }
             Way::AfterCutover => {
-                assert_eq!(encrypted["orders"], false);
-                assert_eq!(encrypted["orders-reports"], false);
-                // What clients wrote since is nowhere else.
-                assert_eq!(encrypted["new-orders"], true);
+                for member in migration.members() {
+                    assert_eq!(encrypted[member.identifier.as_str()], false);
+                    // What clients wrote since is nowhere else.
+                    assert_eq!(encrypted[member.new_name.as_str()], true);
+                }
             }
             Way::Cleanup => {
-                assert_eq!(encrypted["orders"], true);
-                assert_eq!(encrypted["orders-reports"], true);
-                let names = encrypted.as_object().unwrap().keys();
-                assert!(
-                    !names.clone().any(|name| name.starts_with("old-")),
-                    "{encrypted}"
-                );
+                for member in migration.members() {
+                    assert_eq!(encrypted[member.identifier.as_str()], true);
+                    assert_eq!(encrypted.get(member.old_name.as_str()), None);
+                }
                 for snapshot in walked.picture["snapshots"].as_array().unwrap() {
                     assert_eq!(snapshot["Encrypted"], true, "{snapshot}");
+                }
+                let of_clusters = walked.picture["cluster_snapshots"].as_array().unwrap();
+                for snapshot in of_clusters {
+                    assert_eq!(snapshot["StorageEncrypted"], true, "{snapshot}");
+                }
+                let clusters = walked.picture["clusters"].as_array().unwrap();
+                for cluster in clusters {
+                    assert_eq!(cluster["StorageEncrypted"], true, "{cluster}");
+                }
+                if self.kind == Kind::Cluster {
+                    // The last data of the old one is kept, and what was restored to encrypt it is gone.
+                    assert_eq!(
+                        (of_clusters.len(), clusters.len()),
+                        (1, 1),
+                        "{of_clusters:?}"
+                    );
                 }
             }
         }
@@ -262,7 +288,8 @@ impl UndoMatrix {
                 walked.mutations.len()
             )
         });
-        sizes.collect::<Vec<_>>().join("; ")
+        let sizes = sizes.collect::<Vec<_>>().join("; ");
+        format!("{}: {sizes}", self.kind.as_str())
     }
 
     /// Goes the cases, a few at a time. Gives each with what went wrong.
@@ -289,7 +316,7 @@ impl UndoMatrix {
         if let Stop::Migration(at) = case.stop {
             return self.migration(at).await;
         }
-        let world = World::start_from(walked.kept.path()).await;
+        let world = World::start_from(walked.kept.path(), self.kind).await;
         match case.stop {
             Stop::During(number) => {
                 let more = [("delay_ms", 600_000), ("times", 1)];
@@ -354,7 +381,7 @@ impl UndoMatrix {
 
     /// A migration that is killed before its cutover and rolled back has never been.
     async fn migration(&self, at: At) {
-        let world = World::start(Kind::Cold, "").await;
+        let world = World::start(self.kind, "").await;
         let errand = Errand {
             begin: Begin::Fresh,
             die: Some(at),

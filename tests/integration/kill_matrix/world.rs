@@ -51,8 +51,8 @@ impl World {
     }
 
     /// A world that goes on from a kept one: its sandbox and its run folder.
-    pub(crate) async fn start_from(kept: &Path) -> Self {
-        let mut world = Self::closed(Kind::Cold, "", 0);
+    pub(crate) async fn start_from(kept: &Path, kind: Kind) -> Self {
+        let mut world = Self::closed(kind, "", 0);
         std::fs::copy(kept.join(STATE), world.dir.path().join(STATE)).unwrap();
         copy(&kept.join("run"), &world.run_dir());
         world.open().await;
@@ -227,12 +227,20 @@ impl World {
         of_clusters.sort_by_key(|s| s["DBClusterSnapshotIdentifier"].to_string());
         instances.sort_by_key(|i| i["DBInstanceIdentifier"].to_string());
         snapshots.sort_by_key(|s| s["DBSnapshotIdentifier"].to_string());
+        let deployments: Vec<Value> = rds
+            .blue_green_deployments()
+            .await
+            .unwrap()
+            .items
+            .into_iter()
+            .map(|found| json!([found["BlueGreenDeploymentName"], found["Status"]]))
+            .collect();
         let proxied = rds
             .proxy_targets("front")
             .await
             .map(|listing| listing.items);
         json!({"instances": instances, "snapshots": snapshots, "encrypted": encrypted,
-            "clusters": clusters, "cluster_snapshots": of_clusters, "proxied": proxied.unwrap_or_default()})
+            "deployments": deployments, "clusters": clusters, "cluster_snapshots": of_clusters, "proxied": proxied.unwrap_or_default()})
     }
 
     /// The journal holds together, and every step of the plan is done in it.
@@ -295,7 +303,10 @@ fn mutation(line: &str) -> Option<Mutation> {
             param("NewDBClusterIdentifier")
         ),
         "CreateDBClusterSnapshot" => param("DBClusterSnapshotIdentifier").to_owned(),
-        "RestoreDBClusterFromSnapshot" => param("DBClusterIdentifier").to_owned(),
+        "RestoreDBClusterFromSnapshot" | "DeleteDBCluster" => {
+            param("DBClusterIdentifier").to_owned()
+        }
+        "DeleteDBClusterSnapshot" => param("DBClusterSnapshotIdentifier").to_owned(),
         "CreateBlueGreenDeployment" => param("BlueGreenDeploymentName").to_owned(),
         "SwitchoverBlueGreenDeployment" | "DeleteBlueGreenDeployment" => {
             param("BlueGreenDeploymentIdentifier").to_owned()

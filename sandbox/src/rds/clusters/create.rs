@@ -141,6 +141,7 @@ pub(super) fn settle_storage(cluster: &mut DbCluster, storage: Storage) {
     cluster.allocated_storage = storage.gib;
     cluster.storage_type = Some(storage.kind);
     cluster.iops = storage.iops;
+    cluster.throughput = storage.throughput;
 }
 
 /// The three instances of a Multi-AZ DB cluster count like any others, and their names must be free.

@@ -188,6 +188,7 @@ fn write(
     xml.value("EngineMode", &cluster.engine_mode);
     xml.optional("StorageType", cluster.storage_type.as_ref());
     xml.optional("Iops", cluster.iops);
+    xml.optional("StorageThroughput", cluster.throughput);
     xml.optional("DBClusterInstanceClass", cluster.instance_class.as_ref());
     xml.optional("BacktrackWindow", cluster.backtrack_window);
     if let Some((least, most)) = &cluster.serverless {

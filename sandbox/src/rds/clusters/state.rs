@@ -68,6 +68,8 @@ pub(crate) struct DbCluster {
     pub(crate) allocated_storage: i64,
     pub(crate) storage_type: Option<String>,
     pub(crate) iops: Option<i64>,
+    /// Of a Multi-AZ DB cluster on gp3.
+    pub(crate) throughput: Option<i64>,
     /// Class of the instances of a Multi-AZ DB cluster; Aurora members have their own.
     pub(crate) instance_class: Option<String>,
     pub(crate) created: Timestamp,

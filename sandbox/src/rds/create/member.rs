@@ -250,6 +250,7 @@ pub(crate) fn of_cluster(
             .clone()
             .unwrap_or_else(|| "aurora".to_owned()),
         iops: cluster.iops,
+        throughput: cluster.throughput,
         cluster: Some(cluster.id.clone()),
         encrypted: cluster.encrypted,
         encryption_type: cluster.encryption_type.clone(),

@@ -85,8 +85,8 @@ pub(in crate::commands::scan) async fn read(
         surface: Surface {
             kinds: plan.header.asked.kinds.clone(),
             keep: Arc::new(plan.header.asked.keep()),
-            keys: true,
-            parameter_groups: true,
+            keys: plan.header.asked.keys,
+            parameter_groups: plan.header.asked.parameter_groups,
         },
         stop: &stop,
         progress: &progress,

@@ -9,6 +9,7 @@ use atrest_model::keep::Keep;
 use atrest_model::key::KeyState;
 use atrest_model::scan::RegionScan;
 use atrest_model::shard::{EVERY_REGION, RegionRead, Shard, ShardPlan, ShardRead};
+use atrest_policies::Needs;
 use atrest_scanner::inventory::{Inventory, RegionInventory};
 
 use super::super::gathered::Gathered;
@@ -76,6 +77,22 @@ fn same_questions(plan: &ShardPlan, judgement: &Judgement) -> anyhow::Result<()>
             ),
             hint,
         ));
+    }
+    let asked = &plan.header.asked;
+    for (needs, read, what) in [
+        (Needs::Keys, asked.keys, "KMS keys"),
+        (
+            Needs::ParameterGroups,
+            asked.parameter_groups,
+            "parameter groups",
+        ),
+    ] {
+        if judgement.needs(needs) && !read {
+            return Err(ExpectedError::usage(
+                format!("a policy asks about {what}, which the plan did not ask for"),
+                hint,
+            ));
+        }
     }
     let missing = match (judgement.keep(), &plan.header.asked.also_kept) {
         (_, None) => None,

@@ -48,6 +48,8 @@ pub(in crate::commands::scan) async fn plan(
             Keep::All => None,
             Keep::LookedAt { also } => Some(also),
         },
+        keys: surface.keys,
+        parameter_groups: surface.parameter_groups,
         role_name: args.role_name.clone(),
         external_id: args.external_id.clone(),
     };

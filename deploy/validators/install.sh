@@ -3,7 +3,7 @@
 #
 #   install.sh [--dir DIR]
 #
-#   DIR    ${ATREST_DEPLOY_CHECKS:-${XDG_CACHE_HOME:-$HOME/.cache}/atrest/deploy-checks}
+#   DIR    ${ATREST_VALIDATORS:-${XDG_CACHE_HOME:-$HOME/.cache}/atrest/validators}
 #
 # Nothing is installed system-wide. The packages come from the index that pip is set up for and must have the
 # SHA-256 written down in requirements.txt, of which a copy is left beside them: a test that finds another one there
@@ -18,10 +18,10 @@ requirements=$(cd "$(dirname "$0")" && pwd -P)/requirements.txt
 kubernetes=1.33
 
 usage() { sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
-say() { echo "deploy/schemas: $*" >&2; }
+say() { echo "install-validators: $*" >&2; }
 cannot() { say "cannot install here: $*"; exit 3; }
 
-dir=${ATREST_DEPLOY_CHECKS:-}
+dir=${ATREST_VALIDATORS:-}
 while [ $# -gt 0 ]; do
   case $1 in
     --dir) [ $# -ge 2 ] || usage; dir=$2; shift 2 ;;
@@ -29,10 +29,10 @@ while [ $# -gt 0 ]; do
     *) usage ;;
   esac
 done
-[ "$dir" != none ] || { say "nothing is installed: ATREST_DEPLOY_CHECKS=none"; exit 0; }
+[ "$dir" != none ] || { say "nothing is installed: ATREST_VALIDATORS=none"; exit 0; }
 if [ -z "$dir" ]; then
-  [ -n "${XDG_CACHE_HOME:-}" ] || [ -n "${HOME:-}" ] || { say "neither --dir nor ATREST_DEPLOY_CHECKS, XDG_CACHE_HOME or HOME says where to"; exit 1; }
-  dir=${XDG_CACHE_HOME:-${HOME:-}/.cache}/atrest/deploy-checks
+  [ -n "${XDG_CACHE_HOME:-}" ] || [ -n "${HOME:-}" ] || { say "neither --dir nor ATREST_VALIDATORS, XDG_CACHE_HOME or HOME says where to"; exit 1; }
+  dir=${XDG_CACHE_HOME:-${HOME:-}/.cache}/atrest/validators
 fi
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd -P)
