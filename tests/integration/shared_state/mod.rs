@@ -112,11 +112,12 @@ impl Bed {
         self.admin("DELETE", "faults/held", "");
     }
 
-    /// Alice begins, and after her claim is kept from looking: she changes nothing more, and waits.
+    /// Alice begins, claims, changes something, and is then kept from looking: she changes nothing more, and waits.
     fn alice_hangs(&self, args: &[&str]) -> Running {
         let mut alice = self.spawn("alice", args);
         let began = Instant::now();
-        while self.mutations().is_empty() {
+        let has_begun = |request: &Request| request.action != "AddTagsToResource";
+        while !self.mutations().iter().any(has_begun) {
             alice.must_run(began);
             pause();
         }
@@ -346,7 +347,9 @@ fn an_owner_that_slept_over_its_lease_changes_nothing() {
     alice.signal(Signal::STOP);
     bed.thaw();
     bed.store.end_lease(&bed.id);
-    bed.run("bob", &ADOPT).expect(0);
+    // Before he has claimed anything in RDS: it is the lease alone that she meets.
+    bed.run("bob", &[&ADOPT[..], &["--stop-before", "claim"]].concat())
+        .expect(20);
     let count = bed.mutations().len();
     alice.signal(Signal::CONT);
     let said = alice.expect(20);
@@ -355,6 +358,7 @@ fn an_owner_that_slept_over_its_lease_changes_nothing() {
         "{said}"
     );
     assert_eq!(bed.mutations().len(), count);
+    bed.run("bob", &RESUME).expect(0);
     bed.is_migrated_once();
     assert!(bed.sandbox.stop().success());
 }
