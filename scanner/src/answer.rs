@@ -39,6 +39,21 @@ const PAGE_BYTES: usize = 1 << 20;
 /// Pages of one listing that wait for their parse while the next is asked for: bodies are large.
 const WAITING: usize = 1;
 
+/// The markers, or tokens, of the pages of one listing. A service that means harm, or is broken, must not make it endless.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(HashSet<String>);
+
+impl Seen {
+    /// Whether the page behind `next` is asked for, or there is none: not behind a marker that was there before, and not
+    /// for ever.
+    pub(crate) fn goes_on(&mut self, next: Option<&str>) -> bool {
+        match next {
+            None => true,
+            Some(marker) => self.0.len() < MAX_PAGES && self.0.insert(marker.to_owned()),
+        }
+    }
+}
+
 /// A listing: its items and how many calls it took.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Listing {
