@@ -329,6 +329,7 @@ fn specimens(verb: Verb) -> Vec<Action> {
                         Action::Switchover { .. }
                             | Action::EndBlueGreen { .. }
                             | Action::RenameCluster { .. }
+                            | Action::TemporaryInstance { .. }
                     )
                 });
             [
@@ -582,6 +583,16 @@ fn cluster_specimens(
             role_arn: role(),
             feature_name: String::new(),
         },
+        Action::TemporaryInstance {
+            snapshot: "specimen".to_owned(),
+            name: new_x.clone(),
+            request: request(&[
+                ("DBParameterGroupName", json!("specimen")),
+                ("OptionGroupName", json!("specimen")),
+                ("DBSubnetGroupName", json!("specimen")),
+            ]),
+        },
+        Action::EnableDataApi,
         Action::CreateMember {
             name: new_x.clone(),
             request: request(&[
@@ -695,6 +706,7 @@ mod tests {
             "accounts",
             "alarms",
             "await-green",
+            "await-member",
             "catch-up",
             "compare-rows",
             "configuration",
@@ -726,8 +738,8 @@ mod tests {
     #[test]
     fn every_specimen_is_in_the_policy() {
         for (verb, steps) in [
-            (Verb::Fix, 28),
-            (Verb::Rehearse, 30),
+            (Verb::Fix, 30),
+            (Verb::Rehearse, 31),
             (Verb::Rollback, 17),
             (Verb::Cleanup, 14),
         ] {
