@@ -216,6 +216,14 @@ impl World {
             })
             .collect();
         let mut instances: Vec<Value> = instances.into_iter().map(|i| i.document).collect();
+        // It is the cluster's: a scenario draws one for each member, which the first change of the cluster makes the same.
+        for member in &mut instances {
+            if member.get("DBClusterIdentifier").is_some()
+                && let Some(members) = member.as_object_mut()
+            {
+                members.remove("PreferredBackupWindow");
+            }
+        }
         let mut snapshots = snapshots;
         instances
             .iter_mut()
