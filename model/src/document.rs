@@ -57,6 +57,7 @@ const LISTS: &[&str] = &[
     "ExportTasks",
     "GlobalClusterMembers",
     "GlobalClusters",
+    "Integrations",
     "LogTypesToDisable",
     "LogTypesToEnable",
     "OptionGroupMemberships",
