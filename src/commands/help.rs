@@ -120,7 +120,13 @@ mod tests {
         fn look(command: &clap::Command, seen: &mut usize) {
             for arg in command.get_arguments() {
                 if arg.get_help_heading() == Some("AWS") {
-                    let known = ["profile", "region", "all_regions", "endpoint_url"];
+                    let known = [
+                        "profile",
+                        "region",
+                        "all_regions",
+                        "endpoint_url",
+                        "allow_plain_http",
+                    ];
                     let id = arg.get_id().as_str();
                     // clap gives the heading of a group of options to all that follow it.
                     assert!(known.contains(&id), "{id} of {}", command.get_name());

@@ -293,7 +293,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     known
         .into_iter()
         .map(|near| (strsim::damerau_levenshtein(word, near), near))
-        .filter(|(distance, near)| *distance <= 1.max(near.len() / 3))
+        .filter(|(distance, near)| *distance <= near.len().div_ceil(3))
         .min()
         .map(|(_, near)| near)
 }
