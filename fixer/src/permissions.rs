@@ -305,6 +305,9 @@ fn specimens(verb: Verb) -> Vec<Action> {
             },
         ]
     };
+    let remove_deployment = || Action::RemoveBlueGreen {
+        deployment: snapshot(),
+    };
     let migration = || fix_specimens(&tags, (&x, &old_x, &new_x));
     match verb {
         Verb::Fix => [
@@ -315,14 +318,51 @@ fn specimens(verb: Verb) -> Vec<Action> {
             cluster_specimens(&tags, (&x, &old_x, &new_x)),
         ]
         .concat(),
-        Verb::Rehearse => [migration(), removals()].concat(),
+        Verb::Rehearse => {
+            // Nothing live is renamed, and nothing is switched over.
+            let made = blue_green_specimens(&tags)
+                .into_iter()
+                .chain(cluster_specimens(&tags, (&x, &old_x, &new_x)))
+                .filter(|action| {
+                    !matches!(
+                        action,
+                        Action::Switchover { .. }
+                            | Action::EndBlueGreen { .. }
+                            | Action::RenameCluster { .. }
+                            | Action::TemporaryInstance { .. }
+                    )
+                });
+            [
+                migration(),
+                made.collect(),
+                removals(),
+                cluster_removals(&tags, &new_x),
+                vec![remove_deployment()],
+            ]
+            .concat()
+        }
         Verb::Rollback => {
             let back = Action::NameBack {
                 instance: old(),
                 from: old_x.clone(),
                 to: x.clone(),
             };
-            [vec![quiesce(), back], dependents(), removals()].concat()
+            let cluster_back = Action::ClusterNameBack {
+                cluster: old(),
+                from: old_x.clone(),
+                to: x.clone(),
+            };
+            let deployment = blue_green_specimens(&tags).into_iter().filter(|action| {
+                matches!(action, Action::Tag { .. } | Action::EndBlueGreen { .. })
+            });
+            [
+                vec![quiesce(), back, cluster_back, remove_deployment()],
+                deployment.collect(),
+                dependents(),
+                removals(),
+                cluster_removals(&tags, &new_x),
+            ]
+            .concat()
         }
         Verb::Cleanup => {
             let backup = Action::DeleteAutomatedBackup {
@@ -335,7 +375,30 @@ fn specimens(verb: Verb) -> Vec<Action> {
                     Action::Snapshot { .. } | Action::EncryptedCopy { .. }
                 )
             });
-            [kept.collect(), removals(), vec![backup]].concat()
+            // Of a cluster it is restored with the key, and snapshotted.
+            let of_cluster = cluster_specimens(&tags, (&x, &old_x, &new_x))
+                .into_iter()
+                .filter(|action| {
+                    matches!(
+                        action,
+                        Action::ClusterSnapshot { .. } | Action::RestoreCluster { .. }
+                    )
+                });
+            let encrypted = Action::EncryptedClusterSnapshot {
+                cluster: new(),
+                snapshot: snapshot(),
+                kms_key_id: KEY.to_owned(),
+                tags: tags.clone(),
+            };
+            [
+                kept.collect(),
+                of_cluster.collect(),
+                vec![encrypted],
+                removals(),
+                cluster_removals(&tags, &new_x),
+                vec![backup],
+            ]
+            .concat()
         }
     }
 }
@@ -450,6 +513,29 @@ fn blue_green_specimens(tags: &[(String, String)]) -> Vec<Action> {
     ]
 }
 
+/// What takes a cluster away again.
+fn cluster_removals(tags: &[(String, String)], new_x: &DbInstanceIdentifier) -> Vec<Action> {
+    let new = || Target::MadeBy(MADE_BY.to_owned());
+    vec![
+        Action::UnprotectCluster { cluster: new() },
+        Action::DeleteCluster {
+            cluster: new(),
+            name: new_x.clone(),
+            tags: tags.to_vec(),
+            encrypted: true,
+        },
+        Action::DeleteClusterSnapshot {
+            snapshot: "specimen".to_owned(),
+            of: Target::Old(OLD.to_owned()),
+            tags: tags.to_vec(),
+        },
+        Action::ReleaseCluster {
+            cluster: Target::Old(OLD.to_owned()),
+            keys: vec![TAG_RUN.to_owned()],
+        },
+    ]
+}
+
 /// What only a cluster needs; its instances are claimed, renamed and modified as others are.
 fn cluster_specimens(
     tags: &[(String, String)],
@@ -497,6 +583,16 @@ fn cluster_specimens(
             role_arn: role(),
             feature_name: String::new(),
         },
+        Action::TemporaryInstance {
+            snapshot: "specimen".to_owned(),
+            name: new_x.clone(),
+            request: request(&[
+                ("DBParameterGroupName", json!("specimen")),
+                ("OptionGroupName", json!("specimen")),
+                ("DBSubnetGroupName", json!("specimen")),
+            ]),
+        },
+        Action::EnableDataApi,
         Action::CreateMember {
             name: new_x.clone(),
             request: request(&[
@@ -608,7 +704,9 @@ mod tests {
             .collect();
         let calls_nothing = BTreeSet::from([
             "accounts",
+            "alarms",
             "await-green",
+            "await-member",
             "catch-up",
             "compare-rows",
             "configuration",
@@ -640,10 +738,10 @@ mod tests {
     #[test]
     fn every_specimen_is_in_the_policy() {
         for (verb, steps) in [
-            (Verb::Fix, 28),
-            (Verb::Rehearse, 17),
-            (Verb::Rollback, 9),
-            (Verb::Cleanup, 7),
+            (Verb::Fix, 30),
+            (Verb::Rehearse, 31),
+            (Verb::Rollback, 17),
+            (Verb::Cleanup, 14),
         ] {
             let specimens = specimens(verb);
             assert_eq!(specimens.len(), steps, "{verb:?}");

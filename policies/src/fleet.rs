@@ -1,6 +1,7 @@
 //! What a policy may look at beside the resource it judges.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use atrest_model::instance::{DbCluster, DbInstance};
 use atrest_model::key::{KeyState, Keys};
@@ -15,14 +16,20 @@ pub struct Fleet<'a> {
     clusters: Vec<&'a DbCluster>,
     /// The other kinds, each on its own.
     others: HashMap<ResourceKind, Vec<&'a Described>>,
+    known: Arc<Known<'a>>,
+    keys: Option<&'a Keys>,
+    groups: Option<&'a ParameterGroups>,
+}
+
+/// What can be looked up.
+#[derive(Debug, Default)]
+struct Known<'a> {
     instances_by_name: HashMap<Name<'a>, &'a DbInstance>,
     clusters_by_name: HashMap<Name<'a>, &'a DbCluster>,
     /// Cluster → its instances.
     members: HashMap<Name<'a>, Vec<&'a DbInstance>>,
     /// `DbiResourceId` or `DbClusterResourceId` → the living instance or cluster.
     by_resource_id: HashMap<&'a str, DescribedRef<'a>>,
-    keys: Option<&'a Keys>,
-    groups: Option<&'a ParameterGroups>,
 }
 
 /// Region and identifier: a name is unique in its region.
@@ -49,7 +56,7 @@ impl<'a> Fleet<'a> {
                 members.entry(name).or_default().push(instance);
             }
         }
-        Self {
+        let known = Known {
             members,
             instances_by_name: instances
                 .iter()
@@ -60,23 +67,29 @@ impl<'a> Fleet<'a> {
                 .map(|cluster| ((cluster.region.as_str(), cluster.identifier()), *cluster))
                 .collect(),
             by_resource_id,
+        };
+        Self {
+            known: Arc::new(known),
             instances,
             clusters,
             ..Self::default()
         }
     }
 
-    /// Only these instances and clusters are judged; those that were given before are there to be looked up.
+    /// A fleet of which only these are judged, and what this one has can be looked up. It costs what is judged.
     #[must_use]
     pub fn judging(
-        self,
+        &self,
         instances: impl IntoIterator<Item = &'a DbInstance>,
         clusters: impl IntoIterator<Item = &'a DbCluster>,
     ) -> Self {
         Self {
             instances: instances.into_iter().collect(),
             clusters: clusters.into_iter().collect(),
-            ..self
+            others: HashMap::new(),
+            known: Arc::clone(&self.known),
+            keys: self.keys,
+            groups: self.groups,
         }
     }
 
@@ -133,19 +146,26 @@ impl<'a> Fleet<'a> {
     /// The instance of that name, if it was read.
     #[must_use]
     pub fn instance(&self, region: &str, identifier: &str) -> Option<&'a DbInstance> {
-        self.instances_by_name.get(&(region, identifier)).copied()
+        self.known
+            .instances_by_name
+            .get(&(region, identifier))
+            .copied()
     }
 
     /// The cluster of that name, if it was read.
     #[must_use]
     pub fn cluster(&self, region: &str, identifier: &str) -> Option<&'a DbCluster> {
-        self.clusters_by_name.get(&(region, identifier)).copied()
+        self.known
+            .clusters_by_name
+            .get(&(region, identifier))
+            .copied()
     }
 
     /// The instances of a cluster that were read.
     #[must_use]
     pub fn members<'s>(&'s self, region: &'s str, cluster: &'s str) -> &'s [&'a DbInstance] {
-        self.members
+        self.known
+            .members
             .get(&(region, cluster))
             .map(Vec::as_slice)
             .unwrap_or_default()
@@ -155,7 +175,8 @@ impl<'a> Fleet<'a> {
     /// its name today may be another one. `None` when it is gone, of another account, or was not read.
     #[must_use]
     pub fn source_of(&self, resource: DescribedRef<'_>) -> Option<DescribedRef<'a>> {
-        self.by_resource_id
+        self.known
+            .by_resource_id
             .get(resource.source_resource_id()?)
             .copied()
     }

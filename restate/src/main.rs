@@ -117,6 +117,7 @@ fn login(args: &Args, aws: &Aws) -> Result<MysqlAuth, String> {
         Password::MasterUserSecret {
             aws: aws.clone(),
             otherwise: None,
+            plain: None,
         }
     } else {
         let given = std::env::var("ATREST_MYSQL_PASSWORD")

@@ -8,7 +8,7 @@
 //! page asked for, while the page is parsed.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use atrest_model::document::str_of;
 use atrest_model::keep::Keep;
@@ -21,7 +21,6 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::error::AwsError;
@@ -37,13 +36,8 @@ const MAX_TEXT: u64 = 4 << 30;
 /// three quarters of it. More comes as it comes.
 const PAGE_BYTES: usize = 1 << 20;
 
-/// Pages of one listing that wait for their parse before the next is asked for: bodies are large.
-const WAITING: usize = 2;
-
-/// Parses at the same time. It is work for a core each.
-static PARSERS: LazyLock<Semaphore> = LazyLock::new(|| {
-    Semaphore::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
-});
+/// Pages of one listing that wait for their parse while the next is asked for: bodies are large.
+const WAITING: usize = 1;
 
 /// The markers, or tokens, of the pages of one listing. A service that means harm, or is broken, must not make it endless.
 #[derive(Debug, Default)]
@@ -299,31 +293,24 @@ impl Pages {
     fn parse(&mut self, body: String, seen: Option<String>) {
         let (operation, list, region) = (self.operation, self.list, self.region.clone());
         let keep = Arc::clone(&self.keep);
+        // A few milliseconds, on a thread that is there already: each further thread would keep memory of its own.
         self.parsing.push_back(tokio::spawn(async move {
-            // The semaphore is never closed.
-            let _permit = PARSERS.acquire().await;
-            let parse = move || {
-                let listed = Listed { list, keep: &keep };
-                let mut document = document(&body, operation, &region, listed)?;
-                drop(body);
-                let items = match document.get_mut(list).map(Value::take) {
-                    Some(Value::Array(mut items)) => {
-                        items.shrink_to_fit();
-                        items
-                    }
-                    _ => Vec::new(),
-                };
-                let marker = str_of(&document, "Marker").filter(|marker| !marker.is_empty());
-                Ok(Page {
-                    items,
-                    marker: marker.map(str::to_owned),
-                    seen,
-                })
+            let listed = Listed { list, keep: &keep };
+            let mut document = document(&body, operation, &region, listed)?;
+            drop(body);
+            let items = match document.get_mut(list).map(Value::take) {
+                Some(Value::Array(mut items)) => {
+                    items.shrink_to_fit();
+                    items
+                }
+                _ => Vec::new(),
             };
-            match tokio::task::spawn_blocking(parse).await {
-                Ok(page) => page,
-                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-            }
+            let marker = str_of(&document, "Marker").filter(|marker| !marker.is_empty());
+            Ok(Page {
+                items,
+                marker: marker.map(str::to_owned),
+                seen,
+            })
         }));
     }
 

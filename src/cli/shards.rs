@@ -16,7 +16,7 @@ pub(crate) struct ShardArgs {
         long,
         value_name = "FILE|-",
         help_heading = "Shards",
-        conflicts_with_all = ["offline", "stream", "save", "baseline", "format", "shards"],
+        conflicts_with_all = ["offline", "stream", "save", "baseline", "format", "metrics", "shards"],
     )]
     pub(crate) plan_shards: Option<PathBuf>,
     /// Read a batch of the shards that this plan names; it says accounts, regions, role and policies
@@ -28,7 +28,7 @@ pub(crate) struct ShardArgs {
         conflicts_with_all = [
             "org", "account", "profiles", "region", "all_regions", "role_name", "external_id", "only",
             "only_kinds", "policies", "waivers", "baseline", "format", "save", "stream", "offline",
-            "fail_on", "exit_zero",
+            "fail_on", "exit_zero", "metrics",
         ],
     )]
     pub(crate) shards: Option<PathBuf>,

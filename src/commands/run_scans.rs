@@ -23,6 +23,14 @@ pub(crate) async fn save(aws: &Aws, plan: &Plan, dir: &Path, name: &str) {
     regions.sort();
     regions.dedup();
     let (report, _inventory) = scan::scan(aws, &plan.account, &regions).await;
+    for hole in &report.unread {
+        tracing::warn!(
+            "{name} is not whole: {} in {} could not be read: {}",
+            hole.kind.as_str(),
+            hole.region,
+            hole.reason
+        );
+    }
     let path = dir.join(name);
     let written = common::json(&report).and_then(|bytes| {
         atrest_reports::write_private(&path, &bytes, true)?;

@@ -64,7 +64,7 @@ struct Waiting {
     text: String,
 }
 
-/// The master user of the new replica, who holds everything back that changes something.
+/// The master user of the new replica, who holds everything back that changes an account.
 struct Lock {
     runtime: Runtime,
     holder: mysql_async::Conn,
@@ -90,8 +90,9 @@ impl Lock {
         let (holder, looker) = runtime.block_on(async {
             let mut holder = mysql_async::Conn::new(options()).await.unwrap();
             let looker = mysql_async::Conn::new(options()).await.unwrap();
+            // Accounts can be read and not changed; replication goes on.
             holder
-                .query_drop("FLUSH TABLES WITH READ LOCK")
+                .query_drop("LOCK TABLES mysql.global_priv READ")
                 .await
                 .unwrap();
             (holder, looker)

@@ -20,7 +20,7 @@ import threading
 import time
 
 REGION, ACCOUNT = "eu-central-1", "123456789012"
-LIMIT = 480
+LIMIT = 900
 
 
 def mend_nested_executions():
@@ -222,8 +222,8 @@ def one(bench):
 
 def killed(bench):
     """Workers are killed, the ticks that they run with them, one after the other; a new one on another machine goes on."""
-    migration, _ = bench.machines(heartbeat=2)
-    bench.worker(0, beat=0.5)
+    migration, _ = bench.machines(heartbeat=6)
+    bench.worker(0, beat=1)
     bench.approve()
     source = sources(bench.options.plan)[0]
     execution = bench.states.start_execution(
@@ -233,12 +233,12 @@ def killed(bench):
     at = [time.monotonic()]
 
     def meanwhile():
-        if kills[0] < 6 and time.monotonic() - at[0] > 1.5 + 0.37 * kills[0]:
+        if kills[0] < 3 and time.monotonic() - at[0] > 3 + 0.7 * kills[0]:
             worker = bench.workers[-1]
             os.killpg(worker.pid, 9)
             worker.wait(30)
             kills[0] += 1
-            bench.worker(kills[0], beat=0.5)
+            bench.worker(kills[0], beat=1)
             at[0] = time.monotonic()
 
     answer = bench.wait(execution, meanwhile)

@@ -64,6 +64,9 @@ pub(super) fn notes(cluster: &DbCluster) -> Vec<String> {
         format!(
             "{name}: its DB instances keep their own endpoints while clients are to be away; whoever uses one of these must be stopped"
         ),
+        format!(
+            "{name}: neither rehearsal nor rollback nor cleanup in this version; before the cutover the way back is aws rds modify-db-cluster --db-cluster-identifier old-{name} --new-db-cluster-identifier {name} --apply-immediately"
+        ),
     ]
 }
 

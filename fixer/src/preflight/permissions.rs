@@ -352,6 +352,8 @@ pub(crate) fn step_needs(place: &Place<'_>, migration: &Migration, step: &Step) 
             rds(&operation, "cluster-snapshot", snapshot);
         }
         Action::EncryptedClusterSnapshot { snapshot, .. } => {
+            // The cluster that was restored for it, under a name of its own.
+            rds(&operation, "cluster", "*");
             rds(&operation, "cluster-snapshot", snapshot);
             rds(tag, "cluster-snapshot", snapshot);
         }

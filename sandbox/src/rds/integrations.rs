@@ -47,7 +47,7 @@ pub(crate) fn describe(call: &mut Call<'_>) -> Answer {
         xml.optional("Marker", page.marker.as_ref());
         xml.list("Integrations", "Integration", page.items, |xml, one| {
             xml.value("IntegrationName", &one.name);
-            xml.value("IntegrationArn", &arn(one));
+            xml.value("IntegrationArn", arn(one));
             xml.value("SourceArn", &one.source_arn);
             xml.value("TargetArn", &one.target_arn);
             xml.value("Status", &one.status);

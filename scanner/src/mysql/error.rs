@@ -353,15 +353,11 @@ impl MysqlError {
     }
 }
 
-/// A syntax error quotes the statement, and a statement may hold a hash.
+/// A syntax error quotes the statement, and a statement may hold a hash. What is left is one line, whatever a server puts
+/// into it: no line of ours begins in it.
 fn without_quoted_statement(message: &str) -> String {
-    match message.find(" near '") {
-        Some(end) => message
-            .chars()
-            .take(message.get(..end).map_or(0, |head| head.chars().count()))
-            .collect(),
-        None => message.to_owned(),
-    }
+    let head = message.split(" near '").next().unwrap_or(message);
+    head.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -374,6 +370,14 @@ mod tests {
             message: message.into(),
             state: "42000".into(),
         })
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        let forged = server(1045, "no\r\nerror: forged\n");
+        let error = MysqlError::from_driver("db:3306", "me", Phase::Login, forged).to_string();
+        assert!(error.contains("no error: forged"), "{error:?}");
+        assert!(!error.contains(['\n', '\r']), "{error:?}");
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl Gathered {
         let mark = self.mark();
         let frame = account.frame();
         let context = account.context();
+        let around = fleet_of(&context);
         let mut number = 0;
         for part in account.parts(PART) {
             for counted in part.region_rows() {
@@ -147,7 +148,7 @@ impl Gathered {
                 }
             }
             let regions = || part.regions.iter();
-            let fleet = fleet_of(&context)
+            let fleet = around
                 .judging(
                     regions().flat_map(|region| &region.instances),
                     regions().flat_map(|region| &region.clusters),
