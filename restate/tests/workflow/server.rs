@@ -106,8 +106,13 @@ impl Server {
         let mut stream = UnixStream::connect(socket).ok()?;
         // What was asked while a server was starting may never be answered; everything here can be asked again.
         stream.set_read_timeout(Some(ANSWER)).ok()?;
+        // A handler that takes nothing refuses even the type of it.
+        let kind = match body {
+            "" => "",
+            _ => "Content-Type: application/json\r\n",
+        };
         let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.0\r\nHost: localhost\r\n{kind}Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
         stream.write_all(request.as_bytes()).ok()?;
