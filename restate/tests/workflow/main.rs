@@ -124,6 +124,13 @@ impl Bed {
         })
     }
 
+    /// Whoever has a connection to the sandbox first.
+    async fn end(mut self) {
+        self.service.kill();
+        drop(self.server);
+        self.sandbox.shutdown().await.unwrap();
+    }
+
     fn key(&self) -> String {
         format!("{}-1", self.id)
     }
@@ -313,7 +320,7 @@ async fn the_service_is_killed_after_every_mutation_and_nothing_is_done_twice() 
         pause();
     }
     assert_eq!(bed.mutations().len(), before);
-    bed.sandbox.shutdown().await.unwrap();
+    bed.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -355,5 +362,5 @@ async fn the_server_is_killed_and_a_person_gives_leave() {
     });
     assert!(given && crashed.len() == 2, "{crashed:?}");
     bed.is_migrated(&output).await;
-    bed.sandbox.shutdown().await.unwrap();
+    bed.end().await;
 }

@@ -12,6 +12,9 @@ use serde_json::Value;
 /// The longest that anything here may take on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(600);
 
+/// The longest that one answer may take.
+const ANSWER: Duration = Duration::from_secs(15);
+
 /// The pause between two looks at a real process.
 #[expect(clippy::disallowed_methods, reason = "polling a real process")]
 pub(crate) fn pause() {
@@ -101,9 +104,15 @@ impl Server {
     ) -> Option<(u16, String)> {
         let socket = self.dir.join("n1").join(format!("{socket}.sock"));
         let mut stream = UnixStream::connect(socket).ok()?;
-        stream.set_read_timeout(Some(LIMIT)).ok()?;
+        // What was asked while a server was starting may never be answered; everything here can be asked again.
+        stream.set_read_timeout(Some(ANSWER)).ok()?;
+        // A handler that takes nothing refuses even the type of it.
+        let kind = match body {
+            "" => "",
+            _ => "Content-Type: application/json\r\n",
+        };
         let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.0\r\nHost: localhost\r\n{kind}Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
         stream.write_all(request.as_bytes()).ok()?;
