@@ -7,10 +7,11 @@ use atrest_fixer::dependents;
 use atrest_fixer::fleet::{BlastRadius, Waves};
 use atrest_fixer::planner::{self, Facts, Login, MethodFacts, Quiesce, Wish};
 use atrest_fixer::preflight;
+use atrest_model::check::Verdict;
 use atrest_model::finding::FindingStatus;
 use atrest_model::hook::Hook;
 use atrest_model::id::RunId;
-use atrest_model::instance::{DbInstance, Encryption};
+use atrest_model::instance::{DbCluster, DbInstance, Encryption};
 use atrest_model::plan::{DataCheck, Method, MysqlAccess, Plan};
 use atrest_model::scan::{self, ScanReport};
 use atrest_reports::{Output, PlanFormat};
@@ -187,6 +188,15 @@ pub(crate) async fn still_fits(
             "mend what blocks, or make a new plan; if a run of this plan was begun, take it up with `atrest fix --resume RUN`",
         ));
     }
+    // What was proven for the plan and cannot be looked at now is told once, whatever it is of.
+    let unproven: BTreeSet<(&str, &str)> = checks
+        .iter()
+        .filter(|check| check.verdict == Verdict::NotProven)
+        .map(|check| (check.check.as_str(), check.detail.as_str()))
+        .collect();
+    for (check, why) in unproven {
+        tracing::warn!("{check} is not proven any more: {why}");
+    }
     Ok(())
 }
 
@@ -357,10 +367,17 @@ fn wanted(
     }
     let mut wanted = BTreeSet::new();
     for name in &args.instance {
+        if let Some(cluster) = cluster_named(inventory, name)? {
+            wanted.insert((cluster.region.clone(), cluster.identifier().to_owned()));
+            continue;
+        }
         match inventory.named(name).as_slice() {
             [] => {
                 return Err(ExpectedError::usage(
-                    format!("no DB instance {name:?} in {}", region_names(inventory)),
+                    format!(
+                        "no DB instance and no cluster {name:?} in {}",
+                        region_names(inventory)
+                    ),
                     "check the name and --region; `atrest scan` lists what is there",
                 ));
             }
@@ -391,6 +408,36 @@ fn wanted(
         }
     }
     Ok(Some(wanted))
+}
+
+/// The cluster of that name, where no DB instance bears it.
+fn cluster_named<'a>(
+    inventory: &'a Inventory,
+    name: &str,
+) -> anyhow::Result<Option<&'a DbCluster>> {
+    if !inventory.named(name).is_empty() {
+        return Ok(None);
+    }
+    let mut named = inventory
+        .regions
+        .iter()
+        .flat_map(|region| &region.clusters)
+        .filter(|cluster| cluster.identifier().eq_ignore_ascii_case(name));
+    match (named.next(), named.next()) {
+        (Some(cluster), None) if cluster.encryption() == Encryption::None => Ok(Some(cluster)),
+        (Some(cluster), None) => Err(ExpectedError::usage(
+            format!(
+                "{name} is not unencrypted, but {}",
+                cluster.encryption().as_str()
+            ),
+            "only unencrypted clusters are migrated",
+        )),
+        (Some(_), Some(_)) => Err(ExpectedError::usage(
+            format!("{name} is in more than one region"),
+            "name the region with --region",
+        )),
+        (None, _) => Ok(None),
+    }
 }
 
 fn region_names(inventory: &Inventory) -> String {

@@ -2,6 +2,7 @@
 //!
 //! They are evidence and not part of the migration: when one cannot be made, the run goes on and the hole is told.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use atrest_model::finding::FindingStatus;
@@ -30,6 +31,24 @@ pub(crate) async fn save(aws: &Aws, plan: &Plan, dir: &Path, name: &str) {
             hole.region,
             hole.reason
         );
+    }
+    for region in &report.regions {
+        if let Some(why) = &region.error {
+            tracing::warn!(
+                "{name} is not whole: {} could not be read: {why}",
+                region.region
+            );
+        }
+    }
+    // A key or a parameter group that is not seen leaves several policies open for one reason.
+    let open: BTreeSet<&str> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.status == FindingStatus::NotEvaluated)
+        .map(|finding| finding.reason.as_str())
+        .collect();
+    for why in open {
+        tracing::warn!("{name} is not whole: {why}");
     }
     let path = dir.join(name);
     let written = common::json(&report).and_then(|bytes| {

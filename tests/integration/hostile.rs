@@ -301,7 +301,10 @@ fn plain_http_to_another_machine_is_refused_by_every_verb_unless_it_is_allowed()
     }
 
     // An endpoint of a profile is known when it is called, and then not called.
-    let config = format!("[profile far]\nregion = {REGION}\nendpoint_url = {far}\n");
+    let config = format!(
+        "[profile far]\nregion = {REGION}\nendpoint_url = {far}\n\
+         aws_access_key_id = AKIAFARAWAY\naws_secret_access_key = any\n"
+    );
     std::fs::write(sandbox.path("aws-config"), config).unwrap();
     let of_profile = |more: &[&str]| {
         let mut command = sandbox.command(&[&["scan", "--profile", "far"], more].concat());

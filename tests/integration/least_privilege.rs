@@ -92,11 +92,21 @@ impl Bench {
         self.sandbox
             .requests()
             .into_iter()
-            .map(|request| format!("{}:{}", request.service, request.action))
+            .map(|request| called_as(&request.service, &request.action))
             // It needs no permission.
             .filter(|action| action != "sts:GetCallerIdentity")
             .collect()
     }
+}
+
+/// A call as policies name it: CloudWatch signs by another name.
+fn called_as(service: &str, action: &str) -> String {
+    let prefix = if service == "monitoring" {
+        "cloudwatch"
+    } else {
+        service
+    };
+    format!("{prefix}:{action}")
 }
 
 const PLAN: [&str; 11] = [
