@@ -642,7 +642,6 @@ mod tests {
             ("rds:RestoreDBInstanceFromDBSnapshot", "snapshot", &claimed),
             ("rds:RestoreDBInstanceFromDBSnapshot", "db", &tagged),
             ("rds:RestoreDBInstanceFromDBSnapshot", "og", &Value::Null),
-            ("rds:CreateDBInstanceReadReplica", "db", &tagged),
             ("rds:DeleteDBInstance", "db", &claimed),
             ("rds:CreateBlueGreenDeployment", "db", &claimed),
             ("rds:CreateBlueGreenDeployment", "deployment", &tagged),
@@ -670,6 +669,10 @@ mod tests {
             let found: Vec<&Value> = of(action, kind).iter().map(|one| &one.condition).collect();
             assert_eq!(found, [condition], "{action} {kind}");
         }
+        // Of what is claimed, and what it makes is tagged.
+        let found = of("rds:CreateDBInstanceReadReplica", "db");
+        let found: Vec<&Value> = found.iter().map(|one| &one.condition).collect();
+        assert_eq!(found, [&claimed, &tagged]);
         let sids: BTreeSet<&str> = statements.iter().map(|one| one.sid.as_str()).collect();
         assert_eq!(sids.len(), statements.len());
         // Nothing is allowed on everything.

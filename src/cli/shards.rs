@@ -10,7 +10,7 @@ use super::{SeverityArg, parse_duration};
 /// A scan by shards: the plan, or a batch of it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ShardArgs {
-    /// Write the account × region shards of this scan to FILE, - is standard output, and read none of them
+    /// Write the shards of this scan, one for each account and region, to FILE (- is standard output), and read none of them
     /// (docs/shards.md)
     #[arg(
         long,

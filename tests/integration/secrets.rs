@@ -170,9 +170,10 @@ fn no_secret_is_anywhere_after_a_whole_loop_that_says_everything() {
         let ended = loud.run(args);
         assert!(
             codes.contains(&ended.code),
-            "{args:?}: {}: {}",
+            "{args:?}: {}: {}{}",
             ended.code,
-            ended.stdout
+            ended.stdout,
+            ended.stderr
         );
         ended
     };
@@ -251,9 +252,13 @@ fn no_secret_is_anywhere_after_a_whole_loop_that_says_everything() {
     );
     run(&with(&["diff", "--run", "loud", "--data"], &[]), &[0, 11]);
     run(&["status", "loud"], &[0]);
-    for format in ["text", "json", "html", "markdown"] {
+    for format in ["text", "html", "markdown"] {
         let file = format!("{format}=report.{format}");
         run(&["report", "loud", "scan.json", "--format", &file], &[0]);
+    }
+    for document in ["loud", "scan.json"] {
+        let file = format!("json=report-{document}.json");
+        run(&["report", document, "--format", &file], &[0]);
     }
     run(&["report", "loud", "--evidence", "pack.zip"], &[0]);
     let unpacked = Command::new("python3")
@@ -279,28 +284,12 @@ fn no_secret_is_anywhere_after_a_whole_loop_that_says_everything() {
         ),
         &[23],
     );
-    // The same instance once more, to its end.
+    // What the rollback has left is in the way of another plan, which says so and names no secret.
     let again = with(
-        &[
-            "plan",
-            "--instance",
-            "prod-three",
-            "--region",
-            REGION,
-            "--run",
-            "again",
-        ],
+        &["plan", "--instance", "prod-three", "--region", REGION],
         &["--kms-key", "alias/rds-migration", "--out", "again.json"],
     );
-    run(&again, &[0]);
-    run(&with(&["fix", "again.json", "--execute"], &PACE), &[0]);
-    run(
-        &with(
-            &["cleanup", "again", "--execute", "--yes", "--min-soak", "0"],
-            &PACE,
-        ),
-        &[0, 24],
-    );
+    run(&again, &[2]);
 
     let files = loud.check_files();
     assert!(files > 20, "{files} files");

@@ -281,6 +281,7 @@ async fn a_folder_that_was_left_behind_does_not_go_on() {
     );
     let first = alice.begin("r").await.unwrap();
     record(&first, A, "claim", &WHOLE);
+    record(&first, A, "validate", &[StepEvent::Intend]);
     shared(&first).confirm(A, &first).await.unwrap();
     drop(first);
     // Killed, and taken up by its own folder before the lease has ended.
@@ -357,7 +358,7 @@ async fn without_the_store_nothing_is_confirmed_and_the_lease_ends() {
     fake.inner().down = true;
     let began = clock::instant();
     let why = shared(&store).confirm(A, &store).await.unwrap_err();
-    assert!(why.contains("nobody answers"), "{why}");
+    assert!(why.contains("could not be renewed"), "{why}");
     let lost = shared(&store)
         .while_held(A, std::future::pending::<()>())
         .await;

@@ -3,11 +3,19 @@
 use std::net::TcpListener;
 use std::time::Instant;
 
-use atrest_sandbox::engine::ReplicationState;
+use atrest_sandbox::engine::{ReplicationState, ServerId};
 use mysql_async::Row;
 use mysql_async::prelude::Queryable as _;
 
 use crate::bed::{Bed, LIMIT, becomes, code, replicates, value};
+
+/// MySQL 5.6 stops for good when its source ends while the two shake hands (error 1317, seen about every second time).
+/// RDS starts replication again.
+async fn start_again(bed: &Bed, replica: &ServerId) {
+    if bed.kind.name == "mysql56" {
+        bed.engines.run_sql(replica, "START SLAVE").await.unwrap();
+    }
+}
 
 pub(crate) async fn a_replica_follows_its_source_through_restarts(bed: Bed) {
     let source = bed.create("source").await;
@@ -49,6 +57,7 @@ pub(crate) async fn a_replica_follows_its_source_through_restarts(bed: Bed) {
     assert_ne!(a, b);
 
     bed.engines.restart(&source).await.unwrap();
+    start_again(&bed, &replica).await;
     // Its endpoint moves: replication does not use it.
     bed.engines
         .open_endpoint(&source, "renamed", 3306)
@@ -66,6 +75,7 @@ pub(crate) async fn a_replica_follows_its_source_through_restarts(bed: Bed) {
     bed.engines.stop(&source).await.unwrap();
     let squatter = TcpListener::bind(("127.0.0.1", port)).unwrap();
     bed.engines.start(&source).await.unwrap();
+    start_again(&bed, &replica).await;
     let mut writer = bed.client("renamed").await;
     assert_ne!(value::<u16>(&mut writer, "SELECT @@port").await, port);
     writer
